@@ -1,0 +1,105 @@
+/**
+ * The one table of what can go wrong with an exchange: which status the client gets, which side
+ * caused it, and whether another endpoint may be tried. Every error an exchange can end with is a
+ * `Failure`; its code is what the access log, the metrics and `Proxy-Status` say.
+ *
+ * RFC 9110 §15 (status codes), RFC 9209 §2.3 (proxy error types).
+ */
+
+/** Which side ended the exchange. */
+export type Side = "downstream" | "gateway" | "upstream";
+
+/**
+ * May the exchange be tried on another endpoint?
+ * - `always`: nothing reached the endpoint
+ * - `if-idempotent`: it may have acted on the request
+ * - `never`
+ */
+export type RetryRule = "always" | "if-idempotent" | "never";
+
+interface FailureKind {
+  readonly status: number;
+  readonly side: Side;
+  readonly retry: RetryRule;
+}
+
+const kind = (status: number, side: Side, retry: RetryRule = "never"): FailureKind => ({ status, side, retry });
+
+export const FAILURES = {
+  // The request could not be understood or was refused before routing.
+  "request-malformed": kind(400, "downstream"),
+  "request-line-too-long": kind(414, "downstream"),
+  "fields-too-large": kind(431, "downstream"),
+  "content-too-large": kind(413, "downstream"),
+  "http-version-unsupported": kind(505, "downstream"),
+  "method-not-implemented": kind(501, "downstream"),
+  "expectation-failed": kind(417, "downstream"),
+  "misdirected-request": kind(421, "downstream"),
+
+  // The client was too slow or went away. 499 is never sent; it is what the log shows.
+  "head-timeout": kind(408, "downstream"),
+  "content-timeout": kind(408, "downstream"),
+  "content-too-slow": kind(408, "downstream"),
+  "client-closed": kind(499, "downstream"),
+  "client-stalled": kind(499, "downstream"),
+
+  // Decided here.
+  "no-site": kind(404, "gateway"),
+  "no-route": kind(404, "gateway"),
+  "connect-not-allowed": kind(405, "gateway"),
+  "upgrade-not-allowed": kind(403, "gateway"),
+  "exchange-timeout": kind(504, "gateway"),
+  "tunnel-idle": kind(504, "gateway"),
+  "too-many-connections": kind(503, "gateway"),
+  "shutting-down": kind(503, "gateway"),
+  "internal": kind(500, "gateway"),
+
+  // The origin server.
+  "no-endpoint": kind(503, "upstream"),
+  "upstream-resolve-failed": kind(502, "upstream", "always"),
+  "upstream-connect-refused": kind(502, "upstream", "always"),
+  "upstream-connect-failed": kind(502, "upstream", "always"),
+  "upstream-connect-timeout": kind(504, "upstream", "always"),
+  "upstream-closed": kind(502, "upstream", "if-idempotent"),
+  "upstream-reset": kind(502, "upstream", "if-idempotent"),
+  "upstream-first-octet-timeout": kind(504, "upstream", "if-idempotent"),
+  "upstream-idle-timeout": kind(504, "upstream"),
+  "upstream-malformed": kind(502, "upstream", "if-idempotent"),
+  "upstream-truncated": kind(502, "upstream"),
+} as const satisfies Record<string, FailureKind>;
+
+export type FailureCode = keyof typeof FAILURES;
+
+/**
+ * Why an exchange, or one attempt of it, did not go as asked.
+ *
+ * @example throw new Failure("request-malformed", "two Host fields");
+ */
+export class Failure extends Error {
+  readonly code: FailureCode;
+
+  constructor(code: FailureCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = "Failure";
+    this.code = code;
+  }
+
+  get status(): number {
+    return FAILURES[this.code].status;
+  }
+
+  get side(): Side {
+    return FAILURES[this.code].side;
+  }
+
+  get retry(): RetryRule {
+    return FAILURES[this.code].retry;
+  }
+
+  /** Whatever was thrown, as a Failure: an unknown error is a fault of ours. */
+  static from(thrown: unknown): Failure {
+    if (thrown instanceof Failure) return thrown;
+    const text = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown);
+    return new Failure("internal", text, { cause: thrown });
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * Building blocks for options: zod schemas that read what people write ("30s", "10MB", "10/s")
+ * and give plain numbers with the unit in the variable's name. Their messages say what was found
+ * and what was wanted; config/ adds file, line and column.
+ */
+import { z } from "zod";
+
+const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const SIZE_UNITS: Readonly<Record<string, number>> = {
+  "": 1, B: 1, KB: 1000, MB: 1e6, GB: 1e9, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3,
+};
+
+export type DurationText = `${number}${"ms" | "s" | "m" | "h" | "d"}` | "off";
+export type SizeText = `${number}${"B" | "KB" | "MB" | "GB" | "KiB" | "MiB" | "GiB"}` | "off";
+
+/** @returns milliseconds ("1m30s" → 90000; "off" → Infinity), or null if the text is not a duration */
+export function parseDuration(text: string): number | null {
+  if (text === "off") return Infinity;
+  let rest = text;
+  let ms = 0;
+  while (rest !== "") {
+    const part = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)/.exec(rest);
+    if (part === null) return null;
+    ms += Number(part[1]) * DURATION_UNITS[part[2]!]!;
+    rest = rest.slice(part[0].length);
+  }
+  return text === "" ? null : ms;
+}
+
+/** @returns octets ("64KiB" → 65536; "off" → Infinity), or null if the text is not a size */
+export function parseByteSize(text: string): number | null {
+  if (text === "off") return Infinity;
+  const part = /^(\d+(?:\.\d+)?) ?([KMG]i?B|B)?$/.exec(text);
+  const octets = part === null ? Number.NaN : Number(part[1]) * SIZE_UNITS[part[2] ?? ""]!;
+  return Number.isSafeInteger(octets) ? octets : null;
+}
+
+/** A span of time; gives milliseconds, Infinity for "off". */
+export function duration(doc: string, fallback?: DurationText) {
+  const schema = z.string().meta({ description: doc, format: "duration", examples: ["500ms", "30s", "1m30s"] }).transform((text, ctx) => {
+    const ms = parseDuration(text);
+    if (ms !== null) return ms;
+    ctx.addIssue({ code: "custom", message: `${JSON.stringify(text)} is not a duration: write a number with ms, s, m, h or d, such as "30s"`, params: { code: "bad-duration" } });
+    return z.NEVER;
+  });
+  return fallback === undefined ? schema : schema.prefault(fallback);
+}
+
+/** An amount of octets; gives a number, Infinity for "off". A bare number is octets. */
+export function byteSize(doc: string, fallback?: SizeText) {
+  const schema = z.union([z.string(), z.number()]).meta({ description: doc, format: "byte-size", examples: ["64KiB", "10MB"] }).transform((value, ctx) => {
+    const octets = parseByteSize(String(value));
+    if (octets !== null) return octets;
+    ctx.addIssue({ code: "custom", message: `${JSON.stringify(value)} is not a size: write a number with B, KB, MB, GB, KiB, MiB or GiB, such as "64KiB"`, params: { code: "bad-size" } });
+    return z.NEVER;
+  });
+  return fallback === undefined ? schema : schema.prefault(fallback);
+}
+
+/** One or a list of something; always gives a list. */
+export function oneOrMany<T extends z.ZodType>(item: T) {
+  return z.union([item, z.array(item)]).transform((value) => (Array.isArray(value) ? value : [value]) as z.output<T>[]);
+}

@@ -1,0 +1,153 @@
+/**
+ * One request with its response(s): what routes match on, what middlewares see and change, and
+ * what telemetry records at the end. One object of fixed shape per request; everything that only
+ * some exchanges need is null until it is needed.
+ */
+import type { Failure, Side } from "../base/failure.ts";
+import type { FieldSection } from "./field-section.ts";
+import type { HttpRequest, HttpResponse } from "./message.ts";
+import { hostOf, normalizePath, pathOf, queryOf } from "./target.ts";
+
+/** What is known of a connection before its first request. One object per connection. */
+export interface ClientInfo {
+  /** Name of the listener that accepted it. */
+  readonly listener: string;
+  /** Address of the TCP peer, without port; IPv4-mapped IPv6 as IPv4. "" on a unix socket. */
+  readonly peer: string;
+  readonly peerPort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+  readonly tls: TlsFacts | null;
+}
+
+export interface TlsFacts {
+  readonly version: string;
+  readonly serverName: string;
+  readonly alpn: string;
+}
+
+export type Protocol = "HTTP/1.0" | "HTTP/1.1" | "HTTP/2" | "HTTP/3";
+
+/** How far an exchange got. */
+export type Phase = "head" | "route" | "request-content" | "connect" | "first-octet" | "response-content" | "tunnel" | "done";
+
+/** Who ended the exchange and in which phase; `by: null` means it went to its end. */
+export interface Outcome {
+  readonly by: Side | null;
+  readonly phase: Phase;
+  readonly code: string | null;
+}
+
+/** One try at an endpoint, kept for log and `explain`. */
+export interface Attempt {
+  readonly endpoint: string;
+  /** True on a kept-alive connection. */
+  reused: boolean;
+  /** Milliseconds of `clock.now`. */
+  startedAt: number;
+  connectedAt: number;
+  firstOctetAt: number;
+  status: number;
+  failure: Failure | null;
+}
+
+/** Time limits of one exchange, in ms; Infinity = none. Site defaults, replaced by the `timeouts` middleware. */
+export interface ExchangeTimeouts {
+  readonly connectMs: number;
+  readonly firstOctetMs: number;
+  readonly upstreamIdleMs: number;
+  readonly exchangeMs: number;
+  readonly tunnelIdleMs: number;
+}
+
+/** A key under which a middleware keeps something of its own on an exchange. */
+export class Slot<T> {
+  declare readonly type: T;
+  constructor(readonly name: string) {}
+}
+
+export class Exchange {
+  readonly client: ClientInfo;
+  readonly protocol: Protocol;
+  /** The client's address: the peer, or what a trusted proxy says (see proxy/client-address.ts). */
+  clientAddress: string;
+  request: HttpRequest;
+  /** Lower-case host without port, for matching. */
+  host: string;
+  /** Path in normal form (http/target.ts), for matching. */
+  path: string;
+
+  site: string | null = null;
+  route: string | null = null;
+  upstream: string | null = null;
+  /** Values of `:name` and `*` in the path pattern that matched. */
+  params: Record<string, string> | null = null;
+  attempts: Attempt[] | null = null;
+  timeouts: ExchangeTimeouts | null = null;
+  /** Request content may not exceed this; null = the site's limit. */
+  maxContentOctets: number | null = null;
+
+  /** Final response as it goes downstream; null until there is one. */
+  response: HttpResponse | null = null;
+  phase: Phase = "route";
+  failure: Failure | null = null;
+
+  /** `clock.now` when the first octet of the request was there. */
+  readonly startedAt: number;
+  /** Octets of content, as counted by the engine that relayed them. */
+  requestOctets = 0;
+  responseOctets = 0;
+
+  /** Sends an interim (1xx) response at once. Set by the engine. */
+  inform: ((status: number, fields: FieldSection) => void) | null = null;
+
+  #id = "";
+  #abortListeners: (() => void)[] | null = null;
+  #slots: Map<Slot<unknown>, unknown> | null = null;
+
+  constructor(client: ClientInfo, protocol: Protocol, request: HttpRequest, startedAt: number) {
+    this.client = client;
+    this.protocol = protocol;
+    this.clientAddress = client.peer;
+    this.request = request;
+    this.startedAt = startedAt;
+    this.host = hostOf(request.authority);
+    this.path = request.target.charCodeAt(0) === 0x2f ? normalizePath(pathOf(request.target)) : request.target;
+  }
+
+  /** 32 hexadecimal digits, made when first asked for; a middleware may take over the client's. */
+  get id(): string {
+    if (this.#id === "") this.#id = crypto.randomUUID().replaceAll("-", "");
+    return this.#id;
+  }
+
+  set id(id: string) {
+    this.#id = id;
+  }
+
+  /** Query without "?", as sent. */
+  get query(): string {
+    return queryOf(this.request.target);
+  }
+
+  /** Called once if the client goes away, a deadline passes or the server stops before the end. */
+  onAbort(listener: () => void): void {
+    (this.#abortListeners ??= []).push(listener);
+  }
+
+  /** For engines: tells everybody who asked that nobody waits for the response any more. */
+  abort(why: Failure): void {
+    this.failure ??= why;
+    const listeners = this.#abortListeners;
+    this.#abortListeners = null;
+    if (listeners !== null) for (const listener of listeners) listener();
+  }
+
+  get<T>(slot: Slot<T>): T | undefined {
+    return this.#slots?.get(slot) as T | undefined;
+  }
+
+  set<T>(slot: Slot<T>, value: T): void {
+    (this.#slots ??= new Map()).set(slot, value);
+  }
+}

@@ -1,0 +1,204 @@
+/**
+ * A field section (RFC 9110 §5, §6.5): header or trailer fields in the order they came.
+ *
+ * It is one text, `name: value CRLF` for each field line, plus a table that says where each name
+ * and value stands. The text is canonical at all times: what the HTTP/1 encoder would write is
+ * what is there, so writing a section is copying runs of it, and adding a field is appending. A
+ * removed line keeps its text and is left out by the table. Names keep the sender's case on the
+ * wire and are compared without case.
+ */
+import { fieldId } from "./field-name.ts";
+import { isFieldValue, isToken, tokenLower } from "./grammar.ts";
+
+/** Entries of the table per line: known-name number (-1 = removed), start of name, start of value, end of value. */
+const STRIDE = 4;
+const REMOVED = -1;
+
+export class FieldSection {
+  #text: string;
+  readonly #lines: number[];
+
+  /** For decoders: a canonical text and its table. Everybody else starts empty and appends. */
+  constructor(text = "", lines: number[] = []) {
+    this.#text = text;
+    this.#lines = lines;
+  }
+
+  static of(fields: Readonly<Record<string, string | readonly string[]>>): FieldSection {
+    const section = new FieldSection();
+    for (const [name, value] of Object.entries(fields)) {
+      if (typeof value === "string") section.append(name, value);
+      else for (const one of value) section.append(name, one);
+    }
+    return section;
+  }
+
+  clone(): FieldSection {
+    return new FieldSection(this.#text, this.#lines.slice());
+  }
+
+  /** The combined value: field lines of the same name joined by ", " (RFC 9110 §5.2). */
+  get(name: string): string | undefined {
+    return this.#combined(fieldId(name.toLowerCase()), name);
+  }
+
+  /** As `get`, for a name of field-name.ts. */
+  getKnown(id: number): string | undefined {
+    return this.#combined(id, "");
+  }
+
+  /** The value of every field line of that name; what `Set-Cookie` needs (RFC 9110 §5.3). */
+  getAll(name: string): string[] {
+    const values: string[] = [];
+    const id = fieldId(name.toLowerCase());
+    for (let at = this.#find(id, name, 0); at >= 0; at = this.#find(id, name, at + STRIDE)) values.push(this.#value(at));
+    return values;
+  }
+
+  has(name: string): boolean {
+    return this.#find(fieldId(name.toLowerCase()), name, 0) >= 0;
+  }
+
+  hasKnown(id: number): boolean {
+    return this.#find(id, "", 0) >= 0;
+  }
+
+  /**
+   * Adds a field line at the end.
+   * @throws {TypeError} if the name is not a token or the value holds CR, LF, NUL or another control octet
+   */
+  append(name: string, value: string): void {
+    if (!isToken(name)) throw new TypeError(`${JSON.stringify(name)} is not a field name`);
+    value = trimOws(value);
+    if (!isFieldValue(value)) throw new TypeError(`the value of ${name} holds an octet that no field may: ${JSON.stringify(value)}`);
+    this.appendTrusted(fieldId(name.toLowerCase()), name, value);
+  }
+
+  /** As `append`, without the checks: for names and values this program made or a decoder validated. */
+  appendTrusted(id: number, name: string, value: string): void {
+    const nameStart = this.#text.length;
+    const valueStart = nameStart + name.length + 2;
+    this.#text += `${name}: ${value}\r\n`;
+    this.#lines.push(id, nameStart, valueStart, valueStart + value.length);
+  }
+
+  /** Replaces all lines of that name by one. */
+  set(name: string, value: string): void {
+    this.delete(name);
+    this.append(name, value);
+  }
+
+  /** @returns how many lines were removed */
+  delete(name: string): number {
+    return this.#remove(fieldId(name.toLowerCase()), name);
+  }
+
+  deleteKnown(id: number): number {
+    return this.#remove(id, "");
+  }
+
+  /** Number of field lines. */
+  get size(): number {
+    let size = 0;
+    const lines = this.#lines;
+    for (let at = 0; at < lines.length; at += STRIDE) if (lines[at]! !== REMOVED) size++;
+    return size;
+  }
+
+  /** Each line in order; names in lower case. */
+  *entries(): Generator<[name: string, value: string]> {
+    const lines = this.#lines;
+    for (let at = 0; at < lines.length; at += STRIDE) {
+      if (lines[at]! === REMOVED) continue;
+      yield [this.#name(at).toLowerCase(), this.#value(at)];
+    }
+  }
+
+  [Symbol.iterator](): Generator<[name: string, value: string]> {
+    return this.entries();
+  }
+
+  /** The section as HTTP/1 field lines, each ended by CRLF, without the empty line after it. */
+  toString(): string {
+    return this.serialize(null);
+  }
+
+  /**
+   * As `toString`, leaving out the known names of a set (see `fieldSet`). Lines that stand next to
+   * each other are copied as one run: a head of 12 fields is usually two or three slices.
+   */
+  serialize(except: Uint8Array | null): string {
+    const lines = this.#lines;
+    const text = this.#text;
+    let out = "";
+    let runStart = -1;
+    let runEnd = -1;
+    for (let at = 0; at < lines.length; at += STRIDE) {
+      const id = lines[at]!;
+      if (id === REMOVED || (except !== null && except[id] === 1)) continue;
+      const start = lines[at + 1]!;
+      if (start !== runEnd) {
+        if (runStart >= 0) out += text.slice(runStart, runEnd);
+        runStart = start;
+      }
+      runEnd = lines[at + 3]! + 2;
+    }
+    return runStart < 0 ? out : out + text.slice(runStart, runEnd);
+  }
+
+  #combined(id: number, name: string): string | undefined {
+    let at = this.#find(id, name, 0);
+    if (at < 0) return undefined;
+    let value = this.#value(at);
+    for (at = this.#find(id, name, at + STRIDE); at >= 0; at = this.#find(id, name, at + STRIDE)) {
+      value += `, ${this.#value(at)}`;
+    }
+    return value;
+  }
+
+  #remove(id: number, name: string): number {
+    let removed = 0;
+    for (let at = this.#find(id, name, 0); at >= 0; at = this.#find(id, name, at + STRIDE)) {
+      this.#lines[at] = REMOVED;
+      removed++;
+    }
+    return removed;
+  }
+
+  /** Index of the next line of that name at or after `from`; -1 if there is none. */
+  #find(id: number, name: string, from: number): number {
+    const lines = this.#lines;
+    for (let at = from; at < lines.length; at += STRIDE) {
+      if (lines[at] === id && (id !== 0 || this.#isNamed(at, name))) return at;
+    }
+    return -1;
+  }
+
+  #isNamed(at: number, name: string): boolean {
+    const start = this.#lines[at + 1]!;
+    if (this.#lines[at + 2]! - start - 2 !== name.length) return false;
+    for (let i = 0; i < name.length; i++) {
+      if (tokenLower[this.#text.charCodeAt(start + i)] !== tokenLower[name.charCodeAt(i)]) return false;
+    }
+    return true;
+  }
+
+  #name(at: number): string {
+    return this.#text.slice(this.#lines[at + 1]!, this.#lines[at + 2]! - 2);
+  }
+
+  #value(at: number): string {
+    return this.#text.slice(this.#lines[at + 2]!, this.#lines[at + 3]!);
+  }
+}
+
+/** Removes SP and HTAB around a value; `String.trim` would also remove U+00A0, which is content. */
+export function trimOws(value: string): string {
+  let start = 0;
+  let end = value.length;
+  while (start < end && isOws(value.charCodeAt(start))) start++;
+  while (end > start && isOws(value.charCodeAt(end - 1))) end--;
+  return start === 0 && end === value.length ? value : value.slice(start, end);
+}
+
+const isOws = (code: number): boolean => code === 0x20 || code === 0x09;
