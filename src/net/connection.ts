@@ -1,0 +1,43 @@
+/** What the rooms above see of a transport connection, and what it tells them. */
+
+export interface Connection {
+  /**
+   * Sends octets. They are only borrowed until the call returns: what the kernel does not take is
+   * copied and queued. Small writes of one turn leave together. Never fails: a broken connection
+   * says so through `onClose`.
+   */
+  write(octets: Uint8Array): void;
+  /** As `write`, for text whose characters are octets (latin1). */
+  writeText(text: string): void;
+  /** True while octets are queued that the kernel did not take. Stop the source; `onRoom` follows. */
+  readonly full: boolean;
+  /** Sends what is queued so far now instead of at the end of the turn. */
+  flush(): void;
+  /** No more `onOctets` until `resume`; the kernel's buffer fills and the peer has to wait. */
+  pause(): void;
+  resume(): void;
+  /** Closes our half once everything is sent (FIN); reading goes on. */
+  endWriting(): void;
+  /** Sends everything, then closes. If the peer may still be sending, its octets are drained for a short while first, so that no reset overtakes our last octets. */
+  close(peerMaySend: boolean): void;
+  /** Closes at once and drops what is queued; with a reset (RST) if asked. */
+  destroy(reset?: boolean): void;
+  readonly open: boolean;
+  /** Octets read and written so far. */
+  readonly octetsIn: number;
+  readonly octetsOut: number;
+}
+
+/** The owner of a connection. Replaced as the connection changes hands (pool, tunnel). */
+export interface ConnectionHandler {
+  /** Octets arrived: `room[0, length)`. Valid until the call returns; the next read overwrites them. */
+  onOctets(room: Buffer, length: number): void;
+  /** Everything queued has been taken by the kernel. */
+  onRoom(): void;
+  /** The peer closed its half (FIN). */
+  onPeerEnd(): void;
+  /** The connection is gone; called once, not after our own `close` or `destroy`. @param error name such as "ECONNRESET" */
+  onLost(error: string): void;
+  /** A callback threw; the connection is destroyed already. */
+  onFault(thrown: unknown): void;
+}

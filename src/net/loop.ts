@@ -1,0 +1,175 @@
+/**
+ * The event loop of the traffic: one epoll set, edge-triggered, turned from `setImmediate`.
+ *
+ * The runtime's own loop (timers of libraries, DNS, files, messages from the supervisor) keeps
+ * running: its epoll descriptor is a member of our set, so anything it waits for wakes us, and
+ * each turn ends by handing it one pass. Only its timers cannot be seen from here; they may be
+ * late by `FOREIGN_TIMER_MS`. Our own deadlines (base/timer.ts) bound the wait exactly.
+ *
+ * A turn: expire timers → wait → read and write what is ready → flush. A descriptor closed
+ * during a turn is only given back to the kernel at its end: an event that is still in the batch
+ * can never meet a descriptor of the same number opened since.
+ */
+import { readdirSync, readlinkSync } from "node:fs";
+import { nextDeadline, clock, tickTimers } from "../base/timer.ts";
+import { libc, SOCK_CLOEXEC } from "./libc.ts";
+
+export const READABLE = 0x001;
+export const WRITABLE = 0x004;
+export const BROKEN = 0x008 | 0x010; // EPOLLERR | EPOLLHUP
+export const PEER_ENDED = 0x2000; // EPOLLRDHUP
+const EDGE_TRIGGERED = 0x80000000;
+
+const FOREIGN_TIMER_MS = 20;
+const EVENTS_PER_TURN = 512;
+
+const CTL_ADD = 1;
+const CTL_DEL = 2;
+
+/** Something with a descriptor in the set. */
+export interface Pollable {
+  /** @param events READABLE, WRITABLE, BROKEN and PEER_ENDED bits */
+  onReady(events: number): void;
+  /** Its turn after `nextTurn`. */
+  onAgain(): void;
+  /** `onReady` or `onAgain` threw: a fault of ours. It must cost this connection only. */
+  onFault(thrown: unknown): void;
+}
+
+// struct epoll_event is packed on x86-64: 12 octets, else 16.
+const EVENT_WORDS = process.arch === "x64" ? 3 : 4;
+const DATA_WORD = process.arch === "x64" ? 1 : 2;
+
+const epoll = libc.epoll_create1(SOCK_CLOEXEC);
+const events = new Int32Array(EVENT_WORDS * EVENTS_PER_TURN);
+const change = new Int32Array(EVENT_WORDS);
+
+const pollables: (Pollable | null)[] = [];
+let count = 0;
+let running = false;
+
+/** Pollables that have more to do in the next turn, without waiting for an event. */
+let again: Pollable[] = [];
+let againSpare: Pollable[] = [];
+const closing: number[] = [];
+const turnEnd: (() => void)[] = [];
+
+/** Puts a descriptor into the set: edge-triggered for connections, level-triggered for listeners. */
+export function watch(fd: number, pollable: Pollable, mode: "connection" | "listener"): void {
+  while (pollables.length <= fd) pollables.push(null);
+  pollables[fd] = pollable;
+  count++;
+  change[0] = mode === "listener" ? READABLE : READABLE | WRITABLE | PEER_ENDED | EDGE_TRIGGERED;
+  change[DATA_WORD] = fd;
+  libc.epoll_ctl(epoll, CTL_ADD, fd, change);
+  run();
+}
+
+/** Takes a descriptor out of the set without closing it. */
+export function unwatch(fd: number): void {
+  if (pollables[fd] == null) return;
+  pollables[fd] = null;
+  count--;
+  libc.epoll_ctl(epoll, CTL_DEL, fd, change);
+}
+
+/** Takes a descriptor out of the set and closes it at the end of the turn. */
+export function closeAtTurnEnd(fd: number): void {
+  if (pollables[fd] != null) {
+    pollables[fd] = null;
+    count--;
+  }
+  closing.push(fd);
+  run();
+}
+
+/** Calls `onAgain` in the next turn; never within the current one. */
+export function nextTurn(pollable: Pollable): void {
+  again.push(pollable);
+  run();
+}
+
+/** Registers what every turn ends with (flushing). */
+export function onTurnEnd(callback: () => void): void {
+  turnEnd.push(callback);
+}
+
+/** Keeps the loop turning for timers even while no descriptor is watched. */
+export function run(): void {
+  if (running) return;
+  running = true;
+  joinRuntimeLoop();
+  setImmediate(turn);
+}
+
+function turn(): void {
+  // Continuations of promises ran since the last turn and may have written.
+  finishTurn();
+  const deadline = nextDeadline();
+  if (count === 0 && again.length === 0 && deadline === Infinity) {
+    running = false; // Nothing left to wait for: let the process end if nobody else needs it.
+    return;
+  }
+  const ready = libc.epoll_wait(epoll, events, EVENTS_PER_TURN, patience(deadline));
+  tickTimers();
+  const due = again;
+  again = againSpare;
+  againSpare = due;
+  for (let i = 0; i < due.length; i++) {
+    try {
+      due[i]!.onAgain();
+    } catch (thrown) {
+      due[i]!.onFault(thrown);
+    }
+  }
+  due.length = 0;
+  for (let i = 0; i < ready; i++) {
+    const pollable = pollables[events[i * EVENT_WORDS + DATA_WORD]!];
+    if (pollable == null) continue;
+    try {
+      pollable.onReady(events[i * EVENT_WORDS]!);
+    } catch (thrown) {
+      pollable.onFault(thrown);
+    }
+  }
+  finishTurn();
+  setImmediate(turn);
+}
+
+/** Milliseconds to wait at most. */
+function patience(deadline: number): number {
+  if (again.length > 0) return 0;
+  if (deadline === Infinity) return FOREIGN_TIMER_MS;
+  const wait = Math.ceil(deadline - performance.now());
+  return wait <= 0 ? 0 : wait < FOREIGN_TIMER_MS ? wait : FOREIGN_TIMER_MS;
+}
+
+function finishTurn(): void {
+  for (let i = 0; i < turnEnd.length; i++) turnEnd[i]!();
+  for (let i = 0; i < closing.length; i++) libc.close(closing[i]!);
+  closing.length = 0;
+}
+
+let joined = false;
+
+/** Adds the runtime's epoll descriptor to ours, so that whatever it waits for ends our wait. */
+function joinRuntimeLoop(): void {
+  clock.now = performance.now();
+  if (joined) return;
+  joined = true;
+  // The main thread's is made first at start-up, so it has the lowest number.
+  const fds = readdirSync("/proc/self/fd").map(Number).sort((a, b) => a - b);
+  const runtime = fds.find((fd) => fd !== epoll && target(fd) === "anon_inode:[eventpoll]");
+  if (runtime === undefined) throw new Error("the runtime's epoll descriptor was not found in /proc/self/fd");
+  change[0] = READABLE;
+  change[DATA_WORD] = runtime;
+  libc.epoll_ctl(epoll, CTL_ADD, runtime, change);
+}
+
+function target(fd: number): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return "";
+  }
+}

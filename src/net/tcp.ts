@@ -1,0 +1,301 @@
+/**
+ * A plain TCP or unix-socket connection on the event loop.
+ *
+ * All connections of the process share two buffers. `room` takes each read. `cork` gathers the
+ * small writes of the connection that writes now (head, first content, last chunk), so that they
+ * leave in one system call when another connection writes, when it is full, or when the turn ends.
+ */
+import { type Pointer, ptr } from "bun:ffi";
+import "../base/buffer.ts";
+import { Timer, timerList } from "../base/timer.ts";
+import type { Connection, ConnectionHandler } from "./connection.ts";
+import { EAGAIN, ECONNRESET, EINTR, ENOBUFS, errno, errnoName, libc, MSG_NOSIGNAL, SHUT_WR, SO_LINGER, SOL_SOCKET } from "./libc.ts";
+import { BROKEN, closeAtTurnEnd, nextTurn, onTurnEnd, PEER_ENDED, type Pollable, READABLE, watch, WRITABLE } from "./loop.ts";
+
+/** One read brings at most this. Larger reads leave the second-level cache and cost more per octet. */
+const ROOM_OCTETS = 128 * 1024;
+const CORK_OCTETS = 64 * 1024;
+/** Larger writes go out from where they lie, together with what is corked. */
+const COPY_LIMIT = 8 * 1024;
+/** After our last octet: how long a peer that still sends is drained. */
+const LINGER_MS = 2000;
+/** While our last octets are queued: how long a peer may take none of them. */
+const STALL_MS = 30_000;
+
+const room = Buffer.allocUnsafeSlow(ROOM_OCTETS);
+const roomAddress = ptr(room);
+const cork = Buffer.allocUnsafeSlow(CORK_OCTETS);
+const corkAddress = ptr(cork);
+let corked: TcpConnection | null = null;
+let corkLength = 0;
+
+onTurnEnd(flushCork);
+
+function flushCork(): void {
+  if (corked !== null) corked.flush();
+}
+
+// struct iovec iov[2] and the struct msghdr that points at it.
+const iov = new Float64Array(4);
+const iovWords = new Uint32Array(iov.buffer);
+const msghdr = new Uint32Array(14);
+pointAt(msghdr, 4, ptr(iov));
+msghdr[6] = 2;
+
+function pointAt(words: Uint32Array, at: number, address: number): void {
+  words[at] = address % 2 ** 32;
+  words[at + 1] = Math.floor(address / 2 ** 32);
+}
+
+const nobody: ConnectionHandler = { onOctets() {}, onRoom() {}, onPeerEnd() {}, onLost() {}, onFault() {} };
+
+export class TcpConnection implements Connection, Pollable {
+  handler: ConnectionHandler = nobody;
+  open = true;
+  octetsIn = 0;
+  octetsOut = 0;
+  readonly #fd: number;
+  /** Copies of what the kernel did not take, in order. */
+  #queue: Uint8Array[] | null = null;
+  #paused = false;
+  /** The kernel may hold octets (or an end) that we have not read: edge-triggered, nobody will tell us again. */
+  #readable = false;
+  #peerEnding = false;
+  #peerEnded = false;
+  #endWriting = false;
+  #closing = false;
+  /** A write failed with this error; reported in the next turn. */
+  #sendError = 0;
+  #linger: Timer | null = null;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+    watch(fd, this, "connection");
+  }
+
+  get fd(): number {
+    return this.#fd;
+  }
+
+  get full(): boolean {
+    return this.#queue !== null;
+  }
+
+  onReady(events: number): void {
+    if ((events & (PEER_ENDED | BROKEN)) !== 0) this.#peerEnding = true;
+    if ((events & WRITABLE) !== 0 && this.#queue !== null) this.#drain();
+    if ((events & (READABLE | PEER_ENDED | BROKEN)) !== 0) {
+      this.#readable = true;
+      if (!this.#paused) this.#read();
+    }
+  }
+
+  onFault(thrown: unknown): void {
+    const { handler } = this;
+    this.destroy();
+    handler.onFault(thrown);
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    // Not now: a read would overwrite the octets that the caller may be handing on.
+    if (this.#readable) nextTurn(this);
+  }
+
+  onAgain(): void {
+    if (!this.open) return;
+    if (this.#sendError !== 0) this.#lose(this.#sendError);
+    else if (this.#readable && !this.#paused) this.#read();
+  }
+
+  #read(): void {
+    const length = libc.recv(this.#fd, roomAddress, ROOM_OCTETS, 0);
+    if (length > 0) {
+      this.octetsIn += length;
+      // A short read has emptied the socket, unless the end follows: the next edge will tell.
+      if (length === ROOM_OCTETS || this.#peerEnding) nextTurn(this);
+      else this.#readable = false;
+      if (this.#closing) return;
+      this.handler.onOctets(room, length);
+    } else if (length === 0) {
+      this.#readable = false;
+      this.#peerEnded = true;
+      if (this.#closing) this.#finish();
+      else this.handler.onPeerEnd();
+    } else {
+      const error = errno();
+      if (error === EAGAIN || error === EINTR) {
+        this.#readable = error === EINTR;
+        if (error === EINTR) nextTurn(this);
+      } else this.#lose(error);
+    }
+  }
+
+  write(octets: Uint8Array): void {
+    const { length } = octets;
+    if (!this.open || length === 0) return;
+    this.octetsOut += length;
+    if (this.#queue !== null) {
+      this.#queue.push(new Uint8Array(octets));
+      return;
+    }
+    if (corked !== this) this.#takeCork();
+    if (length <= COPY_LIMIT && corkLength + length <= CORK_OCTETS) {
+      cork.set(octets, corkLength);
+      corkLength += length;
+    } else this.#sendWithCork(octets);
+  }
+
+  writeText(text: string): void {
+    const { length } = text;
+    if (!this.open || length === 0) return;
+    this.octetsOut += length;
+    if (this.#queue !== null) {
+      this.#queue.push(Buffer.from(text, "latin1"));
+      return;
+    }
+    if (corked !== this) this.#takeCork();
+    if (corkLength + length > CORK_OCTETS) this.#sendWithCork(Buffer.from(text, "latin1"));
+    else corkLength += cork.latin1Write(text, corkLength, length);
+  }
+
+  #takeCork(): void {
+    if (corked !== null) corked.flush();
+    corked = this;
+  }
+
+  flush(): void {
+    if (corked !== this) return;
+    const length = corkLength;
+    corked = null;
+    corkLength = 0;
+    if (length === 0 || !this.open) return;
+    const sent = libc.send(this.#fd, corkAddress, length, MSG_NOSIGNAL);
+    if (sent === length) return;
+    this.#keep(sent, cork.subarray(Math.max(sent, 0), length), null);
+  }
+
+  /** Sends what is corked and these octets in one call, without copying them. */
+  #sendWithCork(octets: Uint8Array): void {
+    const first = corkLength;
+    corked = null;
+    corkLength = 0;
+    const address = (octets.buffer === room.buffer ? roomAddress + octets.byteOffset : ptr(octets)) as Pointer;
+    let sent: number;
+    if (first === 0) sent = libc.send(this.#fd, address, octets.length, MSG_NOSIGNAL);
+    else {
+      pointAt(iovWords, 0, corkAddress);
+      iovWords[2] = first;
+      pointAt(iovWords, 4, address);
+      iovWords[6] = octets.length;
+      sent = libc.sendmsg(this.#fd, msghdr, MSG_NOSIGNAL);
+    }
+    if (sent === first + octets.length) return;
+    const taken = Math.max(sent, 0);
+    if (taken < first) this.#keep(sent, cork.subarray(taken, first), octets);
+    else this.#keep(sent, octets.subarray(taken - first), null);
+  }
+
+  /** Queues what a send did not take. @param sent its result */
+  #keep(sent: number, rest: Uint8Array, more: Uint8Array | null): void {
+    if (sent < 0) {
+      const error = errno();
+      if (error !== EAGAIN && error !== EINTR && error !== ENOBUFS) {
+        // Not from within the caller's write: it may be in the middle of something.
+        this.#sendError = error;
+        nextTurn(this);
+        return;
+      }
+    }
+    const queue = [new Uint8Array(rest)];
+    if (more !== null) queue.push(new Uint8Array(more));
+    this.#queue = queue;
+  }
+
+  #drain(): void {
+    const queue = this.#queue!;
+    if (this.#closing) this.#startLinger(STALL_MS);
+    while (queue.length > 0) {
+      const octets = queue[0]!;
+      const sent = libc.send(this.#fd, octets, octets.length, MSG_NOSIGNAL);
+      if (sent < 0) {
+        const error = errno();
+        if (error !== EAGAIN && error !== EINTR && error !== ENOBUFS) this.#lose(error);
+        return;
+      }
+      if (sent < octets.length) {
+        queue[0] = octets.subarray(sent);
+        return;
+      }
+      queue.shift();
+    }
+    this.#queue = null;
+    if (this.#closing) this.#finish();
+    else {
+      if (this.#endWriting) libc.shutdown(this.#fd, SHUT_WR);
+      this.handler.onRoom();
+    }
+  }
+
+  endWriting(): void {
+    if (this.#endWriting || !this.open) return;
+    this.#endWriting = true;
+    this.flush();
+    if (this.#queue === null) libc.shutdown(this.#fd, SHUT_WR);
+  }
+
+  close(peerMaySend: boolean): void {
+    if (!this.open || this.#closing) return;
+    this.#closing = true;
+    this.handler = nobody;
+    this.flush();
+    if (!peerMaySend) this.#peerEnded = true;
+    if (this.#queue === null) this.#finish();
+    else this.#startLinger(STALL_MS);
+  }
+
+  /** Everything is sent: close, or half-close and wait for the peer's end. */
+  #finish(): void {
+    if (!this.open || this.#queue !== null) return;
+    if (this.#peerEnded) {
+      this.destroy();
+      return;
+    }
+    libc.shutdown(this.#fd, SHUT_WR);
+    this.#startLinger(LINGER_MS);
+    this.resume();
+  }
+
+  #startLinger(ms: number): void {
+    this.#linger ??= new Timer(() => this.destroy());
+    this.#linger.arm(timerList(ms)!);
+  }
+
+  destroy(reset = false): void {
+    if (!this.open) return;
+    this.open = false;
+    this.#linger?.cancel();
+    this.#queue = null;
+    if (corked === this) {
+      corked = null;
+      corkLength = 0;
+    }
+    // SO_LINGER with zero time makes close(2) send RST.
+    if (reset) libc.setsockopt(this.#fd, SOL_SOCKET, SO_LINGER, resetOnClose, 8);
+    closeAtTurnEnd(this.#fd);
+  }
+
+  #lose(error: number): void {
+    const { handler } = this;
+    const closing = this.#closing;
+    this.destroy();
+    if (!closing) handler.onLost(errnoName(error === 0 ? ECONNRESET : error));
+  }
+}
+
+const resetOnClose = new Int32Array([1, 0]);
