@@ -46,6 +46,8 @@ export const FAILURES = {
   // Decided here.
   "no-site": kind(404, "gateway"),
   "no-route": kind(404, "gateway"),
+  "not-found": kind(404, "gateway"),
+  "forbidden": kind(403, "gateway"),
   "connect-not-allowed": kind(405, "gateway"),
   "upgrade-not-allowed": kind(403, "gateway"),
   "exchange-timeout": kind(504, "gateway"),

@@ -83,7 +83,8 @@ export class Exchange {
   /** Values of `:name` and `*` in the path pattern that matched. */
   params: Record<string, string> | null = null;
   attempts: Attempt[] | null = null;
-  timeouts: ExchangeTimeouts | null = null;
+  /** What differs from the upstream's and the site's own limits; null = nothing. */
+  timeouts: Partial<ExchangeTimeouts> | null = null;
   /** Request content may not exceed this; null = the site's limit. */
   maxContentOctets: number | null = null;
 

@@ -28,6 +28,9 @@ export interface Template {
 
 type Read = (exchange: Exchange) => string;
 
+/** For a variable's name: what makes its values safe for the place the template's text goes to. */
+export type EscapeFor = (name: string) => (value: string) => string;
+
 interface Variable {
   /** As in a template; `<…>` stands for a part that the writer fills in. */
   readonly name: string;
@@ -145,10 +148,11 @@ export function variableNames(): readonly Variable[] {
 }
 
 /**
+ * @param escapeFor applied to the values of variables, not to the text around them
  * @throws {TypeError} on an unknown variable, naming the nearest one, or an unpaired brace
  * @example compileTemplate("https://{request.host}{request.target}")(exchange)
  */
-export function compileTemplate(text: string): Template {
+export function compileTemplate(text: string, escapeFor: EscapeFor | null = null): Template {
   const literals: string[] = [""];
   const reads: Read[] = [];
   const variables: string[] = [];
@@ -168,7 +172,7 @@ export function compileTemplate(text: string): Template {
       );
     }
     const name = rest.slice(brace + 1, close);
-    reads.push(readerFor(name));
+    reads.push(escapeFor === null ? readerFor(name) : escaped(readerFor(name), escapeFor(name)));
     variables.push(name);
     literals.push("");
     rest = rest.slice(close + 1);
@@ -177,6 +181,11 @@ export function compileTemplate(text: string): Template {
   const constant = reads.length === 0 ? literals[0]! : null;
   return Object.assign(concatenation(literals, reads), { constant, variables });
 }
+
+const escaped =
+  (read: Read, escape: (value: string) => string): Read =>
+  (exchange) =>
+    escape(read(exchange));
 
 /** The usual short templates without a loop. `literals` has one entry more than `reads`. */
 function concatenation(literals: readonly string[], reads: readonly Read[]): Read {
