@@ -51,7 +51,8 @@ export class FieldSection {
   getAll(name: string): string[] {
     const values: string[] = [];
     const id = fieldId(name.toLowerCase());
-    for (let at = this.#find(id, name, 0); at >= 0; at = this.#find(id, name, at + STRIDE)) values.push(this.#value(at));
+    for (let at = this.#find(id, name, 0); at >= 0; at = this.#find(id, name, at + STRIDE))
+      values.push(this.#value(at));
     return values;
   }
 
@@ -68,10 +69,8 @@ export class FieldSection {
    * @throws {TypeError} if the name is not a token or the value holds CR, LF, NUL or another control octet
    */
   append(name: string, value: string): void {
-    if (!isToken(name)) throw new TypeError(`${JSON.stringify(name)} is not a field name`);
-    value = trimOws(value);
-    if (!isFieldValue(value)) throw new TypeError(`the value of ${name} holds an octet that no field may: ${JSON.stringify(value)}`);
-    this.appendTrusted(fieldId(name.toLowerCase()), name, value);
+    const content = checked(name, value);
+    this.appendTrusted(fieldId(name.toLowerCase()), name, content);
   }
 
   /** As `append`, without the checks: for names and values this program made or a decoder validated. */
@@ -82,10 +81,15 @@ export class FieldSection {
     this.#lines.push(id, nameStart, valueStart, valueStart + value.length);
   }
 
-  /** Replaces all lines of that name by one. */
+  /**
+   * Replaces all lines of that name by one.
+   * @throws {TypeError} as `append`; the section is as before then
+   */
   set(name: string, value: string): void {
-    this.delete(name);
-    this.append(name, value);
+    const content = checked(name, value);
+    const id = fieldId(name.toLowerCase());
+    this.#remove(id, name);
+    this.appendTrusted(id, name, content);
   }
 
   /** @returns how many lines were removed */
@@ -190,6 +194,14 @@ export class FieldSection {
   #value(at: number): string {
     return this.#text.slice(this.#lines[at + 2]!, this.#lines[at + 3]!);
   }
+}
+
+/** The value without outer whitespace, once both may stand in a field line. */
+function checked(name: string, value: string): string {
+  if (!isToken(name)) throw new TypeError(`${JSON.stringify(name)} is not a field name`);
+  const content = trimOws(value);
+  if (isFieldValue(content)) return content;
+  throw new TypeError(`the value of ${name} holds an octet that no field may: ${JSON.stringify(content)}`);
 }
 
 /** Removes SP and HTAB around a value; `String.trim` would also remove U+00A0, which is content. */
