@@ -1,0 +1,203 @@
+/**
+ * The gateway's metrics: which there are, with which labels. Routes, upstreams and listeners get
+ * their handles from here once, while a generation is built; the names in the config bound the
+ * number of series.
+ */
+import { FAILURES, type FailureCode } from "../base/failure.ts";
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import { type Counter, type CounterRow, type Gauge, type Histogram, type Level, Registry } from "./registry.ts";
+
+const STATUS_CLASSES = ["1xx", "2xx", "3xx", "4xx", "5xx"] as const;
+const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE", "other"] as const;
+const OTHER_METHOD = METHODS.length - 1;
+const CODES = Object.keys(FAILURES) as FailureCode[];
+const codeNumbers = new Map<string, number>(CODES.map((code, number) => [code, number]));
+
+export interface ListenerMetrics {
+  /** Place of the listener in `RouteMetrics.requests`. */
+  readonly number: number;
+  readonly accepted: Counter;
+  /** Closed at once because the listener was full. */
+  readonly refused: Counter;
+  readonly active: Level;
+}
+
+export interface RouteMetrics {
+  readonly requests: CounterRow;
+  readonly duration: Histogram;
+  readonly requestOctets: Counter;
+  readonly responseOctets: Counter;
+}
+
+export interface EndpointMetrics {
+  /** By class of status. */
+  readonly requests: CounterRow;
+  readonly opened: Counter;
+  /** Connections that carry an exchange. */
+  readonly active: Level;
+  /** Connections that wait in the pool. */
+  readonly idle: Level;
+}
+
+export interface UpstreamMetrics {
+  readonly failures: CounterRow;
+  readonly firstOctet: Histogram;
+  readonly endpoints: ReadonlyMap<string, EndpointMetrics>;
+}
+
+export class GatewayMetrics {
+  readonly registry = new Registry();
+  readonly failures: CounterRow;
+  readonly malformed: CounterRow;
+  readonly methods: CounterRow;
+  readonly droppedLogLines: Counter;
+  readonly workers: Gauge;
+  readonly workerRestarts: Counter;
+  readonly residentMemory: Gauge;
+  readonly cpuSeconds: Counter;
+
+  readonly #listeners = new Map<string, ListenerMetrics>();
+  readonly #sites = new Map<string, Map<string, RouteMetrics>>();
+  readonly #noRoute: RouteMetrics;
+  readonly #noListener: ListenerMetrics;
+  readonly #upstreams = new Map<string, UpstreamMetrics>();
+
+  constructor(config: GatewayConfig) {
+    const r = this.registry;
+    this.workers = r.gauge("lintel_workers", "Worker processes that are ready.");
+    this.workerRestarts = r.counter("lintel_worker_restarts_total", "Workers started again after they died.");
+    this.residentMemory = r.gaugePerWorker("lintel_process_resident_memory_bytes", "Resident memory.");
+    this.cpuSeconds = r.counterPerWorker("lintel_process_cpu_seconds_total", "CPU time, user and system.");
+    this.droppedLogLines = r.counter(
+      "lintel_access_log_lines_dropped_total",
+      "Access log lines lost because the output could not take them.",
+    );
+    this.failures = r.counters("lintel_failures_total", "Exchanges that failed.", {}, { code: CODES });
+    this.malformed = r.counters(
+      "lintel_malformed_requests_total",
+      "Requests refused before there was an exchange.",
+      {},
+      { reason: CODES },
+    );
+    this.methods = r.counters("lintel_requests_by_method_total", "Finished exchanges.", {}, { method: METHODS });
+
+    const listeners = config.listeners.map(({ name }) => name);
+    for (const [number, name] of listeners.entries()) this.#listeners.set(name, this.#createListener(name, number));
+    this.#noListener = this.#listeners.get(listeners[0]!)!;
+    this.#noRoute = this.#createRoute("", "", listeners);
+    for (const site of config.sites) {
+      const routes = site.routes.map(({ name }) => [name, this.#createRoute(site.name, name, listeners)] as const);
+      this.#sites.set(site.name, new Map(routes));
+    }
+    for (const { name, endpoints } of config.upstreams) {
+      this.#upstreams.set(name, {
+        failures: r.counters(
+          "lintel_upstream_failures_total",
+          "Attempts that failed.",
+          { upstream: name },
+          { code: CODES },
+        ),
+        firstOctet: r.histogram(
+          "lintel_upstream_first_octet_seconds",
+          "Time from the start of an attempt to the first octet of the response.",
+          { upstream: name },
+        ),
+        endpoints: new Map(endpoints.map(({ address }) => [address, this.#createEndpoint(name, address)])),
+      });
+    }
+  }
+
+  listener(name: string): ListenerMetrics {
+    return this.#listeners.get(name) ?? this.#noListener;
+  }
+
+  /** @returns what exchanges without a route count in, if there is none of that name */
+  route(site: string | null, route: string | null): RouteMetrics {
+    if (site === null || route === null) return this.#noRoute;
+    return this.#sites.get(site)?.get(route) ?? this.#noRoute;
+  }
+
+  upstream(name: string): UpstreamMetrics | undefined {
+    return this.#upstreams.get(name);
+  }
+
+  /** @param address as the config writes it */
+  endpoint(upstream: string, address: string): EndpointMetrics | undefined {
+    return this.#upstreams.get(upstream)?.endpoints.get(address);
+  }
+
+  #createListener(listener: string, number: number): ListenerMetrics {
+    const r = this.registry;
+    return {
+      number,
+      accepted: r.counter("lintel_connections_total", "Connections accepted.", { listener }),
+      refused: r.counter("lintel_connections_refused_total", "Connections closed because of a limit.", { listener }),
+      active: r.level("lintel_connections_active", "Connections open.", { listener }),
+    };
+  }
+
+  #createRoute(site: string, route: string, listener: readonly string[]): RouteMetrics {
+    const r = this.registry;
+    const labels = { site, route };
+    const dimensions = { listener, code: STATUS_CLASSES };
+    return {
+      requests: r.counters("lintel_requests_total", "Finished exchanges.", labels, dimensions),
+      duration: r.histogram(
+        "lintel_request_duration_seconds",
+        "Time from the first octet of the request to the last of the response.",
+        labels,
+      ),
+      requestOctets: r.counter("lintel_request_content_octets_total", "Request content received.", labels),
+      responseOctets: r.counter("lintel_response_content_octets_total", "Response content sent.", labels),
+    };
+  }
+
+  #createEndpoint(upstream: string, endpoint: string): EndpointMetrics {
+    const r = this.registry;
+    const labels = { upstream, endpoint };
+    return {
+      requests: r.counters("lintel_upstream_requests_total", "Attempts answered.", labels, { code: STATUS_CLASSES }),
+      opened: r.counter("lintel_upstream_connections_opened_total", "Connections opened.", labels),
+      active: r.level("lintel_upstream_connections_active", "Connections that carry an exchange.", labels),
+      idle: r.level("lintel_upstream_connections_idle", "Connections that wait in the pool.", labels),
+    };
+  }
+}
+
+/** Place of a status in a row by class; one outside 100 to 599 counts as 5xx. */
+export function statusClass(status: number): number {
+  return status >= 100 && status < 500 ? ((status / 100) | 0) - 1 : STATUS_CLASSES.length - 1;
+}
+
+export const statusClassCount = STATUS_CLASSES.length;
+
+/** Place of a code in a row by code. */
+export function codeNumber(code: FailureCode): number {
+  return codeNumbers.get(code)!;
+}
+
+/** Place of a method in `methods`. */
+export function methodNumber(method: string): number {
+  switch (method) {
+    case "GET":
+      return 0;
+    case "HEAD":
+      return 1;
+    case "POST":
+      return 2;
+    case "PUT":
+      return 3;
+    case "DELETE":
+      return 4;
+    case "PATCH":
+      return 5;
+    case "OPTIONS":
+      return 6;
+    case "CONNECT":
+      return 7;
+    case "TRACE":
+      return 8;
+    default:
+      return OTHER_METHOD;
+  }
+}
