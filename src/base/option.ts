@@ -7,7 +7,14 @@ import { z } from "zod";
 
 const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const SIZE_UNITS: Readonly<Record<string, number>> = {
-  "": 1, B: 1, KB: 1000, MB: 1e6, GB: 1e9, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3,
+  "": 1,
+  B: 1,
+  KB: 1000,
+  MB: 1e6,
+  GB: 1e9,
+  KiB: 1024,
+  MiB: 1024 ** 2,
+  GiB: 1024 ** 3,
 };
 
 export type DurationText = `${number}${"ms" | "s" | "m" | "h" | "d"}` | "off";
@@ -36,24 +43,42 @@ export function parseByteSize(text: string): number | null {
 }
 
 /** A span of time; gives milliseconds, Infinity for "off". */
-export function duration(doc: string, fallback?: DurationText) {
-  const schema = z.string().meta({ description: doc, format: "duration", examples: ["500ms", "30s", "1m30s"] }).transform((text, ctx) => {
-    const ms = parseDuration(text);
-    if (ms !== null) return ms;
-    ctx.addIssue({ code: "custom", message: `${JSON.stringify(text)} is not a duration: write a number with ms, s, m, h or d, such as "30s"`, params: { code: "bad-duration" } });
-    return z.NEVER;
-  });
+export function duration(doc: string): z.ZodType<number, string>;
+export function duration(doc: string, fallback: DurationText): z.ZodPrefault<z.ZodType<number, string>>;
+export function duration(doc: string, fallback?: DurationText): z.ZodType<number, string | undefined> {
+  const schema = z
+    .string()
+    .meta({ description: doc, format: "duration", examples: ["500ms", "30s", "1m30s"] })
+    .transform((text, ctx) => {
+      const ms = parseDuration(text);
+      if (ms !== null) return ms;
+      ctx.addIssue({
+        code: "custom",
+        message: `${JSON.stringify(text)} is not a duration: write a number with ms, s, m, h or d, such as "30s"`,
+        params: { code: "bad-duration" },
+      });
+      return z.NEVER;
+    });
   return fallback === undefined ? schema : schema.prefault(fallback);
 }
 
 /** An amount of octets; gives a number, Infinity for "off". A bare number is octets. */
-export function byteSize(doc: string, fallback?: SizeText) {
-  const schema = z.union([z.string(), z.number()]).meta({ description: doc, format: "byte-size", examples: ["64KiB", "10MB"] }).transform((value, ctx) => {
-    const octets = parseByteSize(String(value));
-    if (octets !== null) return octets;
-    ctx.addIssue({ code: "custom", message: `${JSON.stringify(value)} is not a size: write a number with B, KB, MB, GB, KiB, MiB or GiB, such as "64KiB"`, params: { code: "bad-size" } });
-    return z.NEVER;
-  });
+export function byteSize(doc: string): z.ZodType<number, string | number>;
+export function byteSize(doc: string, fallback: SizeText): z.ZodPrefault<z.ZodType<number, string | number>>;
+export function byteSize(doc: string, fallback?: SizeText): z.ZodType<number, string | number | undefined> {
+  const schema = z
+    .union([z.string(), z.number()])
+    .meta({ description: doc, format: "byte-size", examples: ["64KiB", "10MB"] })
+    .transform((value, ctx) => {
+      const octets = parseByteSize(String(value));
+      if (octets !== null) return octets;
+      ctx.addIssue({
+        code: "custom",
+        message: `${JSON.stringify(value)} is not a size: write a number with B, KB, MB, GB, KiB, MiB or GiB, such as "64KiB"`,
+        params: { code: "bad-size" },
+      });
+      return z.NEVER;
+    });
   return fallback === undefined ? schema : schema.prefault(fallback);
 }
 

@@ -1,0 +1,22 @@
+/** What a config language is: a way from a file's text to nodes. */
+import type { Diagnostic } from "./diagnostic.ts";
+import type { ConfigNode } from "./node.ts";
+
+export interface Adapter {
+  readonly name: string;
+  /** File name endings, with the dot. */
+  readonly extensions: readonly string[];
+  /** May values hold `${NAME}`? A language with expressions of its own has no need. */
+  readonly variables: boolean;
+  /**
+   * Reads a file's text. Never throws for what the text says.
+   * @param file  name as shown in messages, relative to the working directory or absolute
+   */
+  read(text: string, file: string): Reading | Promise<Reading>;
+}
+
+export interface Reading {
+  /** null if nothing could be read; then there is an error. */
+  readonly node: ConfigNode | null;
+  readonly diagnostics: readonly Diagnostic[];
+}

@@ -1,0 +1,75 @@
+/**
+ * Environment variables in string values: `${NAME}`, `${NAME:-default}` for one that is unset or
+ * empty, `$${` for a plain `${`. Runs on the tree before the schema, so that any value may hold one.
+ */
+import { type Diagnostic, diagnose } from "./diagnostic.ts";
+import { suggestion } from "./nearest.ts";
+import type { ConfigNode, MapEntry, ScalarNode } from "./node.ts";
+import type { Span } from "./source.ts";
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The tree with variables replaced. What cannot be replaced is left as it is and reported. */
+export function substitute(node: ConfigNode, env: Environment, diagnostics: Diagnostic[]): ConfigNode {
+  switch (node.kind) {
+    case "scalar":
+      return scalar(node, env, diagnostics);
+    case "list":
+      return { ...node, items: node.items.map((item) => substitute(item, env, diagnostics)) };
+    case "map": {
+      const entries = new Map<string, MapEntry>();
+      for (const [key, entry] of node.entries)
+        entries.set(key, { ...entry, value: substitute(entry.value, env, diagnostics) });
+      return { ...node, entries };
+    }
+  }
+}
+
+const REFERENCE = /\$\$\{|\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}|\$\{/g;
+
+function scalar(node: ScalarNode, env: Environment, diagnostics: Diagnostic[]): ScalarNode {
+  if (typeof node.value !== "string" || !node.value.includes("${")) return node;
+  const given = node.value;
+  const text = given.replace(REFERENCE, (reference, name: string | undefined, fallback: string | undefined) => {
+    if (reference === "$${") return "${";
+    const span = within(node.span, reference);
+    if (name === undefined) {
+      diagnostics.push(
+        diagnose(span, {
+          code: "bad-variable",
+          message: "this is not an environment variable: write ${NAME} or ${NAME:-default}",
+          hint: "write $${ for a plain ${",
+        }),
+      );
+      return reference;
+    }
+    const value = Object.hasOwn(env, name) ? env[name] : undefined;
+    if (value !== undefined && (value !== "" || fallback === undefined)) return value;
+    if (fallback !== undefined) return fallback;
+    const near = suggestion(name, Object.keys(env), "variables");
+    const hint = near.startsWith("did you mean")
+      ? `${near.replace(/ \(variables:.*$/s, "")} Or give a default: `
+      : "give a default: ";
+    diagnostics.push(
+      diagnose(span, {
+        code: "unset-variable",
+        message: `environment variable ${name} is not set`,
+        hint: `${hint}\${${name}:-…}`,
+      }),
+    );
+    return reference;
+  });
+  return { ...node, value: node.plain ? typed(text) : text };
+}
+
+/** Text without quotes has the type it would have had if it stood there. */
+function typed(text: string): string | number | boolean {
+  if (text === "true" || text === "false") return text === "true";
+  return /^-?(?:0|[1-9]\d{0,14})(?:\.\d+)?$/.test(text) ? Number(text) : text;
+}
+
+/** The part of a scalar's text that holds the reference; the scalar if escapes hide it. */
+function within(span: Span, reference: string): Span {
+  const at = span.source.text?.slice(span.start, span.end).indexOf(reference) ?? -1;
+  return at < 0 ? span : { ...span, start: span.start + at, end: span.start + at + reference.length };
+}

@@ -1,0 +1,286 @@
+/**
+ * From what zod says to what a person needs: one problem per mistake, in our words. A union's error is
+ * that of the one alternative that was meant; where none was, it says what could stand there.
+ */
+import type { z } from "zod";
+import type { Catalog } from "./catalog.ts";
+import type { Problem } from "./diagnostic.ts";
+import { suggestion } from "./nearest.ts";
+import type { Path } from "./path.ts";
+import { keysAt, middlewareAt } from "./shape.ts";
+
+export interface PlacedProblem extends Problem {
+  readonly path: Path;
+  /** Underline the key rather than its value. */
+  readonly at: "key" | "value";
+}
+
+type Finding =
+  | { readonly kind: "type"; readonly path: Path; readonly expected: readonly string[] }
+  | { readonly kind: "value"; readonly path: Path; readonly values: readonly unknown[] }
+  | { readonly kind: "key"; readonly path: Path; readonly key: string }
+  | {
+      readonly kind: "said";
+      readonly path: Path;
+      readonly code: string;
+      readonly message: string;
+      readonly hint: string | null;
+    };
+
+/** Turns the issues of parsing `tree` into problems. */
+export function problemsOf(
+  issues: readonly z.core.$ZodIssue[],
+  tree: unknown,
+  schema: z.ZodType,
+  catalog: Catalog,
+): PlacedProblem[] {
+  return issues.flatMap((issue) => findings(issue, [], tree)).map((finding) => problem(finding, tree, schema, catalog));
+}
+
+/** What an issue comes down to; `input` is what was parsed at `base`. */
+function findings(issue: z.core.$ZodIssue, base: Path, tree: unknown): Finding[] {
+  const path = [...base, ...(issue.path as (string | number)[])];
+  switch (issue.code) {
+    case "invalid_type":
+      return [{ kind: "type", path, expected: [issue.expected] }];
+    case "invalid_value":
+      return [{ kind: "value", path, values: issue.values }];
+    case "unrecognized_keys":
+      return issue.keys.map((key) => ({ kind: "key", path, key }));
+    case "invalid_union":
+      return meant(
+        issue.errors.map((branch) => branch.flatMap((inner) => findings(inner, path, tree))),
+        path,
+      );
+    case "invalid_key": {
+      const key = JSON.stringify(issue.path.at(-1));
+      const message = `${key} cannot be used as a name here: use letters, digits, "-", "_" and "."`;
+      return [{ kind: "said", path, code: "bad-name", message, hint: null }];
+    }
+    case "too_small":
+    case "too_big": {
+      const least = issue.code === "too_small";
+      const bound = issue.code === "too_small" ? issue.minimum : issue.maximum;
+      return [
+        {
+          kind: "said",
+          path,
+          code: "out-of-range",
+          message: rangeMessage(issue.origin, least, Number(bound), issue.inclusive ?? true, path, valueAt(tree, path)),
+          hint: null,
+        },
+      ];
+    }
+    case "custom": {
+      const { code, hint } = (issue.params ?? {}) as { code?: unknown; hint?: unknown };
+      return [
+        {
+          kind: "said",
+          path,
+          code: typeof code === "string" ? code : "bad-value",
+          message: issue.message,
+          hint: typeof hint === "string" ? hint : null,
+        },
+      ];
+    }
+    default:
+      return [
+        {
+          kind: "said",
+          path,
+          code: "bad-value",
+          message: `${label(path)} is not right: ${decapitalise(issue.message)}`,
+          hint: null,
+        },
+      ];
+  }
+}
+
+/** The findings of the alternative somebody meant. */
+function meant(branches: readonly Finding[][], path: Path): Finding[] {
+  const isHere = (finding: Finding) => finding.path.length === path.length;
+  const ofType = branches.filter((branch) => !branch.some((finding) => finding.kind === "type" && isHere(finding)));
+  const values = ofType.flatMap((branch) =>
+    branch.flatMap((finding) => (finding.kind === "value" && isHere(finding) ? finding.values : [])),
+  );
+  const others = ofType.filter((branch) => !branch.some((finding) => finding.kind === "value" && isHere(finding)));
+  if (others.length > 0) {
+    const best = others.reduce((least, branch) => (branch.length < least.length ? branch : least));
+    return values.length === 0 ? best : best.map((finding) => orValues(finding, path, values));
+  }
+  if (values.length > 0) return [{ kind: "value", path, values }];
+  const expected = branches.flatMap((branch) =>
+    branch.flatMap((finding) => (finding.kind === "type" && isHere(finding) ? finding.expected : [])),
+  );
+  return [{ kind: "type", path, expected: [...new Set(expected)] }];
+}
+
+/** `workers: x` is no number; "auto" would have done as well. */
+function orValues(finding: Finding, path: Path, values: readonly unknown[]): Finding {
+  if (finding.kind !== "said" || finding.path.length !== path.length || finding.hint !== null) return finding;
+  return { ...finding, hint: `or write ${list(values.map(shown), "or")}` };
+}
+
+function problem(finding: Finding, tree: unknown, schema: z.ZodType, catalog: Catalog): PlacedProblem {
+  const { path } = finding;
+  const found = valueAt(tree, path);
+  switch (finding.kind) {
+    case "said":
+      return {
+        path,
+        at: finding.code === "bad-name" || finding.code.startsWith("unknown-") ? "key" : "value",
+        code: finding.code,
+        message: finding.message,
+        hint: finding.hint,
+      };
+    case "key":
+      return unknownKey(finding, tree, schema, catalog);
+    case "value": {
+      if (found === undefined) return missing(path, tree, catalog);
+      const message = `${label(path)} must be ${list(finding.values.map(shown), "or")}, not ${describe(found)}`;
+      const texts = finding.values.filter((value) => typeof value === "string");
+      const near = typeof found === "string" && texts.length > 0 ? suggestion(found, texts, "values") : null;
+      return {
+        path,
+        at: "value",
+        code: "bad-value",
+        message,
+        hint: near?.startsWith("did") ? near.replace(/ \(values:.*$/s, "") : null,
+      };
+    }
+    case "type": {
+      if (found === undefined) return missing(path, tree, catalog);
+      const wanted = list([...new Set(finding.expected.map((type) => TYPES[type] ?? type))], "or");
+      return {
+        path,
+        at: "value",
+        code: "bad-type",
+        message: `${label(path)} must be ${wanted}, not ${describe(found)}`,
+      };
+    }
+  }
+}
+
+function unknownKey(
+  finding: Extract<Finding, { kind: "key" }>,
+  tree: unknown,
+  schema: z.ZodType,
+  catalog: Catalog,
+): PlacedProblem {
+  const { path, key } = finding;
+  const place = middlewareAt(path, catalog);
+  const known =
+    place === null ? keysAt(schema, path) : keysAt(catalog.middlewares.get(place.name)!.options, place.below);
+  const noun = place === null ? "keys" : "options";
+  return {
+    path: [...path, key],
+    at: "key",
+    code: place === null ? "unknown-key" : "unknown-option",
+    message: `${owner(path, tree, catalog)} has no ${noun.slice(0, -1)} ${JSON.stringify(key)}`,
+    hint: suggestion(key, known, noun),
+  };
+}
+
+function missing(path: Path, tree: unknown, catalog: Catalog): PlacedProblem {
+  const key = path.at(-1);
+  const holder = path.slice(0, -1);
+  return {
+    path: holder,
+    at: "key",
+    code: middlewareAt(path, catalog) === null ? "missing-key" : "missing-option",
+    message: `${owner(holder, tree, catalog)} needs ${typeof key === "string" ? JSON.stringify(key) : "another item"}`,
+  };
+}
+
+/** Who holds a key, as a person would say it. */
+function owner(path: Path, tree: unknown, catalog: Catalog): string {
+  const place = middlewareAt(path, catalog);
+  if (place !== null) {
+    const middleware = `middleware ${JSON.stringify(place.name)}`;
+    return place.below.length === 0 ? middleware : `${label(place.below)} of ${middleware}`;
+  }
+  if (path.length === 0) return "the config";
+  const last = path.at(-1)!;
+  const list = path.at(-2);
+  if (typeof last === "number" && typeof list === "string") {
+    const item = valueAt(tree, path) as { name?: unknown } | undefined;
+    const noun = SINGULAR[list] ?? `item ${last + 1} of ${JSON.stringify(list)}`;
+    if (SINGULAR[list] === undefined) return noun;
+    return typeof item?.name === "string" ? `${noun} ${JSON.stringify(item.name)}` : `${noun} ${last + 1}`;
+  }
+  if (list === "upstreams") return `upstream ${JSON.stringify(last)}`;
+  return label(path);
+}
+
+const SINGULAR: Readonly<Record<string, string>> = {
+  listeners: "listener",
+  sites: "site",
+  routes: "route",
+  endpoints: "endpoint",
+};
+
+/** A place by its last step: `"workers"`, `item 2 of "hosts"`. */
+function label(path: Path): string {
+  const last = path.at(-1);
+  if (last === undefined) return "the config";
+  if (typeof last === "string") return JSON.stringify(last);
+  const list = path.at(-2);
+  return typeof list === "string" ? `item ${last + 1} of ${JSON.stringify(list)}` : `item ${last + 1}`;
+}
+
+const TYPES: Readonly<Record<string, string>> = {
+  string: "text",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+  array: "a list",
+  object: "a map",
+  record: "a map",
+  null: "null",
+};
+
+/** A value found in a config, in words. */
+export function describe(value: unknown): string {
+  if (value === null) return "nothing";
+  if (Array.isArray(value)) return "a list";
+  if (typeof value === "object") return "a map";
+  if (typeof value === "string") return `the text ${shown(value)}`;
+  if (typeof value === "number") return `the number ${value}`;
+  return String(value);
+}
+
+function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 80 ? `${text.slice(0, 76)}…"` : text;
+}
+
+function rangeMessage(
+  origin: string,
+  least: boolean,
+  bound: number,
+  inclusive: boolean,
+  path: Path,
+  found: unknown,
+): string {
+  const side = least ? (inclusive ? "at least" : "more than") : inclusive ? "at most" : "less than";
+  if (origin === "array" || origin === "set")
+    return `${label(path)} needs ${side} ${bound} item${bound === 1 ? "" : "s"}`;
+  if (origin === "string") return `${label(path)} needs ${side} ${bound} character${bound === 1 ? "" : "s"}`;
+  return `${label(path)} must be ${side} ${bound}, not ${describe(found)}`;
+}
+
+function list(words: readonly string[], last: "or" | "and"): string {
+  return words.length < 2 ? (words[0] ?? "") : `${words.slice(0, -1).join(", ")} ${last} ${words.at(-1)}`;
+}
+
+const decapitalise = (text: string) => text.slice(0, 1).toLowerCase() + text.slice(1);
+
+/** What stands at a path of plain data; undefined if nothing does. */
+export function valueAt(tree: unknown, path: Path): unknown {
+  let value = tree;
+  for (const step of path) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, step)) return undefined;
+    value = (value as Record<string | number, unknown>)[step];
+  }
+  return value;
+}

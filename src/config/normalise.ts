@@ -1,0 +1,88 @@
+/** From what the schema read to a `GatewayConfig`: shorthands written out, names given, addresses in `to` made upstreams. */
+import type { GatewayConfig, MiddlewareConfig, RouteConfig, SiteConfig, UpstreamConfig } from "./gateway-config.ts";
+import type { ParsedMiddleware, ParsedSite } from "./schema/site.ts";
+import { type ParsedEndpoint, type ParsedUpstream, upstreamOf } from "./schema/upstream.ts";
+import type { ParsedConfig } from "./schema.ts";
+
+export function normalise(parsed: ParsedConfig): GatewayConfig {
+  const { timeouts } = parsed;
+  const upstreams = new Map<string, UpstreamConfig>();
+  const add = (name: string, upstream: ParsedUpstream) => {
+    const {
+      connect = timeouts.connect,
+      firstOctet = timeouts.firstOctet,
+      idle = timeouts.upstreamIdle,
+    } = upstream.timeouts;
+    upstreams.set(name, { name, ...upstream, timeouts: { connect, firstOctet, idle } });
+  };
+  for (const [name, upstream] of Object.entries(parsed.upstreams)) add(name, upstream);
+
+  /** The upstream's name. The same addresses written twice are the same upstream, with one pool. */
+  const resolve = (to: string | readonly ParsedEndpoint[] | undefined): string | null => {
+    if (to === undefined) return null;
+    if (typeof to === "string") return to;
+    const name = to.map(({ address, weight }) => (weight === 1 ? address : `${address}*${weight}`)).join(",");
+    if (!upstreams.has(name)) add(name, upstreamOf(to));
+    return name;
+  };
+
+  const listenerNames = parsed.listeners.map((listener) => listener.name);
+  const names = siteNames(parsed.sites);
+  const sites = parsed.sites.map((site, i): SiteConfig => {
+    const path = `sites[${i}]`;
+    const name = names[i]!;
+    const routes = site.routes.map((route, j): RouteConfig => {
+      const at = `${path}.routes[${j}]`;
+      return {
+        name: route.name ?? `${name}/${j + 1}`,
+        match: route.match,
+        use: chain(route.use, at),
+        to: resolve(route.to),
+        path: at,
+      };
+    });
+    // What no route takes goes to the site's own `to`; a site without routes is one route for everything.
+    if (site.to !== undefined || routes.length === 0) {
+      routes.push({ name: `${name}/${routes.length + 1}`, match: {}, use: [], to: resolve(site.to), path });
+    }
+    return {
+      name,
+      hosts: site.hosts === undefined || site.hosts.includes("*") ? [] : [...new Set(site.hosts)],
+      listeners: site.listeners ?? listenerNames,
+      use: chain(site.use, path),
+      order: site.order,
+      routes,
+      path,
+    };
+  });
+
+  return {
+    workers: parsed.workers,
+    user: parsed.user ?? null,
+    listeners: parsed.listeners,
+    trustedProxies: parsed.trustedProxies,
+    limits: parsed.limits,
+    timeouts,
+    upstreams: [...upstreams.values()],
+    sites,
+    admin: parsed.admin,
+    telemetry: parsed.telemetry,
+  };
+}
+
+function chain(use: readonly ParsedMiddleware[], path: string): MiddlewareConfig[] {
+  return use.map(({ name, options }, i) => ({ name, options, path: `${path}.use[${i}]` }));
+}
+
+/** Given names as they are; the others after their first host, with a number where that is taken. */
+export function siteNames(sites: readonly Pick<ParsedSite, "name" | "hosts">[]): string[] {
+  const taken = new Set(sites.flatMap((site) => site.name ?? []));
+  return sites.map((site, i) => {
+    if (site.name !== undefined) return site.name;
+    const wanted = site.hosts?.[0] ?? `site-${i + 1}`;
+    let name = wanted;
+    for (let n = 2; taken.has(name); n++) name = `${wanted}-${n}`;
+    taken.add(name);
+    return name;
+  });
+}

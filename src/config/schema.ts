@@ -1,0 +1,50 @@
+/**
+ * The whole config as one schema: what may be written, with its docs, and what comes out of it.
+ * The pieces are in schema/; relations between pieces (names, duplicates) are in check.ts.
+ */
+import { z } from "zod";
+import { readCidr } from "./address.ts";
+import type { Catalog } from "./catalog.ts";
+import type { GatewayConfig } from "./gateway-config.ts";
+import { normalise } from "./normalise.ts";
+import { limits, timeouts } from "./schema/limits.ts";
+import { admin, listeners } from "./schema/listener.ts";
+import { sites } from "./schema/site.ts";
+import { telemetry } from "./schema/telemetry.ts";
+import { label, textOption, wholeNumber } from "./schema/text.ts";
+import { upstreams } from "./schema/upstream.ts";
+
+/** What may be written, before shorthands are written out. */
+export function configSchema(catalog: Catalog) {
+  return z
+    .strictObject({
+      include: z
+        .union([z.string(), z.array(z.string())])
+        .optional()
+        .meta({ description: "Further files, by patterns relative to this one. Lists are joined, maps merged." }),
+      workers: z
+        .union([z.literal("auto"), wholeNumber(1, 256, "Number of worker processes.")])
+        .default("auto")
+        .meta({ description: "Number of worker processes; `auto` is one per core." }),
+      user: label("User to become once the listening sockets are bound.").optional(),
+      listeners,
+      trustedProxies: z
+        .array(textOption("bad-cidr", readCidr, { description: "A block of addresses.", examples: ["10.0.0.0/8"] }))
+        .default([])
+        .meta({ description: "Proxies in front of this one, whose forwarded fields are believed." }),
+      limits,
+      timeouts,
+      upstreams,
+      sites: sites(catalog),
+      admin,
+      telemetry,
+    })
+    .meta({ title: "Lintel", description: "Config of Lintel, a reverse proxy." });
+}
+
+export type ParsedConfig = z.output<ReturnType<typeof configSchema>>;
+
+/** The schema that gives a `GatewayConfig`. */
+export function gatewaySchema(catalog: Catalog): z.ZodType<GatewayConfig> {
+  return configSchema(catalog).transform(normalise);
+}

@@ -1,0 +1,38 @@
+/** `limits` and `timeouts` of the gateway. */
+import { z } from "zod";
+import { byteSize, duration } from "../../base/option.ts";
+import { wholeNumber } from "./text.ts";
+
+export const limits = z
+  .strictObject({
+    requestLine: byteSize("Longest request line; a longer one is answered 414.", "8KiB"),
+    fieldLine: byteSize("Longest single field line; a longer one is answered 431.", "8KiB"),
+    fieldSection: byteSize("All field lines of a request together; more is answered 431.", "32KiB"),
+    fields: wholeNumber(1, 10_000, "Number of field lines; more are answered 431.").default(100),
+    trailers: byteSize("Trailer section of a message.", "8KiB"),
+    chunkExtensions: byteSize("Extensions of one chunk.", "1KiB"),
+    content: byteSize("Request content; more is answered 413. `off` for no limit.", "100MB"),
+  })
+  .prefault({})
+  .meta({ title: "Limits", description: "How much of a message is accepted." });
+
+export const timeouts = z
+  .strictObject({
+    head: duration("From the first octet of a request to the end of its head.", "30s"),
+    contentIdle: duration("Without an octet of request content.", "30s"),
+    contentRate: byteSize(
+      "Least octets of request content per second, after 5 s of grace; `off` for none.",
+      "500B",
+    ).transform((octets) => (octets === Number.POSITIVE_INFINITY ? 0 : octets)),
+    keepAlive: duration("An idle connection waits for its next request.", "75s"),
+    send: duration("The client takes no octet of the response.", "60s"),
+    connect: duration("To connect to an endpoint.", "5s"),
+    firstOctet: duration("From the request sent to the first octet of the response.", "60s"),
+    upstreamIdle: duration("Without an octet of the response's content.", "60s"),
+    exchange: duration("The whole exchange.", "off"),
+    tunnelIdle: duration("A tunnel (WebSocket, CONNECT) without an octet in either direction.", "1h"),
+    continue: duration("Before we send 100 (Continue) ourselves, if the origin server does not.", "1s"),
+    drain: duration("What is in flight may finish when a worker stops.", "30s"),
+  })
+  .prefault({})
+  .meta({ title: "Timeouts", description: "How long each part may take; `off` for no limit." });

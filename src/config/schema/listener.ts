@@ -1,0 +1,49 @@
+/** `listeners` and `admin`: where we listen. */
+import { z } from "zod";
+import { readListenAddress } from "../address.ts";
+import { label, textOption, wholeNumber } from "./text.ts";
+
+const listenAddress = (description: string) =>
+  textOption("bad-address", readListenAddress, {
+    description,
+    examples: [":8080", "127.0.0.1:8080", "[::1]:8080", "unix:/run/lintel.sock"],
+  });
+
+const listener = z
+  .strictObject({
+    name: label("Name that sites use in their own `listeners`. Default: the address.").optional(),
+    address: listenAddress("Address to listen on; `:8080` is every address of the machine."),
+    maxConnections: wholeNumber(1, 10_000_000, "Open connections over all workers; more are closed at once.").default(
+      10_000,
+    ),
+    backlog: wholeNumber(1, 65_535, "Connections the system keeps waiting to be accepted.").default(4096),
+    allowConnect: z
+      .boolean()
+      .default(false)
+      .meta({ description: "May the CONNECT method reach a route? Otherwise it is refused with 405." }),
+  })
+  .meta({ title: "Listener", description: "One address to listen on." });
+
+export const listeners = z
+  .array(
+    z.union([listenAddress("Address to listen on, the rest by default."), listener]).transform((value) => {
+      const { name, ...rest } = typeof value === "string" ? listener.parse({ address: value }) : value;
+      return { name: name ?? rest.address, ...rest };
+    }),
+  )
+  .min(1)
+  .prefault([{ name: "http", address: ":8080" }])
+  .meta({ description: "Addresses to listen on. Default: one named `http` on `:8080`." });
+
+export const admin = z
+  .union([
+    z.literal("off"),
+    z
+      .strictObject({
+        address: listenAddress("Address of the admin listener; keep it private.").prefault("127.0.0.1:2020"),
+      })
+      .meta({ title: "Admin", description: "The admin listener." }),
+  ])
+  .prefault({})
+  .transform((value) => (value === "off" ? null : value))
+  .meta({ description: "The admin listener, which serves `/metrics`; `off` for none." });

@@ -1,0 +1,50 @@
+/** Options that are more than a string or a number: read by a function that says what is wrong. */
+import { z } from "zod";
+import type { Reading } from "../address.ts";
+
+interface Described {
+  readonly description: string;
+  readonly examples?: readonly string[];
+}
+
+/** A string read by `read`, which tidies it or says why it cannot be used. */
+export function textOption(code: string, read: (text: string) => Reading, meta: Described) {
+  return z
+    .string()
+    .meta({ description: meta.description, ...(meta.examples === undefined ? {} : { examples: [...meta.examples] }) })
+    .transform((text, ctx) => {
+      const reading = read(text);
+      if ("text" in reading) return reading.text;
+      ctx.addIssue({ code: "custom", message: reading.problem, params: { code, hint: reading.hint ?? null } });
+      return z.NEVER;
+    });
+}
+
+/** A whole number. Text of digits counts, so that `"${WORKERS}"` works in JSON too. */
+export function wholeNumber(min: number, max: number, description: string) {
+  return z
+    .union([z.int().meta({ minimum: min, maximum: max }), z.string()])
+    .meta({ description })
+    .transform((value, ctx) => {
+      const number = typeof value === "number" ? value : /^\d{1,15}$/.test(value) ? Number(value) : Number.NaN;
+      if (number >= min && number <= max) return number;
+      const wanted = max === Number.MAX_SAFE_INTEGER ? `of at least ${min}` : `from ${min} to ${max}`;
+      const params = { code: Number.isNaN(number) ? "bad-number" : "out-of-range" };
+      ctx.addIssue({ code: "custom", message: `${JSON.stringify(value)} is not a whole number ${wanted}`, params });
+      return z.NEVER;
+    });
+}
+
+/** A name for messages, logs and metrics. */
+export function label(description: string) {
+  return textOption(
+    "bad-name",
+    (text) =>
+      /^[^\x00-\x20\x7f"\\]{1,128}$/.test(text)
+        ? { text }
+        : {
+            problem: `${JSON.stringify(text)} is not a name: use 1 to 128 characters without spaces, quotes and backslashes`,
+          },
+    { description },
+  );
+}

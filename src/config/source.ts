@@ -1,0 +1,58 @@
+/** A config file's text and places in it, for messages that show the line. */
+
+export class Source {
+  #lineStarts: number[] | null = null;
+
+  /**
+   * @param file  name as shown in messages
+   * @param text  null if the config did not come from text (a TypeScript config, a flag)
+   */
+  constructor(
+    readonly file: string,
+    readonly text: string | null,
+  ) {}
+
+  /** Line and column, both from 1, of an offset into the text. */
+  place(offset: number): { line: number; column: number } {
+    const starts = this.#starts();
+    let low = 0;
+    let high = starts.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (starts[middle]! <= offset) low = middle;
+      else high = middle - 1;
+    }
+    return { line: low + 1, column: offset - starts[low]! + 1 };
+  }
+
+  /** The text of a line (from 1) without its line end. */
+  line(number: number): string {
+    const starts = this.#starts();
+    const start = starts[number - 1] ?? 0;
+    return (this.text ?? "").slice(start, starts[number]).replace(/[\r\n]+$/, "");
+  }
+
+  /** Offset of a line and column, both from 1. */
+  offset(line: number, column: number): number {
+    return (this.#starts()[line - 1] ?? 0) + column - 1;
+  }
+
+  #starts(): number[] {
+    if (this.#lineStarts !== null) return this.#lineStarts;
+    const starts = [0];
+    const text = this.text ?? "";
+    for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) starts.push(at + 1);
+    this.#lineStarts = starts;
+    return starts;
+  }
+}
+
+/** A stretch of a source; where there is no text, `path` alone says where. */
+export interface Span {
+  readonly source: Source;
+  /** Offsets into the text, end exclusive; 0 and 0 without text. */
+  readonly start: number;
+  readonly end: number;
+  /** Path within its own file, such as "sites[0].routes[1].to". */
+  readonly path: string;
+}
