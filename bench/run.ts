@@ -1,0 +1,316 @@
+/**
+ * The bench: Lintel beside nginx, HAProxy and Caddy, one worker each, in one interleaved run.
+ * What is measured and what it means is in README.md; `bun bench/run.ts --help` says how to use it.
+ */
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { parseArgs } from "node:util";
+import { type Case, cases, ROUTES, routePrefix } from "./cases.ts";
+import { measureIdle } from "./load/idle.ts";
+import { runWrk, writeScript, wrkVersion } from "./load/wrk.ts";
+import { FIELDS_PATH, nginxOrigin } from "./origin/nginx-origin.ts";
+import type { Contender } from "./proxies/contender.ts";
+import { proxies } from "./proxies/index.ts";
+import { render } from "./report.ts";
+import { DISTURBED, perRequest, REFERENCE, type Results, type Sample } from "./results.ts";
+import { type Child, Children, lastLines } from "./system/children.ts";
+import { choosePinning, machine, usage } from "./system/machine.ts";
+import { answered, freePorts } from "./system/ports.ts";
+import { cpuOf, memoryOf } from "./system/process-tree.ts";
+
+const USAGE = `Usage: bun bench/run.ts [options]
+  --only CASE,CASE     only these of: ${cases.map(({ name }) => name).join(", ")}
+  --proxies NAME,NAME  only these of: ${proxies.map(({ name }) => name).join(", ")}
+  --seconds N          length of a window (default 5)
+  --rounds N           windows per case and proxy (default 5)
+  --markdown           tables in Markdown
+  --json FILE          where the raw results go (default bench/results/TIME.json)
+
+Example: bun bench/run.ts --only small,1m --seconds 3 --rounds 3`;
+
+/** The first window of a proxy in a case follows this much load; just-in-time compilers need it. */
+const WARM_UP_SECONDS = 3;
+const REST_MS = 200;
+/** A window in which other programs took more than DISTURBED of a core is repeated, so often at most. */
+const TRIES = 3;
+
+const options = readOptions();
+const pinning = choosePinning();
+if (pinning.load !== undefined) Bun.spawnSync(["taskset", "-a", "-cp", String(pinning.load), String(process.pid)]);
+
+const children = new Children();
+const directory = mkdtempSync(join(tmpdir(), "lintel-bench-"));
+chmodSync(directory, 0o755); // nginx's worker becomes another user when started as root
+const removeDirectory = () => rmSync(directory, { recursive: true, force: true });
+process.on("exit", removeDirectory);
+
+const present = options.proxies.filter((proxy) => proxy.version() !== null);
+const results: Results = {
+  startedAt: new Date().toISOString().slice(0, 16).replace("T", " "),
+  machine: machine(),
+  pinning,
+  seconds: options.seconds,
+  rounds: options.rounds,
+  versions: Object.fromEntries([
+    ...present.filter(({ tuned }) => !tuned).map((proxy) => [proxy.name, proxy.version() ?? ""]),
+    ["bun", Bun.version],
+    ["wrk", wrkVersion() ?? "missing"],
+  ]),
+  leftOut: options.proxies
+    .filter((proxy) => !present.includes(proxy))
+    .map(({ name }) => `${name} is not installed: left out`),
+  failures: [],
+  samples: [],
+  idle: [],
+};
+
+let origins: readonly Child[] = [];
+
+await run();
+await children.stopAll();
+mkdirSync(dirname(options.json), { recursive: true });
+writeFileSync(options.json, `${JSON.stringify(results, null, 1)}\n`);
+console.log(render(results, options.cases, options.markdown));
+say(`raw results: ${options.json}`);
+process.exit(results.failures.length > 0 ? 1 : 0);
+
+async function run(): Promise<void> {
+  if (wrkVersion() === null) return fail("wrk is not installed; on Debian: apt-get install wrk");
+  if (!present.some(({ name }) => name === REFERENCE)) say(`without ${REFERENCE} there are no ratios`);
+  if (Bun.which("nginx") === null) return fail("nginx is not installed, and it is the origin server of all cases");
+  for (const note of results.leftOut) say(note);
+  const [small, upload] = freePorts(2) as [number, number];
+  await startOrigins(small, upload);
+  for (const each of options.cases) {
+    const originPort = each.upload > 0 ? upload : small;
+    const taking = present.filter(({ tuned }) => each.tuned || !tuned);
+    if (each.kind === "idle") await idleCase(each, taking, originPort);
+    else await loadCase(each, taking, originPort);
+  }
+}
+
+async function startOrigins(small: number, upload: number): Promise<void> {
+  const home = join(directory, "origin");
+  const log = join(directory, "origin.log");
+  const cpu = pinning.origin;
+  const nginx = children.start({ name: "origin server", command: nginxOrigin(home, small), cpu, log });
+  const program = join(import.meta.dir, "origin/upload-origin.ts");
+  const reader = children.start({
+    name: "upload origin server",
+    command: [process.execPath, program, String(upload)],
+    cpu,
+    log,
+  });
+  await answered(nginx, small);
+  await answered(reader, upload);
+  origins = [nginx, reader];
+}
+
+interface Running {
+  readonly proxy: Contender;
+  readonly child: Child;
+  readonly port: number;
+}
+
+async function loadCase(each: Case, taking: readonly Contender[], originPort: number): Promise<void> {
+  const script = writeScript(directory, each);
+  const running: Running[] = [];
+  for (const proxy of taking) {
+    const started = await startProxy(proxy, each, originPort);
+    if (started !== null) running.push(started);
+  }
+  for (let round = 0; round < options.rounds; round++) {
+    for (let turn = 0; turn < running.length; turn++) {
+      // Each round begins with another one, so that none always follows the same neighbour.
+      const next = running[(round + turn) % running.length]!;
+      await attempt(`${each.name}, ${next.proxy.name}`, async () => {
+        const sample = await measureQuietly(each, next, script, round);
+        results.samples.push(sample);
+        say(
+          `${each.name} ${round + 1}/${options.rounds} ${next.proxy.name.padEnd(11)} ${perRequest(sample).toFixed(1)} µs/request, ` +
+            `${Math.round(sample.requests / sample.seconds)} requests/s, p99 ${sample.p99.toFixed(2)} ms`,
+        );
+      });
+    }
+  }
+  await Promise.all(running.map(({ child }) => children.stop(child)));
+}
+
+/** The least disturbed of a few windows: the first one, on a quiet machine. */
+async function measureQuietly(each: Case, running: Running, script: string, round: number): Promise<Sample> {
+  let best = await measure(each, running, script, round);
+  for (let tried = 1; tried < TRIES && best.strangers > DISTURBED; tried++) {
+    const again = await measure(each, running, script, round);
+    if (again.strangers < best.strangers) best = again;
+  }
+  return best;
+}
+
+async function measure(each: Case, { proxy, child, port }: Running, script: string, round: number): Promise<Sample> {
+  const url = `http://127.0.0.1:${port}${each.path}`;
+  const load = (seconds: number) => runWrk(script, url, each.connections, seconds, pinning.load);
+  await load(round === 0 ? WARM_UP_SECONDS : 1);
+  await Bun.sleep(REST_MS);
+  const before = counters(child);
+  const loaded = await load(options.seconds);
+  const after = counters(child);
+  if (!child.running()) throw new Error(`ended under load:\n${lastLines(child)}`);
+  const proxyMicroseconds = after.proxy - before.proxy;
+  const ours = proxyMicroseconds + after.others - before.others + loaded.cpuMicroseconds;
+  return {
+    case: each.name,
+    proxy: proxy.name,
+    round,
+    ...loaded,
+    proxyMicroseconds,
+    coreMicroseconds: pinning.proxy === undefined ? null : after.core - before.core,
+    strangers: Math.max(0, after.programs - before.programs - ours) / (loaded.seconds * 1e6),
+    memory: memoryOf(child.pid),
+  };
+}
+
+/** Readings at one moment, all in microseconds since some beginning of their own. */
+function counters(child: Child) {
+  const core = usage(pinning.proxy);
+  return {
+    proxy: cpuOf(child.pid),
+    others: origins.reduce((sum, { pid }) => sum + cpuOf(pid), process.cpuUsage().user + process.cpuUsage().system),
+    core: core.programs + core.interrupts,
+    programs: usage().programs,
+  };
+}
+
+async function idleCase(each: Case, taking: readonly Contender[], originPort: number): Promise<void> {
+  const script = writeScript(directory, each);
+  for (const proxy of taking) {
+    const running = await startProxy(proxy, each, originPort);
+    if (running === null) continue;
+    const { child, port } = running;
+    await attempt(`${each.name}, ${proxy.name}`, async () => {
+      // Warm, or the code compiled meanwhile would be taken for the cost of connections.
+      await runWrk(script, `http://127.0.0.1:${port}${each.path}`, 64, WARM_UP_SECONDS, pinning.load);
+      await Bun.sleep(REST_MS);
+      const target = { name: proxy.name, pid: child.pid, port };
+      const idle = await measureIdle(children, directory, target, each.connections, pinning.load);
+      results.idle.push({ case: each.name, proxy: proxy.name, connections: each.connections, ...idle });
+      say(
+        `${each.name} ${proxy.name.padEnd(11)} ${idle.open} open, ${Math.round((idle.after.rss - idle.before.rss) / 2 ** 20)} MiB more`,
+      );
+    });
+    await children.stop(child);
+  }
+}
+
+/** null, and a failure noted, if it does not start or does not answer as the case wants. */
+async function startProxy(proxy: Contender, each: Case, originPort: number): Promise<Running | null> {
+  const home = join(directory, `${each.name}-${proxy.name}`);
+  mkdirSync(home);
+  const [port, adminPort] = freePorts(2) as [number, number];
+  const prefixes = each.routed ? Array.from({ length: ROUTES }, (_, index) => routePrefix(index)) : [];
+  let child: Child | null = null;
+  try {
+    const start = proxy.prepare({ directory: home, port, adminPort, originPort, prefixes, accessLog: each.accessLog });
+    child = children.start({ name: proxy.name, cpu: pinning.proxy, log: join(home, "log"), ...start });
+    await answered(child, port, samplePath(each));
+    await checkAnswer(each, port);
+    return { proxy, child, port };
+  } catch (error) {
+    fail(`${each.name}, ${proxy.name}: ${messageOf(error)}`);
+    if (child !== null) await children.stop(child);
+    return null;
+  }
+}
+
+function samplePath({ routed, path }: Case): string {
+  return routed ? `${routePrefix(ROUTES - 1)}/items/1` : path;
+}
+
+/** @throws unless the origin server's answer comes through, and the forwarded fields reach it */
+async function checkAnswer(each: Case, port: number): Promise<void> {
+  const base = `http://127.0.0.1:${port}`;
+  const content = each.upload > 0 ? { body: Buffer.alloc(each.upload, "u") } : {};
+  const response = await fetch(base + samplePath(each), { method: each.method, ...content });
+  const octets = (await response.arrayBuffer()).byteLength;
+  if (response.status !== 200 || octets !== each.download) {
+    throw new Error(`answered ${response.status} with ${octets} octets, not 200 with ${each.download}`);
+  }
+  if (each.routed || each.upload > 0) return;
+  const seen = await (await fetch(base + FIELDS_PATH)).text();
+  const wanted = `127.0.0.1:${port}|127.0.0.1|http|127.0.0.1:${port}`;
+  if (seen !== wanted) throw new Error(`the origin server saw Host and forwarded fields ${seen}, not ${wanted}`);
+}
+
+async function attempt(what: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    fail(`${what}: ${messageOf(error)}`);
+  }
+}
+
+function fail(message: string): void {
+  results.failures.push(message);
+  say(`FAILED: ${message}`);
+}
+
+function say(message: string): void {
+  console.error(message);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function readOptions() {
+  try {
+    const { values } = parseArgs({
+      options: {
+        only: { type: "string" },
+        proxies: { type: "string" },
+        seconds: { type: "string", default: "5" },
+        rounds: { type: "string", default: "5" },
+        markdown: { type: "boolean", default: false },
+        json: { type: "string" },
+        help: { type: "boolean", default: false },
+      },
+    });
+    if (values.help) {
+      console.log(USAGE);
+      process.exit(0);
+    }
+    const stamp = new Date().toISOString().slice(0, 19).replaceAll(":", "").replace("T", "-");
+    return {
+      cases: chosen(cases, values.only, "case"),
+      proxies: chosen(proxies, values.proxies, "proxy"),
+      seconds: count(values.seconds, "seconds", 600),
+      rounds: count(values.rounds, "rounds", 100),
+      markdown: values.markdown,
+      json: values.json ?? join(import.meta.dir, "results", `${stamp}.json`),
+    };
+  } catch (error) {
+    console.error(`${messageOf(error)}\n\n${USAGE}`);
+    process.exit(2);
+  }
+}
+
+function chosen<Named extends { readonly name: string }>(
+  all: readonly Named[],
+  names: string | undefined,
+  what: string,
+): Named[] {
+  if (names === undefined) return [...all];
+  const wanted = names.split(",");
+  for (const name of wanted) {
+    if (!all.some((each) => each.name === name)) {
+      throw new Error(`there is no ${what} "${name}" (${all.map((each) => each.name).join(", ")})`);
+    }
+  }
+  return all.filter(({ name }) => wanted.includes(name));
+}
+
+function count(text: string, name: string, most: number): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value >= 1 && value <= most) return value;
+  throw new Error(`--${name} is a whole number from 1 to ${most}, not "${text}"`);
+}
