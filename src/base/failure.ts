@@ -34,6 +34,7 @@ export const FAILURES = {
   "http-version-unsupported": kind(505, "downstream"),
   "method-not-implemented": kind(501, "downstream"),
   "expectation-failed": kind(417, "downstream"),
+  "transfer-coding-unsupported": kind(501, "downstream"),
   "misdirected-request": kind(421, "downstream"),
 
   // The client was too slow or went away. 499 is never sent; it is what the log shows.

@@ -126,10 +126,18 @@ export class Exchange {
     this.#id = id;
   }
 
+  /** True once somebody asked for the id or set it. */
+  get hasId(): boolean {
+    return this.#id !== "";
+  }
+
   /** Query without "?", as sent. */
   get query(): string {
     return queryOf(this.request.target);
   }
+
+  /** The attempt this exchange waits for, so that it can be called off without a listener per exchange. */
+  waitsFor: { cancel(why: Failure): void } | null = null;
 
   /** Called once if the client goes away, a deadline passes or the server stops before the end. */
   onAbort(listener: () => void): void {
@@ -139,6 +147,9 @@ export class Exchange {
   /** For engines: tells everybody who asked that nobody waits for the response any more. */
   abort(why: Failure): void {
     this.failure ??= why;
+    const { waitsFor } = this;
+    this.waitsFor = null;
+    waitsFor?.cancel(why);
     const listeners = this.#abortListeners;
     this.#abortListeners = null;
     if (listeners !== null) for (const listener of listeners) listener();

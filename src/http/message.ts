@@ -16,6 +16,10 @@ export class HttpRequest {
   body: BodySource;
   /** Token of an `Upgrade` the client asked for with `Connection: upgrade`, e.g. "websocket"; else null. */
   upgrade: string | null = null;
+  /** The client said that it takes trailers (`TE: trailers`). */
+  acceptsTrailers = false;
+  /** Content of length 0 was declared (`Content-Length: 0`), not just none. */
+  hasEmptyContent = false;
 
   constructor(method: string, scheme: Scheme, authority: string, target: string, fields: FieldSection, body: BodySource) {
     this.method = method;

@@ -11,6 +11,8 @@ export interface Connection {
   writeText(text: string): void;
   /** True while octets are queued that the kernel did not take. Stop the source; `onRoom` follows. */
   readonly full: boolean;
+  /** Octets queued that the kernel did not take. */
+  readonly unsent: number;
   /** Sends what is queued so far now instead of at the end of the turn. */
   flush(): void;
   /** No more `onOctets` until `resume`; the kernel's buffer fills and the peer has to wait. */

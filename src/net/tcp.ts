@@ -81,6 +81,12 @@ export class TcpConnection implements Connection, Pollable {
     return this.#queue !== null;
   }
 
+  get unsent(): number {
+    let octets = 0;
+    if (this.#queue !== null) for (const piece of this.#queue) octets += piece.length;
+    return octets;
+  }
+
   onReady(events: number): void {
     if ((events & (PEER_ENDED | BROKEN)) !== 0) this.#peerEnding = true;
     if ((events & WRITABLE) !== 0 && this.#queue !== null) this.#drain();
@@ -109,8 +115,11 @@ export class TcpConnection implements Connection, Pollable {
 
   onAgain(): void {
     if (!this.open) return;
-    if (this.#sendError !== 0) this.#lose(this.#sendError);
-    else if (this.#readable && !this.#paused) this.#read();
+    if (this.#sendError !== 0) {
+      // What the peer sent before it went away may still be there to read.
+      if (this.#paused || this.#closing) this.#lose(this.#sendError);
+      else this.#read();
+    } else if (this.#readable && !this.#paused) this.#read();
   }
 
   #read(): void {
@@ -118,7 +127,7 @@ export class TcpConnection implements Connection, Pollable {
     if (length > 0) {
       this.octetsIn += length;
       // A short read has emptied the socket, unless the end follows: the next edge will tell.
-      if (length === ROOM_OCTETS || this.#peerEnding) nextTurn(this);
+      if (length === ROOM_OCTETS || this.#peerEnding || this.#sendError !== 0) nextTurn(this);
       else this.#readable = false;
       if (this.#closing) return;
       this.handler.onOctets(room, length);
@@ -129,7 +138,8 @@ export class TcpConnection implements Connection, Pollable {
       else this.handler.onPeerEnd();
     } else {
       const error = errno();
-      if (error === EAGAIN || error === EINTR) {
+      if (this.#sendError !== 0) this.#lose(this.#sendError);
+      else if (error === EAGAIN || error === EINTR) {
         this.#readable = error === EINTR;
         if (error === EINTR) nextTurn(this);
       } else this.#lose(error);
@@ -138,7 +148,7 @@ export class TcpConnection implements Connection, Pollable {
 
   write(octets: Uint8Array): void {
     const { length } = octets;
-    if (!this.open || length === 0) return;
+    if (!this.open || length === 0 || this.#sendError !== 0) return;
     this.octetsOut += length;
     if (this.#queue !== null) {
       this.#queue.push(new Uint8Array(octets));
@@ -153,7 +163,7 @@ export class TcpConnection implements Connection, Pollable {
 
   writeText(text: string): void {
     const { length } = text;
-    if (!this.open || length === 0) return;
+    if (!this.open || length === 0 || this.#sendError !== 0) return;
     this.octetsOut += length;
     if (this.#queue !== null) {
       this.#queue.push(Buffer.from(text, "latin1"));

@@ -1,0 +1,423 @@
+/**
+ * The client side of one HTTP/1.1 connection to an endpoint: encodes a request, decodes its
+ * responses, and says when the connection can carry the next one.
+ *
+ * It is the sink of the request's content and (through `IncomingContent`) the source of the
+ * response's. What it writes is made here from the parsed message, never the client's octets.
+ *
+ * RFC 9112; RFC 9110 §7.8 (Upgrade), §15.2 (1xx).
+ */
+import { drainMicrotasks } from "bun:jsc";
+import { Failure } from "../../base/failure.ts";
+import { Timer, type TimerList } from "../../base/timer.ts";
+import { type BodySink, type BodySource, type Flow, NO_BODY } from "../../http/body.ts";
+import { Field, fieldSet } from "../../http/field-name.ts";
+import type { FieldSection } from "../../http/field-section.ts";
+import { type HttpRequest, HttpResponse, type Tunnel } from "../../http/message.ts";
+import type { Connection, ConnectionHandler } from "../../net/connection.ts";
+import { ContentDecoder, type ContentLimits } from "./content-decoder.ts";
+import { HeadDecoder, type HeadLimits } from "./head-decoder.ts";
+import { IncomingContent } from "./incoming-content.ts";
+
+/** What all connections of an upstream share. */
+export interface Http1ClientSettings {
+  readonly head: HeadLimits;
+  readonly content: ContentLimits;
+}
+
+/** Who made the request. */
+export interface ResponseTaker {
+  /** 100 and 103 and their like; not 101. */
+  onInterim(status: number, fields: FieldSection): void;
+  /** The final response; its content is still flowing. */
+  onResponse(response: HttpResponse): void;
+  /** There will be no response. */
+  onFailed(failure: Failure): void;
+  /** After `onResponse`: the content is complete (null) or cut. Called before the content's own end. */
+  onComplete(failure: Failure | null): void;
+}
+
+/** Who keeps the connection between requests. */
+export interface ClientOwner {
+  /** It can carry another request. */
+  idle(client: Http1ClientConnection): void;
+  /** It is closed. */
+  gone(client: Http1ClientConnection): void;
+  fault(thrown: unknown): void;
+}
+
+const NOT_RELAYED = fieldSet("host", "connection", "keep-alive", "proxy-connection", "transfer-encoding", "content-length", "upgrade", "te", "http2-settings");
+
+const State = { idle: 0, head: 1, content: 2, closed: 3 } as const;
+
+const decoder = new HeadDecoder("response");
+
+export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunnel {
+  readonly connection: Connection;
+  readonly #settings: Http1ClientSettings;
+  readonly #owner: ClientOwner;
+  #state: number = State.idle;
+  #taker: ResponseTaker | null = null;
+  #held: Buffer | null = null;
+  #processing = false;
+
+  // The request.
+  #method = "";
+  #upgrade: string | null = null;
+  #requestDone = true;
+  #requestChunked = false;
+  #requestFlow: Flow | null = null;
+
+  // Its response.
+  readonly #contentDecoder: ContentDecoder;
+  #content: IncomingContent | null = null;
+  #reusable = false;
+  #inTunnel = false;
+  /** Octets of a response have arrived. */
+  #answered = false;
+
+  readonly #timer = new Timer(() => this.#expired());
+  #firstOctetTime: TimerList | null = null;
+  #idleTime: TimerList | null = null;
+
+  /** Requests sent so far; more than one means the connection was reused. */
+  requests = 0;
+
+  constructor(connection: Connection, settings: Http1ClientSettings, owner: ClientOwner) {
+    this.connection = connection;
+    this.#settings = settings;
+    this.#owner = owner;
+    this.#contentDecoder = new ContentDecoder("response", settings.content);
+  }
+
+  /** Keeps the connection for another request for at most this long. */
+  rest(idleTime: TimerList | null): void {
+    if (idleTime !== null) this.#timer.arm(idleTime);
+  }
+
+  /**
+   * Sends a request. The connection is busy until its owner hears `idle` or `gone`.
+   * @param authority value of Host
+   */
+  send(request: HttpRequest, authority: string, firstOctetTime: TimerList | null, idleTime: TimerList | null, taker: ResponseTaker): void {
+    this.#taker = taker;
+    this.#state = State.head;
+    this.#method = request.method;
+    this.#upgrade = request.upgrade;
+    this.#reusable = false;
+    this.#answered = false;
+    this.#firstOctetTime = firstOctetTime;
+    this.#idleTime = idleTime;
+    this.requests++;
+    const { body } = request;
+    let head = `${request.method} ${request.target} HTTP/1.1\r\nhost: ${authority}\r\n${request.fields.serialize(NOT_RELAYED)}`;
+    this.#requestChunked = false;
+    if (body !== NO_BODY) {
+      const { length } = body;
+      if (length === null) {
+        this.#requestChunked = true;
+        head += "transfer-encoding: chunked\r\n";
+      } else head += `content-length: ${length}\r\n`;
+    } else if (request.hasEmptyContent) head += "content-length: 0\r\n";
+    if (request.upgrade !== null) head += `connection: upgrade\r\nupgrade: ${request.upgrade}\r\n`;
+    else if (request.acceptsTrailers) head += "te: trailers\r\nconnection: te\r\n";
+    this.connection.writeText(`${head}\r\n`);
+    if (firstOctetTime !== null) this.#timer.arm(firstOctetTime);
+    else this.#timer.cancel();
+    if (body === NO_BODY) this.#requestDone = true;
+    else {
+      this.#requestDone = false;
+      body.sendTo(this);
+    }
+  }
+
+  /** The exchange is called off: nobody waits for the response any more. */
+  cancel(): void {
+    if (this.#state === State.idle || this.#state === State.closed) return;
+    this.#taker = null;
+    this.connection.destroy();
+    this.#close(null);
+  }
+
+  // ── request content ────────────────────────────────────────────────────────────────────────
+
+  begin(flow: Flow): void {
+    this.#requestFlow = flow;
+    if (this.connection.full) flow.pause();
+  }
+
+  write(octets: Uint8Array): void {
+    const { connection } = this;
+    if (this.#requestDone || octets.length === 0) return;
+    if (this.#requestChunked) {
+      connection.writeText(`${octets.length.toString(16)}\r\n`);
+      connection.write(octets);
+      connection.writeText("\r\n");
+    } else connection.write(octets);
+    this.#active();
+    if (connection.full) this.#requestFlow?.pause();
+  }
+
+  end(trailers: FieldSection | null): void {
+    if (this.#requestDone) return;
+    this.#requestDone = true;
+    this.#requestFlow = null;
+    if (this.#inTunnel) {
+      this.connection.endWriting();
+      if (this.#contentDecoder.done) this.#close(null);
+    } else if (this.#requestChunked) this.connection.writeText(`0\r\n${trailers === null ? "" : trailers.serialize(NOT_RELAYED)}\r\n`);
+  }
+
+  /** The request is cut: the endpoint must not take what it has for the whole. */
+  abort(why: Failure): void {
+    if (this.#requestDone) return;
+    this.#requestDone = true;
+    this.#requestFlow = null;
+    this.#close(why);
+  }
+
+  onRoom(): void {
+    this.#active();
+    this.#requestFlow?.resume();
+  }
+
+  /** After 101: the client's octets, without framing. */
+  accept(fromClient: BodySource): void {
+    this.#requestChunked = false;
+    this.#requestDone = false;
+    fromClient.sendTo(this);
+  }
+
+  // ── response ───────────────────────────────────────────────────────────────────────────────
+
+  onOctets(room: Buffer, length: number): void {
+    if (this.#state === State.idle) return this.#close(null); // Nobody asked.
+    const held = this.#held;
+    if (held === null) this.#process(room, length);
+    else {
+      this.#held = null;
+      const octets = Buffer.concat([held, room.subarray(0, length)]);
+      this.#process(octets, octets.length);
+    }
+  }
+
+  #process(octets: Buffer, end: number): void {
+    let at = 0;
+    this.#processing = true;
+    this.#answered = true;
+    try {
+      while (at < end && (this.#state === State.head || this.#state === State.content)) {
+        if (this.#state === State.head) {
+          if (!decoder.decodeResponse(octets, at, end, this.#settings.head)) break;
+          at = decoder.end;
+          this.#beginResponse();
+        } else {
+          const content = this.#content!;
+          at = this.#contentDecoder.decode(octets, at, end, content);
+          this.#active();
+          if (this.#contentDecoder.done) this.#complete(at < end);
+          else if (at < end) break;
+        }
+      }
+    } catch (thrown) {
+      this.#close(Failure.from(thrown));
+    }
+    this.#processing = false;
+    if (at === end || this.#state === State.idle || this.#state === State.closed) return;
+    this.#held = Buffer.from(octets.subarray(at, end));
+    if (this.#state === State.content) this.connection.pause();
+  }
+
+  #beginResponse(): void {
+    const { status, fields } = decoder;
+    if (status < 200 && status !== 101) {
+      this.#dropOptions(fields);
+      this.#taker!.onInterim(status, fields);
+      return;
+    }
+    this.#reusable = decoder.version >= 11 ? !decoder.close : decoder.keepAlive && !decoder.close;
+    this.#dropOptions(fields);
+    const response = new HttpResponse(status, fields);
+    this.#state = State.content;
+    if (status === 101) this.#frameTunnel(response);
+    else this.#frameContent(response);
+    const taker = this.#taker!;
+    if (this.#content === null) {
+      this.#taker = null;
+      this.#complete(false);
+      taker.onResponse(response);
+      taker.onComplete(null);
+      return;
+    }
+    this.#active();
+    taker.onResponse(response);
+    // The taker usually waits by promise. Its continuation runs here, so that the content that
+    // came with the head can go on from the buffer it lies in.
+    if (!this.#content.taken) drainMicrotasks();
+  }
+
+  /** RFC 9112 §6.3: which content a response has. Sets `#content` to null if it has none. */
+  #frameContent(response: HttpResponse): void {
+    const { contentLength, chunked, hasTransferEncoding } = decoder;
+    const { status } = response;
+    this.#content = null;
+    if (this.#method === "HEAD" || status === 204 || status === 304) {
+      if (contentLength >= 0) response.body = new DeclaredLength(contentLength);
+      this.#contentDecoder.startFixed(0);
+    } else if (hasTransferEncoding) {
+      if (contentLength >= 0) throw new Failure("upstream-malformed", "both Transfer-Encoding and Content-Length (RFC 9112 §6.1)");
+      if (!chunked) throw new Failure("upstream-malformed", "a Transfer-Encoding other than chunked");
+      this.#contentDecoder.startChunked();
+      response.body = this.#content = new IncomingContent(this, null);
+    } else if (contentLength === 0) this.#contentDecoder.startFixed(0);
+    else if (contentLength > 0) {
+      this.#contentDecoder.startFixed(contentLength);
+      response.body = this.#content = new IncomingContent(this, contentLength);
+    } else {
+      this.#contentDecoder.startUntilClose();
+      this.#reusable = false;
+      response.body = this.#content = new IncomingContent(this, null);
+    }
+  }
+
+  #frameTunnel(response: HttpResponse): void {
+    if (this.#upgrade === null) throw new Failure("upstream-malformed", "101 Switching Protocols without an Upgrade in the request");
+    const chosen = response.fields.getKnown(Field.upgrade);
+    if (chosen === undefined) throw new Failure("upstream-malformed", "101 Switching Protocols without an Upgrade field");
+    this.#inTunnel = true;
+    this.#reusable = false;
+    this.#contentDecoder.startUntilClose();
+    response.body = this.#content = new IncomingContent(this, null);
+    response.tunnel = this;
+    this.#timer.cancel();
+    this.#idleTime = null; // The tunnel's own limit is kept at the client's side.
+  }
+
+  /** Fields that a Connection field names are for this hop (RFC 9110 §7.6.1). */
+  #dropOptions(fields: FieldSection): void {
+    if (decoder.otherOptions !== null) for (const name of decoder.otherOptions) fields.delete(name);
+  }
+
+  /** The response is over. @param surplus octets came after it that nobody asked for */
+  #complete(surplus: boolean): void {
+    const content = this.#content;
+    const taker = this.#taker;
+    this.#content = null;
+    this.#taker = null;
+    const { trailers } = this.#contentDecoder;
+    if (this.#inTunnel) {
+      // The endpoint's half is over; the client's may go on.
+      this.#state = State.content;
+      if (this.#requestDone) this.#close(null);
+    } else if (this.#reusable && this.#requestDone && !surplus) {
+      this.#state = State.idle;
+      this.#timer.cancel();
+      this.#owner.idle(this);
+    } else this.#close(null);
+    taker?.onComplete(null);
+    content?.complete(trailers);
+  }
+
+  contentWanted(): void {
+    this.#active();
+    this.connection.resume();
+    const held = this.#held;
+    if (this.#processing || held === null) return;
+    this.#held = null;
+    this.#process(held, held.length);
+  }
+
+  contentPaused(): void {
+    this.connection.pause();
+    this.#timer.cancel();
+  }
+
+  contentCancelled(why: Failure): void {
+    this.#close(why);
+  }
+
+  /** Octets passed: the time limit that runs starts anew. */
+  #active(): void {
+    const list = this.#state === State.head ? this.#firstOctetTime : this.#idleTime;
+    if (list !== null && (this.#content === null || !this.#content.stopped)) this.#timer.arm(list);
+  }
+
+  // ── ends ───────────────────────────────────────────────────────────────────────────────────
+
+  onPeerEnd(): void {
+    if (this.#state === State.content && this.#contentDecoder.untilClose) {
+      this.#contentDecoder.startFixed(0);
+      this.#complete(false);
+      return;
+    }
+    this.#close(this.#endFailure("upstream-closed", "closed the connection"));
+  }
+
+  onLost(error: string): void {
+    this.#close(this.#endFailure("upstream-reset", `ended the connection (${error})`));
+  }
+
+  #endFailure(code: "upstream-closed" | "upstream-reset", what: string): Failure {
+    if (this.#state === State.content) return new Failure("upstream-truncated", `the endpoint ${what} in the middle of the content`);
+    return new Failure(code, `the endpoint ${what} ${this.#answered ? "in the middle of a response head" : "before a response"}`);
+  }
+
+  onFault(thrown: unknown): void {
+    this.#owner.fault(thrown);
+    this.#close(Failure.from(thrown));
+  }
+
+  #expired(): void {
+    if (this.#state === State.head) this.#close(new Failure("upstream-first-octet-timeout", "no response within the limit for the first octet"));
+    else if (this.#state === State.content) this.#close(new Failure("upstream-idle-timeout", "no octet of the response within the idle limit"));
+    else this.#close(null);
+  }
+
+  /** Closes: at once if something is wrong, else after what is still queued. @param why null: nothing is wrong */
+  #close(why: Failure | null): void {
+    if (this.#state === State.closed) return;
+    const state = this.#state;
+    this.#state = State.closed;
+    this.#timer.cancel();
+    this.#held = null;
+    if (why === null) this.connection.close(false);
+    else this.connection.destroy();
+    this.#owner.gone(this);
+    const taker = this.#taker;
+    const content = this.#content;
+    const requestFlow = this.#requestFlow;
+    this.#taker = null;
+    this.#content = null;
+    this.#requestFlow = null;
+    if (why === null) {
+      this.#requestDone = true;
+      return;
+    }
+    if (!this.#requestDone) {
+      this.#requestDone = true;
+      requestFlow?.cancel(why);
+    }
+    if (state === State.content) {
+      taker?.onComplete(why);
+      content?.stop(why);
+    } else taker?.onFailed(why);
+  }
+
+  /** Closes a connection that carries nothing. */
+  closeIdle(): void {
+    if (this.#state === State.idle) this.#close(null);
+  }
+}
+
+/** No content, but the length it would have had: for HEAD and 304. */
+class DeclaredLength implements BodySource {
+  readonly length: number;
+
+  constructor(length: number) {
+    this.length = length;
+  }
+
+  sendTo(sink: BodySink): void {
+    NO_BODY.sendTo(sink);
+  }
+}

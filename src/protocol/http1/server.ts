@@ -1,0 +1,647 @@
+/**
+ * The server side of one HTTP/1.x connection: decodes requests, hands each to the handler,
+ * encodes its response, keeps order. One request is worked on at a time; pipelined ones wait in
+ * the kernel, but for what the last read brought.
+ *
+ * The connection is the sink of the response's content and (through `IncomingContent`) the source
+ * of the request's, so a full client pauses the upstream and a full upstream pauses the client.
+ *
+ * RFC 9112; RFC 9110 §6.6.1 (Date), §10.1.1 (Expect), §15.2 (1xx).
+ */
+import { Failure } from "../../base/failure.ts";
+import { clock, Timer, type TimerList } from "../../base/timer.ts";
+import { type BodySink, type BodySource, type Flow, NO_BODY } from "../../http/body.ts";
+import { nowHttpDate } from "../../http/date.ts";
+import type { Handler } from "../../http/define.ts";
+import { failureResponse } from "../../http/error-response.ts";
+import { type ClientInfo, Exchange } from "../../http/exchange.ts";
+import { Field, fieldSet } from "../../http/field-name.ts";
+import type { FieldSection } from "../../http/field-section.ts";
+import { HttpRequest, type HttpResponse, isContentless, type Scheme } from "../../http/message.ts";
+import { statusLine } from "../../http/status.ts";
+import type { Connection, ConnectionHandler } from "../../net/connection.ts";
+import { ContentDecoder, type ContentLimits } from "./content-decoder.ts";
+import { HeadDecoder, type HeadLimits } from "./head-decoder.ts";
+import { IncomingContent } from "./incoming-content.ts";
+import { resolveTarget } from "./request-target.ts";
+
+/** What all connections of a listener share. */
+export interface Http1ServerSettings {
+  readonly scheme: Scheme;
+  readonly head: HeadLimits;
+  readonly content: ContentLimits;
+  /** Time limits as lists; null = none. */
+  readonly headTime: TimerList | null;
+  readonly keepAliveTime: TimerList | null;
+  readonly contentIdleTime: TimerList | null;
+  readonly sendTime: TimerList | null;
+  readonly continueTime: TimerList | null;
+  readonly tunnelIdleTime: TimerList | null;
+  /** Least octets per second of request content; 0 = any. */
+  readonly contentRate: number;
+}
+
+/** What the engine is handed; it knows nothing above. */
+export interface ExchangeHooks {
+  readonly handle: Handler;
+  /** Called once per exchange, when nothing of it is left to do. */
+  finish(exchange: Exchange): void;
+  /** A head that made no exchange. @param octets what was read of it */
+  malformed(client: ClientInfo, failure: Failure, octets: number): void;
+  /** The connection is gone. */
+  closed(connection: Http1ServerConnection): void;
+  /** A handler threw something that is not a Failure. */
+  fault(thrown: unknown): void;
+  /** True while the server stops: no connection is kept alive. */
+  readonly draining: boolean;
+}
+
+/** Fields the encoder writes itself or that must not pass a hop (RFC 9110 §7.6.1). */
+const NOT_RELAYED = fieldSet("connection", "keep-alive", "proxy-connection", "transfer-encoding", "content-length", "upgrade", "te");
+/** After 1xx heads, and for tunnels, Upgrade stays. */
+const NOT_RELAYED_101 = fieldSet("connection", "keep-alive", "proxy-connection", "transfer-encoding", "content-length", "te");
+
+const CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
+
+/** How the response's content is delimited. */
+const Framing = { none: 0, length: 1, chunked: 2, close: 3, tunnel: 4 } as const;
+
+const decoder = new HeadDecoder("request");
+
+export class Http1ServerConnection implements ConnectionHandler, BodySink {
+  readonly connection: Connection;
+  readonly #client: ClientInfo;
+  readonly #settings: Http1ServerSettings;
+  readonly #hooks: ExchangeHooks;
+  /** Copies of octets that could not be used yet: a partial head, or what follows the current message. */
+  #held: Buffer | null = null;
+  #processing = false;
+  #exchange: Exchange | null = null;
+  /** The head is on its way in: a timer runs and its first octet is there. */
+  #headStartedAt = 0;
+
+  // The request in work.
+  #version = 11;
+  #content: IncomingContent | null = null;
+  readonly #contentDecoder: ContentDecoder;
+  #keepAlive = true;
+  /** At least one exchange is over, and the next has not begun. */
+  #keptAlive = false;
+  #awaitsContinue = false;
+  #contentOctets = 0;
+  /** How long we waited for content, without the time the taker was full. */
+  #contentWaitedMs = 0;
+  #contentAwaitedSince = 0;
+
+  // Its response.
+  #responding = false;
+  #responded = false;
+  #framing: number = Framing.none;
+  #left = 0;
+  #flow: Flow | null = null;
+  #peerEnded = false;
+  #retired = false;
+
+  readonly #timer = new Timer(() => this.#expired());
+  #sendTimer: Timer | null = null;
+  #unsent = 0;
+
+  constructor(connection: Connection, client: ClientInfo, settings: Http1ServerSettings, hooks: ExchangeHooks) {
+    this.connection = connection;
+    this.#client = client;
+    this.#settings = settings;
+    this.#hooks = hooks;
+    this.#contentDecoder = new ContentDecoder("request", settings.content);
+    this.#headStartedAt = clock.now;
+    if (settings.headTime !== null) this.#timer.arm(settings.headTime);
+  }
+
+  get idle(): boolean {
+    return this.#exchange === null;
+  }
+
+  // ── octets in ──────────────────────────────────────────────────────────────────────────────
+
+  onOctets(room: Buffer, length: number): void {
+    const held = this.#held;
+    if (held === null) this.#process(room, length);
+    else {
+      this.#held = null;
+      const octets = Buffer.concat([held, room.subarray(0, length)]);
+      this.#process(octets, octets.length);
+    }
+  }
+
+  /** Uses octets until they are used up, or what is next has to wait. */
+  #process(octets: Buffer, end: number): void {
+    let at = 0;
+    this.#processing = true;
+    try {
+      while (at < end && !this.#retired) {
+        if (this.#exchange === null) {
+          const next = this.#beginExchange(octets, at, end);
+          if (next < 0) break;
+          at = next;
+        } else if (!this.#contentDecoder.done && this.#content !== null) {
+          const next = this.#contentDecoder.decode(octets, at, end, this.#content);
+          this.#octetsOfContent(next - at);
+          at = next;
+          if (this.#contentDecoder.done) this.#requestComplete();
+          else if (at < end) break;
+        } else break;
+      }
+    } catch (thrown) {
+      this.#refuse(Failure.from(thrown), end);
+      at = end;
+    }
+    this.#processing = false;
+    if (at === end || this.#retired) return;
+    this.#held = Buffer.from(octets.subarray(at, end));
+    if (this.#exchange !== null) this.connection.pause();
+  }
+
+  /** Uses what was held back, once that is possible. */
+  #processHeld(): void {
+    const held = this.#held;
+    this.connection.resume();
+    if (this.#processing || this.#retired) return;
+    this.#held = null;
+    if (held !== null) this.#process(held, held.length);
+  }
+
+  /** Decodes a head and starts its exchange. @returns index after the head, -1 if it is not complete */
+  #beginExchange(octets: Buffer, at: number, end: number): number {
+    if (!this.#timer.armed || this.#keptAlive) this.#startHead();
+    if (!decoder.decodeRequest(octets, at, end, this.#settings.head)) return -1;
+    this.#timer.cancel();
+    const { method, version, end: next } = decoder;
+    this.#version = version;
+    this.#keepAlive = version >= 11 ? !decoder.close : decoder.keepAlive && !decoder.close;
+    const { target, authority } = resolveTarget(method, decoder.target, decoder.host, version);
+    const { fields } = decoder;
+    const request = new HttpRequest(method, this.#settings.scheme, authority, target, fields, NO_BODY);
+    if (decoder.otherOptions !== null) for (const name of decoder.otherOptions) fields.delete(name);
+    request.acceptsTrailers = decoder.teTrailers;
+    this.#frameContent(request);
+    if (decoder.upgradeOption && version >= 11 && this.#content === null && decoder.upgrade !== "h2c") request.upgrade = decoder.upgrade;
+    const exchange = new Exchange(this.#client, version >= 11 ? "HTTP/1.1" : "HTTP/1.0", request, this.#headStartedAt);
+    exchange.inform = version >= 11 ? this.#inform : null;
+    this.#exchange = exchange;
+    this.#responding = false;
+    this.#responded = false;
+    this.#handle(exchange);
+    return next;
+  }
+
+  /** The first octet of a head arrived on a connection that was idle. */
+  #startHead(): void {
+    this.#keptAlive = false;
+    this.#headStartedAt = clock.now;
+    if (this.#settings.headTime !== null) this.#timer.arm(this.#settings.headTime);
+  }
+
+  /** RFC 9112 §6.3: which content a request has. */
+  #frameContent(request: HttpRequest): void {
+    const { contentLength, chunked, hasTransferEncoding } = decoder;
+    this.#content = null;
+    this.#awaitsContinue = false;
+    if (hasTransferEncoding) {
+      if (contentLength >= 0) throw new Failure("request-malformed", "both Transfer-Encoding and Content-Length (RFC 9112 §6.1)");
+      if (this.#version < 11 || !chunked) throw new Failure("request-malformed", "Transfer-Encoding in an HTTP/1.0 request (RFC 9112 §6.1)");
+      this.#contentDecoder.startChunked();
+    } else this.#contentDecoder.startFixed(Math.max(contentLength, 0));
+    if (this.#contentDecoder.done) {
+      if (contentLength === 0) request.hasEmptyContent = true;
+      return;
+    }
+    this.#content = new IncomingContent(this, chunked ? null : contentLength);
+    request.body = this.#content;
+    if (decoder.expectContinue && this.#version >= 11) this.#awaitsContinue = true;
+    this.#contentWaitedMs = 0;
+    this.#contentOctets = 0;
+  }
+
+  #handle(exchange: Exchange): void {
+    let result: HttpResponse | Promise<HttpResponse>;
+    try {
+      result = this.#hooks.handle(exchange);
+    } catch (thrown) {
+      this.#fail(thrown);
+      return;
+    }
+    if (result instanceof Promise) result.then(this.#settle, this.#fail);
+    else this.#respond(result);
+  }
+
+  /** `#respond` for promises: a fault costs this connection, not the process. */
+  readonly #settle = (response: HttpResponse): void => {
+    try {
+      this.#respond(response);
+    } catch (thrown) {
+      this.connection.destroy(true);
+      this.onFault(thrown);
+    }
+  };
+
+  // ── request content ────────────────────────────────────────────────────────────────────────
+
+  /** Somebody takes the content now. Called by its IncomingContent, as the next two. */
+  contentWanted(): void {
+    this.#contentAwaitedSince = clock.now;
+    if (this.#inTunnel) return this.#processHeld();
+    const { continueTime, contentIdleTime } = this.#settings;
+    if (this.#awaitsContinue && continueTime !== null) this.#timer.arm(continueTime);
+    else if (contentIdleTime !== null) this.#timer.arm(contentIdleTime);
+    this.#processHeld();
+  }
+
+  contentPaused(): void {
+    this.connection.pause();
+    if (this.#inTunnel) return;
+    this.#timer.cancel();
+    this.#contentWaitedMs += clock.now - this.#contentAwaitedSince;
+  }
+
+  /** The rest is read and dropped, so that the connection can go on. */
+  contentCancelled(): void {
+    this.#processHeld();
+  }
+
+  /** Keeps the content's clocks: the idle limit starts anew, the rate is checked after its grace. */
+  #octetsOfContent(octets: number): void {
+    const { contentIdleTime, contentRate } = this.#settings;
+    if (octets === 0 || this.#content === null || this.#exchange === null) return;
+    this.#exchange.requestOctets = this.#content.octets;
+    if (this.#inTunnel) return this.#tunnelActive();
+    this.#awaitsContinue = false;
+    this.#contentOctets += octets;
+    if (!this.#timer.armed) return; // Nobody waits for the client.
+    if (contentIdleTime !== null) this.#timer.arm(contentIdleTime);
+    const waitedMs = this.#contentWaitedMs + clock.now - this.#contentAwaitedSince;
+    if (contentRate > 0 && waitedMs > 5000 && (this.#contentOctets * 1000) / waitedMs < contentRate) {
+      throw new Failure("content-too-slow", `${this.#contentOctets} octets of request content in ${Math.round(waitedMs)} ms: less than timeouts.contentRate of ${contentRate} octets per second`);
+    }
+  }
+
+  #requestComplete(): void {
+    this.#timer.cancel();
+    const content = this.#content!;
+    content.complete(this.#contentDecoder.trailers);
+    if (this.#responded) this.#finish();
+  }
+
+  // ── response ───────────────────────────────────────────────────────────────────────────────
+
+  readonly #inform = (status: number, fields: FieldSection): void => {
+    if (this.#responding || this.#exchange === null) return;
+    if (status === 100) {
+      if (!this.#awaitsContinue) return;
+      this.#awaitsContinue = false;
+      if (this.#timer.armed && this.#settings.contentIdleTime !== null) this.#timer.arm(this.#settings.contentIdleTime);
+      this.connection.writeText(CONTINUE);
+    } else this.connection.writeText(`${statusLine(status)}${fields.serialize(NOT_RELAYED_101)}\r\n`);
+  };
+
+  readonly #fail = (thrown: unknown): void => {
+    const exchange = this.#exchange;
+    if (exchange === null || this.#responding) return;
+    const failure = Failure.from(thrown);
+    if (failure.code === "internal") this.#hooks.fault(thrown);
+    exchange.failure ??= failure;
+    this.#respond(failureResponse(failure));
+  };
+
+  #respond(response: HttpResponse): void {
+    const exchange = this.#exchange;
+    if (exchange === null || this.#responding) {
+      // We gave up on this exchange while the handler worked.
+      response.body.sendTo(new Unwanted());
+      return;
+    }
+    this.#responding = true;
+    exchange.response = response;
+    exchange.phase = "response-content";
+    const { connection } = this;
+    const { status, body } = response;
+    const { request } = exchange;
+    if (response.tunnel !== null) return this.#beginTunnel(exchange, response);
+    // A client that still waits for 100 will send content or not: only closing is sure.
+    const keepAlive = this.#keepAlive && !this.#hooks.draining && !this.#awaitsContinue && !this.#peerEnded;
+    this.#keepAlive = keepAlive;
+    let head = statusLine(status) + response.fields.serialize(NOT_RELAYED);
+    if (!response.fields.hasKnown(Field.date)) head += `date: ${nowHttpDate()}\r\n`;
+    const { length } = body;
+    if (request.method === "HEAD" || isContentless(status)) {
+      this.#framing = Framing.none;
+      if (length !== null && status >= 200 && status !== 204 && (length > 0 || status !== 304)) head += `content-length: ${length}\r\n`;
+    } else if (length !== null) {
+      this.#framing = Framing.length;
+      this.#left = length;
+      head += `content-length: ${length}\r\n`;
+    } else if (this.#version >= 11) {
+      this.#framing = Framing.chunked;
+      head += "transfer-encoding: chunked\r\n";
+    } else {
+      this.#framing = Framing.close;
+      this.#keepAlive = false;
+    }
+    if (!this.#keepAlive) head += "connection: close\r\n";
+    else if (this.#version < 11) head += "connection: keep-alive\r\n";
+    connection.writeText(`${head}\r\n`);
+    if (body === NO_BODY || this.#framing === Framing.none) {
+      if (body !== NO_BODY) body.sendTo(new Unwanted());
+      this.#responseComplete();
+    } else body.sendTo(this);
+  }
+
+  begin(flow: Flow): void {
+    this.#flow = flow;
+    if (this.connection.full) this.#sinkFull();
+  }
+
+  write(octets: Uint8Array): void {
+    const { connection } = this;
+    const { length } = octets;
+    if (this.#exchange === null || length === 0) return;
+    this.#exchange.responseOctets += length;
+    switch (this.#framing) {
+      case Framing.length:
+        this.#left -= length;
+        if (this.#left < 0) return this.#overrun(length);
+        connection.write(octets);
+        break;
+      case Framing.chunked:
+        connection.writeText(`${length.toString(16)}\r\n`);
+        connection.write(octets);
+        connection.writeText("\r\n");
+        break;
+      default:
+        connection.write(octets);
+        this.#tunnelActive();
+    }
+    if (connection.full) this.#sinkFull();
+  }
+
+  end(trailers: FieldSection | null): void {
+    const { connection } = this;
+    this.#flow = null;
+    if (this.#exchange === null) return;
+    if (this.#framing === Framing.length && this.#left > 0) {
+      this.abort(new Failure("internal", `content ended ${this.#left} octets before its declared length`));
+      return;
+    }
+    if (this.#framing === Framing.chunked) {
+      const fields = trailers === null || !this.#exchange.request.acceptsTrailers ? "" : trailers.serialize(NOT_RELAYED);
+      connection.writeText(`0\r\n${fields}\r\n`);
+    } else if (this.#framing === Framing.tunnel) connection.endWriting();
+    this.#responseComplete();
+  }
+
+  /** The content is cut: the connection ends here, without what would make it look complete. */
+  abort(why: Failure): void {
+    const exchange = this.#exchange;
+    this.#flow = null;
+    if (exchange === null) return;
+    exchange.failure ??= why;
+    this.#stopContent(why);
+    // Without framing a plain end would look like the whole content: only a reset tells.
+    if (this.#framing === Framing.close || this.#framing === Framing.tunnel) this.connection.destroy(true);
+    else this.connection.close(!this.#contentDecoder.done);
+    this.#gone();
+  }
+
+  #overrun(octets: number): void {
+    const failure = new Failure("internal", `content is ${octets} octets or more longer than its declared length`);
+    this.#flow?.cancel(failure);
+    this.abort(failure);
+  }
+
+  #sinkFull(): void {
+    this.#flow?.pause();
+    const { sendTime } = this.#settings;
+    if (sendTime === null) return;
+    this.#sendTimer ??= new Timer(() => this.#sendStalled());
+    this.#unsent = this.connection.unsent;
+    this.#sendTimer.arm(sendTime);
+  }
+
+  onRoom(): void {
+    this.#sendTimer?.cancel();
+    this.#tunnelActive();
+    this.#flow?.resume();
+  }
+
+  #sendStalled(): void {
+    const unsent = this.connection.unsent;
+    if (unsent < this.#unsent) return this.#sinkFull();
+    this.#lost(new Failure("client-stalled", `the client took nothing of the response for timeouts.send`));
+    this.connection.destroy(true);
+  }
+
+  #responseComplete(): void {
+    this.#sendTimer?.cancel();
+    this.#responded = true;
+    if (this.#framing === Framing.tunnel) {
+      if (this.#peerEnded) this.#finish();
+    } else if (this.#contentDecoder.done) this.#finish();
+    else {
+      // The rest of the request is not wanted: the origin server has answered.
+      this.#stopContent(new Failure("client-closed", "the response was complete before the request content"));
+      this.#keepAlive = false;
+      this.#finish();
+    }
+  }
+
+  /** Ends the exchange; the connection goes on with the next request or ends. */
+  #finish(): void {
+    const exchange = this.#exchange!;
+    this.#exchange = null;
+    this.#content = null;
+    exchange.phase = exchange.failure === null ? "done" : exchange.phase;
+    exchange.waitsFor = null;
+    this.#hooks.finish(exchange);
+    if (!this.#keepAlive || this.#hooks.draining) {
+      this.connection.close(!this.#contentDecoder.done || this.#held !== null);
+      this.#retire();
+      return;
+    }
+    this.#keptAlive = true;
+    if (this.#settings.keepAliveTime !== null) this.#timer.arm(this.#settings.keepAliveTime);
+    if (this.#held !== null) this.#processHeld();
+    else if (this.#peerEnded) this.closeIdle();
+  }
+
+  // ── tunnels ────────────────────────────────────────────────────────────────────────────────
+
+  #beginTunnel(exchange: Exchange, response: HttpResponse): void {
+    exchange.phase = "tunnel";
+    this.#framing = Framing.tunnel;
+    this.#keepAlive = false;
+    let head = statusLine(response.status) + response.fields.serialize(NOT_RELAYED_101);
+    if (response.status === 101) head += "connection: upgrade\r\n";
+    this.connection.writeText(`${head}\r\n`);
+    this.#contentDecoder.startUntilClose();
+    this.#content = new IncomingContent(this, null);
+    response.tunnel!.accept(this.#content);
+    response.body.sendTo(this);
+    this.#tunnelActive();
+    if (this.#peerEnded) this.onPeerEnd();
+    else this.#processHeld();
+  }
+
+  get #inTunnel(): boolean {
+    return this.#responding && this.#framing === Framing.tunnel;
+  }
+
+  /** Octets passed: the idle limit starts anew. */
+  #tunnelActive(): void {
+    const { tunnelIdleTime } = this.#settings;
+    if (this.#inTunnel && this.#exchange !== null && tunnelIdleTime !== null) this.#timer.arm(tunnelIdleTime);
+  }
+
+  // ── ends ───────────────────────────────────────────────────────────────────────────────────
+
+  onPeerEnd(): void {
+    this.#peerEnded = true;
+    if (this.#exchange === null) {
+      if (this.#held !== null && !this.#keptAlive) {
+        this.#hooks.malformed(this.#client, new Failure("client-closed", "the client closed in the middle of a head"), this.#held.length);
+      }
+      this.closeIdle();
+    } else if (this.#inTunnel) {
+      this.#contentDecoder.startFixed(0);
+      this.#content?.complete(null);
+      if (this.#responded) this.#finish();
+    } else if (!this.#contentDecoder.done) {
+      this.#lost(new Failure("client-closed", "the client closed before its request content was complete"));
+      this.connection.destroy();
+    }
+    // Else: a client that half-closed after its request gets its response.
+  }
+
+  onLost(error: string): void {
+    if (this.#exchange === null) return this.#gone();
+    this.#lost(new Failure("client-closed", `the client's connection ended: ${error}`));
+  }
+
+  onFault(thrown: unknown): void {
+    this.#hooks.fault(thrown);
+    if (this.#exchange === null) this.#gone();
+    else this.#lost(Failure.from(thrown));
+  }
+
+  /** The client is gone, or we gave up on it: nobody waits for the response. */
+  #lost(why: Failure): void {
+    const exchange = this.#exchange;
+    if (exchange === null) return;
+    exchange.failure ??= why;
+    this.#stopContent(why);
+    const flow = this.#flow;
+    this.#flow = null;
+    if (flow !== null) flow.cancel(why);
+    exchange.abort(why);
+    this.#gone();
+  }
+
+  /** Ends the request's content for whoever takes it. */
+  #stopContent(why: Failure): void {
+    if (!this.#contentDecoder.done) this.#content?.stop(why);
+    this.#content = null;
+  }
+
+  /** The connection is not ours any more; finishes the exchange if there is one. */
+  #gone(): void {
+    const exchange = this.#exchange;
+    this.#exchange = null;
+    if (exchange !== null) this.#hooks.finish(exchange);
+    this.#retire();
+  }
+
+  /** This engine's work is over; what is left to send is the connection's business. */
+  #retire(): void {
+    if (this.#retired) return;
+    this.#retired = true;
+    this.#held = null;
+    this.#timer.cancel();
+    this.#sendTimer?.cancel();
+    this.#hooks.closed(this);
+  }
+
+  /** Refuses what cannot be understood, and ends the connection. */
+  #refuse(failure: Failure, octets: number): void {
+    if (failure.code === "internal") this.#hooks.fault(failure.cause ?? failure);
+    const exchange = this.#exchange;
+    if (exchange !== null && this.#responding) {
+      this.#lost(failure);
+      this.connection.destroy(true);
+      return;
+    }
+    this.#keepAlive = false;
+    if (exchange !== null) {
+      // In the middle of the content: the exchange ends with this failure.
+      exchange.failure ??= failure;
+      this.#stopContent(failure);
+      exchange.abort(failure);
+      this.#respond(failureResponse(failure));
+      return;
+    }
+    this.#hooks.malformed(this.#client, failure, octets);
+    this.connection.writeText(plainResponse(failure));
+    this.connection.close(true);
+    this.#retire();
+  }
+
+  #expired(): void {
+    if (this.#exchange === null) {
+      if (this.#keptAlive) return this.closeIdle();
+      if (this.#held === null) return this.closeIdle(); // Connected and said nothing.
+      return this.#refuse(new Failure("head-timeout", "the request head took longer than timeouts.head"), this.#held.length);
+    }
+    if (this.#inTunnel) {
+      this.#lost(new Failure("tunnel-idle", "nothing passed the tunnel for timeouts.tunnelIdle"));
+      this.connection.destroy();
+      return;
+    }
+    if (this.#awaitsContinue) {
+      // Nobody upstream said 100 in time: the client may begin (RFC 9110 §10.1.1).
+      this.#inform(100, this.#exchange.request.fields);
+      if (this.#settings.contentIdleTime !== null) this.#timer.arm(this.#settings.contentIdleTime);
+      return;
+    }
+    this.#refuse(new Failure("content-timeout", "no request content for timeouts.contentIdle"), 0);
+  }
+
+  /** Closes if no exchange is in work; else after the one that is. */
+  closeIdle(): void {
+    if (this.#exchange !== null) {
+      this.#keepAlive = false;
+      return;
+    }
+    this.connection.close(false);
+    this.#retire();
+  }
+
+  /** Ends now, whatever is in work. */
+  terminate(why: Failure): void {
+    if (this.#exchange === null) return this.closeIdle();
+    this.#lost(why);
+    this.connection.destroy(true);
+  }
+}
+
+/** Takes content nobody wants. */
+class Unwanted implements BodySink {
+  begin(flow: Flow): void {
+    flow.cancel(new Failure("client-closed", "the response is not wanted any more"));
+  }
+  write(): void {}
+  end(): void {}
+  abort(): void {}
+}
+
+/** The answer to a head that made no exchange. */
+function plainResponse(failure: Failure): string {
+  const response = failureResponse(failure);
+  const content = (response.body as BodySource & { octets: Uint8Array }).octets;
+  return `${statusLine(failure.status)}${response.fields.toString()}date: ${nowHttpDate()}\r\ncontent-length: ${content.length}\r\nconnection: close\r\n\r\n${Buffer.from(content).toString("latin1")}`;
+}

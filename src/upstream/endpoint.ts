@@ -1,0 +1,143 @@
+/**
+ * One address of an upstream: what the balancer weighs, and the connections that are kept to it.
+ * Idle connections form a stack: the one used last is the one most surely alive.
+ */
+import { Failure } from "../base/failure.ts";
+import { type TimerList, timerList } from "../base/timer.ts";
+import { Connecting, type ConnectHandler } from "../net/connect.ts";
+import type { TcpConnection } from "../net/tcp.ts";
+import { type ClientOwner, Http1ClientConnection, type Http1ClientSettings } from "../protocol/http1/client.ts";
+
+export interface EndpointSettings {
+  /** As in the config: "host:port" or "unix:/path". */
+  readonly address: string;
+  readonly weight: number;
+  readonly maxIdle: number;
+  readonly idleTimeMs: number;
+  readonly http1: Http1ClientSettings;
+}
+
+/** What an endpoint tells telemetry. */
+export interface EndpointObserver {
+  connectionOpened(): void;
+  connectionClosed(): void;
+  fault(thrown: unknown): void;
+}
+
+/** Who asked for a connection. */
+export interface ConnectionTaker {
+  onClient(client: Http1ClientConnection): void;
+  onConnectFailed(failure: Failure): void;
+}
+
+export class Endpoint implements ClientOwner {
+  readonly address: string;
+  readonly weight: number;
+  /** Exchanges leased out now, by this worker. */
+  inFlight = 0;
+  health: "up" | "down" | "draining" = "up";
+  /** The kernel's form of the address; several if a name has several. Replaced when the name is resolved again. */
+  sockaddrs: readonly Uint8Array[] = [];
+  readonly #settings: EndpointSettings;
+  readonly #observer: EndpointObserver;
+  readonly #idleTime: TimerList | null;
+  #idle: Http1ClientConnection[] = [];
+  #closed = false;
+
+  constructor(settings: EndpointSettings, observer: EndpointObserver) {
+    this.address = settings.address;
+    this.weight = settings.weight;
+    this.#settings = settings;
+    this.#observer = observer;
+    this.#idleTime = timerList(settings.idleTimeMs);
+  }
+
+  get idleConnections(): number {
+    return this.#idle.length;
+  }
+
+  /** A kept connection, or null if one has to be opened. */
+  takeIdle(): Http1ClientConnection | null {
+    return this.#idle.pop() ?? null;
+  }
+
+  /** Opens a connection. @returns what cancels it */
+  connect(timeoutMs: number, taker: ConnectionTaker): { cancel(): void } {
+    const opening = new Opening(this.sockaddrs, timeoutMs, taker, this);
+    opening.start();
+    return opening;
+  }
+
+  /** Wraps a connection that was just opened. */
+  adopt(connection: TcpConnection): Http1ClientConnection {
+    const client = new Http1ClientConnection(connection, this.#settings.http1, this);
+    connection.handler = client;
+    this.#observer.connectionOpened();
+    return client;
+  }
+
+  idle(client: Http1ClientConnection): void {
+    if (this.#closed || this.#idle.length >= this.#settings.maxIdle) {
+      client.closeIdle();
+      return;
+    }
+    client.rest(this.#idleTime);
+    this.#idle.push(client);
+  }
+
+  gone(client: Http1ClientConnection): void {
+    const at = this.#idle.lastIndexOf(client);
+    if (at >= 0) this.#idle.splice(at, 1);
+    this.#observer.connectionClosed();
+  }
+
+  fault(thrown: unknown): void {
+    this.#observer.fault(thrown);
+  }
+
+  /** Closes what is idle now, and everything else as it becomes idle. */
+  close(): void {
+    this.#closed = true;
+    for (const client of this.#idle.slice()) client.closeIdle();
+  }
+}
+
+/** Tries the addresses of an endpoint in turn until one takes the connection. */
+class Opening implements ConnectHandler {
+  readonly #sockaddrs: readonly Uint8Array[];
+  readonly #timeoutMs: number;
+  readonly #taker: ConnectionTaker;
+  readonly #endpoint: Endpoint;
+  #next = 0;
+  #connecting: Connecting | null = null;
+
+  constructor(sockaddrs: readonly Uint8Array[], timeoutMs: number, taker: ConnectionTaker, endpoint: Endpoint) {
+    this.#sockaddrs = sockaddrs;
+    this.#timeoutMs = timeoutMs;
+    this.#taker = taker;
+    this.#endpoint = endpoint;
+  }
+
+  start(): void {
+    const sockaddr = this.#sockaddrs[this.#next++];
+    if (sockaddr === undefined) {
+      this.#taker.onConnectFailed(new Failure("upstream-resolve-failed", `${this.#endpoint.address}: the name has no address`));
+      return;
+    }
+    this.#connecting = new Connecting(sockaddr, this.#timeoutMs, this);
+  }
+
+  cancel(): void {
+    this.#connecting?.cancel();
+  }
+
+  onConnected(connection: TcpConnection): void {
+    this.#taker.onClient(this.#endpoint.adopt(connection));
+  }
+
+  onConnectFailed(error: string): void {
+    if (this.#next < this.#sockaddrs.length) return this.start();
+    const code = error === "ECONNREFUSED" ? "upstream-connect-refused" : error === "ETIMEDOUT" ? "upstream-connect-timeout" : "upstream-connect-failed";
+    this.#taker.onConnectFailed(new Failure(code, `${this.#endpoint.address}: connect failed: ${error}`));
+  }
+}
