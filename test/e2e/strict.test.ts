@@ -264,7 +264,7 @@ describe("the request line (RFC 9112 §3)", () => {
 
   test("a TLS handshake on a plain listener ends in a close", async () => {
     using client = await RawClient.connect(it.gateway.port);
-    client.send("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + "\0".repeat(500));
+    client.send(`\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03${"\0".repeat(500)}`);
     expect(await client.closed()).toMatch(/end|reset/);
   });
 });

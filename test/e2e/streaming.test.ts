@@ -1,0 +1,190 @@
+/**
+ * Content streams both ways with backpressure from end to end: memory stays bounded whatever the
+ * peers do, and what was written arrives at once. LINTEL_LONG=1 moves 1 GiB instead of 256 MiB.
+ */
+import { describe, expect, test } from "bun:test";
+import type { Gateway } from "../support/gateway.ts";
+import { pair } from "../support/pair.ts";
+import { get, RawClient, wire } from "../support/raw.ts";
+
+const MIB = 1024 * 1024;
+const TOTAL = (process.env["LINTEL_LONG"] === "1" ? 1024 : 256) * MIB;
+const GROWTH = 20 * MIB;
+const PIECE = Buffer.alloc(256 * 1024, "lintel streams ");
+const LONG_MS = 120_000;
+
+const it = pair(() => ({ limits: { content: "off" }, timeouts: { send: "60s" } }));
+
+/** Highest resident memory over what it was, watched while `work` runs. */
+async function growthDuring(gateway: Gateway, work: () => Promise<void>): Promise<number> {
+  const before = gateway.residentOctets();
+  let most = 0;
+  const watch = setInterval(() => {
+    most = Math.max(most, gateway.residentOctets() - before);
+  }, 10);
+  try {
+    await work();
+  } finally {
+    clearInterval(watch);
+  }
+  return most;
+}
+
+/** Sends TOTAL octets, never more than one piece ahead of the socket. */
+async function pour(send: (octets: Uint8Array) => Promise<void>): Promise<void> {
+  for (let sent = 0; sent < TOTAL; sent += PIECE.length) await send(PIECE);
+}
+
+/** Reads a little, waits, reads on; then as fast as it comes. */
+async function readSlowly(peer: { pause(): void; resume(): void }, done: () => boolean): Promise<void> {
+  for (let i = 0; i < 30 && !done(); i++) {
+    peer.pause();
+    await Bun.sleep(60);
+    peer.resume();
+    await Bun.sleep(3);
+  }
+  while (!done()) await Bun.sleep(5);
+}
+
+describe("backpressure", () => {
+  test.each(["length", "chunked"])(
+    "a download (%s) through a slow reader costs less than 20 MiB",
+    async (framing) => {
+      it.origin.script = async (request) => {
+        request.connection.detach();
+        if (framing === "length") {
+          await request.send(`HTTP/1.1 200 OK\r\nContent-Length: ${TOTAL}\r\n\r\n`);
+          await pour((octets) => request.send(octets));
+        } else {
+          await request.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+          const size = `${PIECE.length.toString(16)}\r\n`;
+          await pour((octets) => request.send(Buffer.concat([Buffer.from(size), octets, Buffer.from("\r\n")])));
+          await request.send("0\r\n\r\n");
+        }
+        request.connection.end();
+      };
+      using client = await RawClient.connect(it.gateway.port);
+      client.send(get("/", "Connection: close"));
+      await client.head();
+      client.countOnly = true;
+      const growth = await growthDuring(it.gateway, () =>
+        readSlowly(client, () => client.receivedOctets >= TOTAL || !client.isOpen),
+      );
+      expect(client.receivedOctets).toBeGreaterThanOrEqual(TOTAL);
+      expect(growth).toBeLessThan(GROWTH);
+    },
+    LONG_MS,
+  );
+
+  test(
+    "an upload to a slow origin server costs less than 20 MiB",
+    async () => {
+      it.origin.script = async (request) => {
+        const { connection } = request;
+        connection.detach();
+        connection.countOnly = true;
+        const head = connection.receivedOctets - connection.inbox.pending.length;
+        await readSlowly(
+          connection,
+          () => connection.receivedOctets - head >= TOTAL || connection.inbox.ended !== null,
+        );
+        await request.reply({ content: String(connection.receivedOctets - head) });
+        connection.end();
+      };
+      using client = await RawClient.connect(it.gateway.port);
+      const growth = await growthDuring(it.gateway, async () => {
+        await client.send(wire("POST / HTTP/1.1", "Host: a", `Content-Length: ${TOTAL}`, "", ""));
+        await pour((octets) => client.send(octets));
+        expect((await client.response("POST", LONG_MS)).text).toBe(String(TOTAL));
+      });
+      expect(growth).toBeLessThan(GROWTH);
+    },
+    LONG_MS,
+  );
+
+  test("a reader that takes nothing stops the origin server soon", async () => {
+    let sent = 0;
+    it.origin.script = async (request) => {
+      request.connection.detach();
+      await request.send(`HTTP/1.1 200 OK\r\nContent-Length: ${TOTAL}\r\n\r\n`);
+      while (sent < TOTAL && !request.connection.inbox.ended) {
+        await request.send(PIECE);
+        sent += PIECE.length;
+      }
+    };
+    using client = await RawClient.connect(it.gateway.port);
+    client.pause();
+    client.send(get("/"));
+    await Bun.sleep(700);
+    const stalledAt = sent;
+    await Bun.sleep(300);
+    expect(sent).toBe(stalledAt);
+    // Kernel buffers on both sides and the gateway's own marks.
+    expect(sent).toBeLessThan(32 * MIB);
+    client.reset();
+  });
+});
+
+describe("nothing waits for more (RFC 9110 §7.6: forwarded as received)", () => {
+  test("server-sent events reach the client one by one, at once", async () => {
+    const sentAt: number[] = [];
+    it.origin.script = async (request) => {
+      await request.send(
+        wire("HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked", "", ""),
+      );
+      for (let i = 0; i < 5; i++) {
+        const event = `data: ${i}\n\n`;
+        sentAt.push(performance.now());
+        await request.send(`${event.length.toString(16)}\r\n${event}\r\n`);
+        await Bun.sleep(60);
+      }
+      await request.send("0\r\n\r\n");
+    };
+    using client = await RawClient.connect(it.gateway.port);
+    client.send(get("/events", "Accept: text/event-stream"));
+    for (let i = 0; i < 5; i++) {
+      await client.until(`data: ${i}\n\n`);
+      expect(performance.now() - sentAt[i]!).toBeLessThan(50);
+    }
+  });
+
+  test("a response head without content yet reaches the client at once", async () => {
+    let finish = () => {};
+    it.origin.script = async (request) => {
+      await request.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n");
+      await new Promise<void>((resolve) => (finish = resolve));
+      await request.send("ok");
+    };
+    using client = await RawClient.connect(it.gateway.port);
+    client.send(get("/poll"));
+    expect((await client.head(1000)).startLine).toContain("200");
+    finish();
+    await client.until("ok");
+  });
+
+  test("request content reaches the origin as it comes, in both framings", async () => {
+    for (const framing of ["Content-Length: 10", "Transfer-Encoding: chunked"]) {
+      const chunked = framing.startsWith("T");
+      using client = await RawClient.connect(it.gateway.port);
+      client.send(wire("POST / HTTP/1.1", "Host: a", framing, "", chunked ? "5\r\nfirst\r\n" : "first"));
+      const { connection } = await it.origin.next();
+      for (let i = 0; i < 100 && !connection.received.includes("first"); i++) await Bun.sleep(5);
+      expect(connection.received.toString("latin1")).toContain("first");
+      client.send(chunked ? "4\r\nlast\r\n0\r\n\r\n" : " last");
+      expect((await client.response()).status).toBe(200);
+    }
+  });
+});
+
+test("many downloads at once arrive octet for octet", async () => {
+  const content = Buffer.from(Array.from({ length: 2 * MIB }, (_, i) => (i * 31 + (i >> 8)) & 255));
+  it.origin.script = (request) => request.reply({ content });
+  await Promise.all(
+    Array.from({ length: 12 }, async () => {
+      using client = await RawClient.connect(it.gateway.port);
+      client.send(get("/"));
+      const { octets } = await client.response("GET", 20_000);
+      expect(octets.equals(content)).toBe(true);
+    }),
+  );
+});
