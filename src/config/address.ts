@@ -4,7 +4,9 @@
  */
 
 /** The text in its tidy form, or why it cannot be used. */
-export type Reading = { readonly text: string } | { readonly problem: string; readonly hint?: string };
+export type Reading =
+  | { readonly text: string }
+  | { readonly problem: string; readonly hint?: string; readonly code?: string };
 
 const NAME =
   /^(?=.{1,253}$)(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?$/;
@@ -72,6 +74,7 @@ function readUnix(text: string, shown: string): Reading {
 
 function readWithoutPort(text: string, shown: string, what: string, listens: boolean): Reading {
   const port = listens ? 8080 : 80;
+  if (/^\[[^\]]*$/.test(text)) return { problem: `${shown} is not an address: its "[" is not closed` };
   if (isIpv6(text)) return { problem: `${shown} has no port`, hint: `write ${JSON.stringify(`[${text}]:${port}`)}` };
   if (isIpv6(text.replace(/^\[|\]$/g, "")))
     return { problem: `${shown} has no port`, hint: `write ${JSON.stringify(`${text}:${port}`)}` };

@@ -88,7 +88,7 @@ class Check {
     for (const { value, path } of texts(site.value["listeners"], [...site.path, "listeners"])) {
       if (known.includes(value)) continue;
       const message = `${title("site", site)} names listener ${JSON.stringify(value)}, which is not defined`;
-      this.#add(path, "unknown-listener", message, suggestion(value, known, "listeners"));
+      this.#add(path, "unknown-listener", message, suggestion(value, [...new Set(known)], "listeners"));
     }
   }
 
@@ -108,7 +108,7 @@ class Check {
   /** A route needs somebody who answers, and only one. */
   #answered(route: Placed<Map_>, noun: "route" | "site", responder: Placed<string> | null): void {
     const { to } = route.value;
-    if (to === undefined && responder === null) {
+    if (to === undefined && responder === null && !this.#isUnclear(route.value["use"])) {
       const responders = [...this.#catalog.middlewares.values()]
         .filter((one) => one.responds === true)
         .map((one) => one.name);
@@ -143,6 +143,15 @@ class Check {
       } else if (this.#catalog.middlewares.get(name)?.responds === true) responder = { value: name, path: at };
     }
     return responder;
+  }
+
+  /** A `use` that the schema refuses may hold a responder under a misspelt name. */
+  #isUnclear(use: unknown): boolean {
+    if (!Array.isArray(use)) return use !== undefined;
+    return !use.every((entry) => {
+      const name = typeof entry === "string" ? entry : isMap(entry) ? Object.keys(entry)[0] : undefined;
+      return name !== undefined && this.#catalog.middlewares.has(name);
+    });
   }
 
   #to(owner: Placed<Map_>, noun: "route" | "site"): void {

@@ -9,17 +9,23 @@ import type { Span } from "./source.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+export interface EnvProblems {
+  readonly diagnostics: Diagnostic[];
+  /** Places of values that could not be resolved: what else they lack is not worth saying. */
+  readonly unresolved: Set<Span>;
+}
+
 /** The tree with variables replaced. What cannot be replaced is left as it is and reported. */
-export function substitute(node: ConfigNode, env: Environment, diagnostics: Diagnostic[]): ConfigNode {
+export function substitute(node: ConfigNode, env: Environment, problems: EnvProblems): ConfigNode {
   switch (node.kind) {
     case "scalar":
-      return scalar(node, env, diagnostics);
+      return scalar(node, env, problems);
     case "list":
-      return { ...node, items: node.items.map((item) => substitute(item, env, diagnostics)) };
+      return { ...node, items: node.items.map((item) => substitute(item, env, problems)) };
     case "map": {
       const entries = new Map<string, MapEntry>();
       for (const [key, entry] of node.entries)
-        entries.set(key, { ...entry, value: substitute(entry.value, env, diagnostics) });
+        entries.set(key, { ...entry, value: substitute(entry.value, env, problems) });
       return { ...node, entries };
     }
   }
@@ -27,13 +33,14 @@ export function substitute(node: ConfigNode, env: Environment, diagnostics: Diag
 
 const REFERENCE = /\$\$\{|\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}|\$\{/g;
 
-function scalar(node: ScalarNode, env: Environment, diagnostics: Diagnostic[]): ScalarNode {
+function scalar(node: ScalarNode, env: Environment, { diagnostics, unresolved }: EnvProblems): ScalarNode {
   if (typeof node.value !== "string" || !node.value.includes("${")) return node;
   const given = node.value;
   const text = given.replace(REFERENCE, (reference, name: string | undefined, fallback: string | undefined) => {
     if (reference === "$${") return "${";
     const span = within(node.span, reference);
     if (name === undefined) {
+      unresolved.add(node.span);
       diagnostics.push(
         diagnose(span, {
           code: "bad-variable",
@@ -46,6 +53,7 @@ function scalar(node: ScalarNode, env: Environment, diagnostics: Diagnostic[]): 
     const value = Object.hasOwn(env, name) ? env[name] : undefined;
     if (value !== undefined && (value !== "" || fallback === undefined)) return value;
     if (fallback !== undefined) return fallback;
+    unresolved.add(node.span);
     const near = suggestion(name, Object.keys(env), "variables");
     const hint = near.startsWith("did you mean")
       ? `${near.replace(/ \(variables:.*$/s, "")} Or give a default: `

@@ -5,19 +5,28 @@
 import type { z } from "zod";
 import type { Catalog } from "./catalog.ts";
 import type { Problem } from "./diagnostic.ts";
-import { suggestion } from "./nearest.ts";
-import type { Path } from "./path.ts";
-import { keysAt, middlewareAt } from "./shape.ts";
+import { nearest, suggestion } from "./nearest.ts";
+import { formatPath, type Path } from "./path.ts";
+import { examplesAt, keysAt, middlewareAt } from "./shape.ts";
 
 export interface PlacedProblem extends Problem {
   readonly path: Path;
   /** Underline the key rather than its value. */
   readonly at: "key" | "value";
+  /** The known key that an unknown one is near to. */
+  readonly meant?: string | null;
+  /** The key that is not there. */
+  readonly missing?: string | number | undefined;
 }
 
 type Finding =
   | { readonly kind: "type"; readonly path: Path; readonly expected: readonly string[] }
-  | { readonly kind: "value"; readonly path: Path; readonly values: readonly unknown[] }
+  | {
+      readonly kind: "value";
+      readonly path: Path;
+      readonly values: readonly unknown[];
+      readonly expected: readonly string[];
+    }
   | { readonly kind: "key"; readonly path: Path; readonly key: string }
   | {
       readonly kind: "said";
@@ -34,7 +43,22 @@ export function problemsOf(
   schema: z.ZodType,
   catalog: Catalog,
 ): PlacedProblem[] {
-  return issues.flatMap((issue) => findings(issue, [], tree)).map((finding) => problem(finding, tree, schema, catalog));
+  const found = issues
+    .flatMap((issue) => findings(issue, [], tree))
+    .map((finding) => problem(finding, tree, schema, catalog));
+  // A misspelt key that is needed is one mistake, not two.
+  return found.filter(
+    (one) =>
+      !(
+        one.code.startsWith("missing-") &&
+        found.some(
+          (other) =>
+            other.meant !== undefined &&
+            formatPath(other.path.slice(0, -1)) === formatPath(one.path) &&
+            other.meant === one.missing,
+        )
+      ),
+  );
 }
 
 /** What an issue comes down to; `input` is what was parsed at `base`. */
@@ -44,7 +68,7 @@ function findings(issue: z.core.$ZodIssue, base: Path, tree: unknown): Finding[]
     case "invalid_type":
       return [{ kind: "type", path, expected: [issue.expected] }];
     case "invalid_value":
-      return [{ kind: "value", path, values: issue.values }];
+      return [{ kind: "value", path, values: issue.values, expected: [] }];
     case "unrecognized_keys":
       return issue.keys.map((key) => ({ kind: "key", path, key }));
     case "invalid_union":
@@ -108,11 +132,18 @@ function meant(branches: readonly Finding[][], path: Path): Finding[] {
     const best = others.reduce((least, branch) => (branch.length < least.length ? branch : least));
     return values.length === 0 ? best : best.map((finding) => orValues(finding, path, values));
   }
-  if (values.length > 0) return [{ kind: "value", path, values }];
-  const expected = branches.flatMap((branch) =>
-    branch.flatMap((finding) => (finding.kind === "type" && isHere(finding) ? finding.expected : [])),
-  );
-  return [{ kind: "type", path, expected: [...new Set(expected)] }];
+  const expected = [
+    ...new Set(
+      branches.flatMap((branch) =>
+        branch.flatMap((finding) => ("expected" in finding && isHere(finding) ? finding.expected : [])),
+      ),
+    ),
+  ];
+  // Where some texts will do, or digits for a number, "text" would say too much.
+  const strict = expected.filter((type) => type !== "string" || (values.length === 0 && !expected.includes("int")));
+  return [
+    values.length > 0 ? { kind: "value", path, values, expected: strict } : { kind: "type", path, expected: strict },
+  ];
 }
 
 /** `workers: x` is no number; "auto" would have done as well. */
@@ -137,7 +168,7 @@ function problem(finding: Finding, tree: unknown, schema: z.ZodType, catalog: Ca
       return unknownKey(finding, tree, schema, catalog);
     case "value": {
       if (found === undefined) return missing(path, tree, catalog);
-      const message = `${label(path)} must be ${list(finding.values.map(shown), "or")}, not ${describe(found)}`;
+      const message = `${label(path)} must be ${list([...finding.values.map(shown), ...types(finding.expected)], "or")}, not ${describe(found)}`;
       const texts = finding.values.filter((value) => typeof value === "string");
       const near = typeof found === "string" && texts.length > 0 ? suggestion(found, texts, "values") : null;
       return {
@@ -150,12 +181,15 @@ function problem(finding: Finding, tree: unknown, schema: z.ZodType, catalog: Ca
     }
     case "type": {
       if (found === undefined) return missing(path, tree, catalog);
-      const wanted = list([...new Set(finding.expected.map((type) => TYPES[type] ?? type))], "or");
+      const place = middlewareAt(path, catalog);
+      const owner = place === null ? schema : catalog.middlewares.get(place.name)!.options;
+      const examples = examplesAt(owner, place?.below ?? path).slice(0, 4);
       return {
         path,
         at: "value",
         code: "bad-type",
-        message: `${label(path)} must be ${wanted}, not ${describe(found)}`,
+        message: `${label(path)} must be ${list(types(finding.expected), "or")}, not ${describe(found)}`,
+        hint: examples.length === 0 ? null : `such as ${list(examples.map(shown), "or")}`,
       };
     }
   }
@@ -178,6 +212,7 @@ function unknownKey(
     code: place === null ? "unknown-key" : "unknown-option",
     message: `${owner(path, tree, catalog)} has no ${noun.slice(0, -1)} ${JSON.stringify(key)}`,
     hint: suggestion(key, known, noun),
+    meant: nearest(key, known),
   };
 }
 
@@ -189,6 +224,7 @@ function missing(path: Path, tree: unknown, catalog: Catalog): PlacedProblem {
     at: "key",
     code: middlewareAt(path, catalog) === null ? "missing-key" : "missing-option",
     message: `${owner(holder, tree, catalog)} needs ${typeof key === "string" ? JSON.stringify(key) : "another item"}`,
+    missing: key,
   };
 }
 
@@ -238,6 +274,8 @@ const TYPES: Readonly<Record<string, string>> = {
   record: "a map",
   null: "null",
 };
+
+const types = (expected: readonly string[]) => [...new Set(expected.map((type) => TYPES[type] ?? type))];
 
 /** A value found in a config, in words. */
 export function describe(value: unknown): string {

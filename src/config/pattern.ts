@@ -17,14 +17,14 @@ export function compileRegex(text: string): RegExp {
 }
 
 export function readRegex(text: string): Reading {
-  if (text === "~") return { problem: '"~" is a regex without a pattern' };
+  if (text === "~") return { problem: '"~" is a regex without a pattern', code: "bad-regex" };
   try {
     compileRegex(text);
     return { text };
   } catch (thrown) {
     const reason =
       thrown instanceof Error ? thrown.message.replace(/^Invalid regular expression: /, "") : String(thrown);
-    return { problem: `${JSON.stringify(text)} is not a regex: ${reason}` };
+    return { problem: `${JSON.stringify(text)} is not a regex: ${reason}`, code: "bad-regex" };
   }
 }
 

@@ -18,6 +18,7 @@ import { upstreams } from "./schema/upstream.ts";
 export function configSchema(catalog: Catalog) {
   return z
     .strictObject({
+      $schema: z.string().optional().meta({ description: "The JSON Schema of this file, for editors." }),
       include: z
         .union([z.string(), z.array(z.string())])
         .optional()

@@ -1,17 +1,29 @@
 /** Looks into a schema: which keys may stand at a path. Only for messages. */
-import type { z } from "zod";
+import { z } from "zod";
 import type { Catalog } from "./catalog.ts";
 import type { Path } from "./path.ts";
 
 /** Keys of all objects the schema allows at the path, in the order of the docs. */
 export function keysAt(schema: z.core.$ZodType, path: Path): string[] {
-  let here = alternatives(schema);
-  for (const step of path) here = here.flatMap((one) => child(one, step)).flatMap(alternatives);
-  const keys = here.flatMap((one) => {
+  const keys = schemasAt(schema, path).flatMap((one) => {
     const { def } = (one as z.core.$ZodTypes)._zod;
     return def.type === "object" ? Object.keys(def.shape) : [];
   });
-  return [...new Set(keys)];
+  // `$schema` is for editors.
+  return [...new Set(keys)].filter((key) => !key.startsWith("$"));
+}
+
+/** Examples given for what may stand at the path. */
+export function examplesAt(schema: z.core.$ZodType, path: Path): unknown[] {
+  return schemasAt(schema, path).flatMap(
+    (one) => (z.globalRegistry.get(one)?.["examples"] as unknown[] | undefined) ?? [],
+  );
+}
+
+function schemasAt(schema: z.core.$ZodType, path: Path): z.core.$ZodType[] {
+  let here = alternatives(schema);
+  for (const step of path) here = here.flatMap((one) => child(one, step)).flatMap(alternatives);
+  return here;
 }
 
 /** The schema without wrappers, one for each member of a union. */

@@ -11,12 +11,17 @@ export interface ParsedMiddleware {
   readonly options: unknown;
 }
 
+/** What stands in `use`, before the catalog has a say. */
+const middlewareEntry = z.unknown();
+
+export const isMiddlewareEntry = (schema: z.core.$ZodType): boolean => schema === middlewareEntry;
+
 /**
  * One entry of `use`: `{ name: options }`, or the bare name. Its options are read by the middleware's
  * own schema; their issues come out at their own place.
  */
 export function middleware(catalog: Catalog) {
-  return z.unknown().transform((value, ctx): ParsedMiddleware => {
+  return middlewareEntry.transform((value, ctx): ParsedMiddleware => {
     const refuse = (code: string, message: string, hint: string | null = null, path: string[] = []) => {
       ctx.addIssue({ code: "custom", message, path, params: { code, hint } });
       return z.NEVER;
@@ -51,13 +56,16 @@ export function middleware(catalog: Catalog) {
     const given = typeof value === "string" ? {} : ((value as Record<string, unknown>)[name] ?? {});
     const result = definition.options.safeParse(given);
     if (result.success) return { name, options: result.data };
+    if (keys === null) {
+      const missing = result.error.issues.map((issue) => JSON.stringify(issue.path[0])).join(", ");
+      return refuse(
+        "missing-option",
+        `middleware ${JSON.stringify(name)} needs ${missing}`,
+        `write \`${name}: { … }\``,
+      );
+    }
     for (const issue of result.error.issues) {
-      ctx.issues.push({
-        ...issue,
-        path: keys === null ? [] : [name, ...issue.path],
-        input: given,
-        continue: false,
-      } as z.core.$ZodRawIssue);
+      ctx.issues.push({ ...issue, path: [name, ...issue.path], input: given, continue: false } as z.core.$ZodRawIssue);
     }
     return z.NEVER;
   });

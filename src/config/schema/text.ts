@@ -15,7 +15,11 @@ export function textOption(code: string, read: (text: string) => Reading, meta: 
     .transform((text, ctx) => {
       const reading = read(text);
       if ("text" in reading) return reading.text;
-      ctx.addIssue({ code: "custom", message: reading.problem, params: { code, hint: reading.hint ?? null } });
+      ctx.addIssue({
+        code: "custom",
+        message: reading.problem,
+        params: { code: reading.code ?? code, hint: reading.hint ?? null },
+      });
       return z.NEVER;
     });
 }

@@ -151,9 +151,9 @@ class Reader {
       }
       if (code < 0x20) this.#fail("a control character stands in the text", "write it as an escape such as \\t");
       if (code === 0x5c) {
-        const escape = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
-        escape.lastIndex = this.#at;
-        const found = escape.exec(this.#text);
+        const wanted = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y;
+        wanted.lastIndex = this.#at;
+        const found = wanted.exec(this.#text);
         if (found === null) this.#fail("this is not an escape of JSON", "write \\\\ for a backslash", 2);
         this.#at += found[0].length - 1;
       }

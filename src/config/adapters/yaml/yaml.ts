@@ -110,7 +110,9 @@ class Reader {
         );
         continue;
       }
-      entries.set(key.name, { key: key.span, value: this.node(pair.value, [...path, key.name], inAlias) });
+      const value = this.node(pair.value, [...path, key.name], inAlias);
+      // A key without a value, as in `{ a }`, stands where its key does.
+      entries.set(key.name, { key: key.span, value: pair.value === null ? { ...value, span: key.span } : value });
     }
     for (const value of merged) this.#merge(value, entries, path, span);
     return { kind: "map", entries, span };
@@ -193,7 +195,9 @@ class Reader {
 
 /** The parser's message as a part of a sentence of ours. */
 function tidy(message: string): string {
-  return message.split("\n")[0]!.replace(/\.$/, "").replace(/:$/, "");
+  const text = message.split("\n")[0]!.replace(/[.:]$/, "");
+  const quote = /^Missing closing (["'])quote$/.exec(text)?.[1];
+  return quote === undefined ? text : `text that begins with ${quote} does not end with one`;
 }
 
 function hintFor(code: string, text: string, at: number): string | null {

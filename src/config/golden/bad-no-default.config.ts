@@ -1,0 +1,1 @@
+export const config = { sites: [{ to: "localhost:3000" }] };

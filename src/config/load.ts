@@ -1,0 +1,89 @@
+/** Reads a config from a file or from a plain tree, and finds all that is wrong with it in one go. */
+import type { Catalog } from "./catalog.ts";
+import { check } from "./check.ts";
+import { type Diagnostic, diagnose, hasErrors, type Problem, sortDiagnostics } from "./diagnostic.ts";
+import type { Environment } from "./env.ts";
+import type { GatewayConfig } from "./gateway-config.ts";
+import { FileReader } from "./include.ts";
+import { problemsOf } from "./issue.ts";
+import { type ConfigNode, fromPlain, locate, toPlain } from "./node.ts";
+import { parsePath } from "./path.ts";
+import { gatewaySchema } from "./schema.ts";
+
+/**
+ * Where a config comes from: a file, or a plain tree (made from flags, or resolved by another process)
+ * with the name of its origin for messages.
+ */
+export type ConfigOrigin = { readonly file: string } | { readonly tree: unknown; readonly origin: string };
+
+export interface LoadedConfig {
+  /** null if there is an error. */
+  readonly config: GatewayConfig | null;
+  /** Plain data with variables and includes resolved: another process can load it again as it is. */
+  readonly tree: unknown;
+  /** Sorted by place. */
+  readonly diagnostics: readonly Diagnostic[];
+  /** Files that were read. */
+  readonly files: readonly string[];
+  /** A further problem at a path of the tree, such as that of a route (`RouteConfig.path`). */
+  diagnose(path: string, problem: Problem): Diagnostic;
+}
+
+/**
+ * Loads a config. Never throws for what is in it.
+ *
+ * @example
+ * const { config, diagnostics } = await loadConfig({ file: "lintel.yaml" }, catalog, process.env);
+ */
+export async function loadConfig(origin: ConfigOrigin, catalog: Catalog, env: Environment): Promise<LoadedConfig> {
+  if ("tree" in origin) return read(fromPlain(origin.tree, origin.origin), catalog, new FileReader(env));
+  const reader = new FileReader(env);
+  return read(await reader.read(origin.file), catalog, reader, origin.file);
+}
+
+/** @param root  null if the file has no content to judge: its syntax is broken, or it cannot be read */
+function read(
+  root: ConfigNode | null,
+  catalog: Catalog,
+  { diagnostics, unresolved, files }: FileReader,
+  file = "",
+): LoadedConfig {
+  if (root === null) return finish(null, fromPlain({}, file), diagnostics, files);
+  if (root.kind === "scalar" && root.value === null) {
+    const hint = "the smallest config sends everything to one address: `sites: [{ to: localhost:3000 }]`";
+    return finish(
+      null,
+      root,
+      [...diagnostics, diagnose(root.span, { code: "empty-config", message: "the config is empty", hint })],
+      files,
+    );
+  }
+  const tree = toPlain(root);
+  const schema = gatewaySchema(catalog);
+  const result = schema.safeParse(tree);
+  const problems = [
+    ...(result.success ? [] : problemsOf(result.error.issues, tree, schema, catalog)),
+    ...check(tree, catalog),
+  ];
+  const all = [...diagnostics];
+  for (const problem of problems) {
+    const span = locate(root, problem.path, problem.at);
+    if (!unresolved.has(span)) all.push(diagnose(span, problem));
+  }
+  return finish(result.success && !hasErrors(all) ? result.data : null, root, all, files);
+}
+
+function finish(
+  config: GatewayConfig | null,
+  root: ConfigNode,
+  diagnostics: readonly Diagnostic[],
+  files: readonly string[],
+): LoadedConfig {
+  return {
+    config,
+    tree: toPlain(root),
+    diagnostics: sortDiagnostics(diagnostics, files),
+    files,
+    diagnose: (path, problem) => diagnose(locate(root, parsePath(path), "key"), problem),
+  };
+}
