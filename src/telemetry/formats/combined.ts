@@ -1,0 +1,26 @@
+/**
+ * The access log as Apache's and nginx's "combined" format, which most log readers know, with one
+ * more quoted word at the end: the outcome, "done" or who:phase:code.
+ */
+
+import { nowCommonLog } from "../../http/date.ts";
+import type { Exchange } from "../../http/exchange.ts";
+import { Field } from "../../http/field-name.ts";
+import { outcomeOf, statusOf } from "../outcome.ts";
+import { escapeQuoted } from "./escape.ts";
+
+export function combinedLine(exchange: Exchange): string {
+  const { request } = exchange;
+  const { by, phase, code } = outcomeOf(exchange);
+  const first = `${request.method} ${request.target} ${exchange.protocol}`;
+  return (
+    `${exchange.clientAddress || "-"} - - [${nowCommonLog()}] "${request.method === "" ? "-" : escapeQuoted(first)}"` +
+    ` ${statusOf(exchange)} ${exchange.responseOctets} "${field(exchange, Field["referer"])}"` +
+    ` "${field(exchange, Field["user-agent"])}" "${code === null ? phase : `${by}:${phase}:${code}`}"`
+  );
+}
+
+function field(exchange: Exchange, id: number): string {
+  const value = exchange.request.fields.getKnown(id);
+  return value === undefined ? "-" : escapeQuoted(value);
+}

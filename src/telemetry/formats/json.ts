@@ -1,0 +1,74 @@
+/**
+ * The access log as JSON lines. Put together by hand: the names never change and most values need
+ * no escaping, so a line of 500 octets takes about half a microsecond and no object.
+ */
+import type { Failure } from "../../base/failure.ts";
+import { clock } from "../../base/timer.ts";
+import type { Exchange, Phase } from "../../http/exchange.ts";
+import { Field } from "../../http/field-name.ts";
+import { lastAttempt, statusOf } from "../outcome.ts";
+import { jsonString } from "./escape.ts";
+
+const USER_AGENT = Field["user-agent"];
+const REFERER = Field["referer"];
+
+export function jsonLine(exchange: Exchange): string {
+  const { request, failure } = exchange;
+  const attempt = lastAttempt(exchange);
+  let line = `{"time":"${nowMs()}","client":${text(exchange.clientAddress)},"method":${text(request.method)}`;
+  line += `,"host":${text(exchange.host)},"target":${text(request.target)},"protocol":"${exchange.protocol}"`;
+  line += `,"status":${statusOf(exchange)},"requestOctets":${exchange.requestOctets}`;
+  line += `,"responseOctets":${exchange.responseOctets},"durationMs":${ms(clock.now - exchange.startedAt)}`;
+  line += `,"site":${name(exchange.site)},"route":${name(exchange.route)},"upstream":${name(exchange.upstream)}`;
+  if (attempt !== null) {
+    line += `,"endpoint":${jsonString(attempt.endpoint)},"attempts":${exchange.attempts!.length}`;
+    line += `,"connectMs":${span(attempt.startedAt, attempt.connectedAt)}`;
+    line += `,"firstOctetMs":${span(attempt.startedAt, attempt.firstOctetAt)}`;
+  } else line += `,"endpoint":null,"attempts":0,"connectMs":null,"firstOctetMs":null`;
+  line += `,"userAgent":${field(exchange, USER_AGENT)},"referer":${field(exchange, REFERER)}`;
+  if (exchange.hasId) line += `,"requestId":${jsonString(exchange.id)}`;
+  const ended =
+    failure === null ? `{"by":null,"phase":"${exchange.phase}","code":null}` : outcome(failure, exchange.phase);
+  return `${line},"outcome":${ended}}`;
+}
+
+const text = (value: string): string => (value === "" ? "null" : jsonString(value));
+
+function field(exchange: Exchange, id: number): string {
+  const value = exchange.request.fields.getKnown(id);
+  return value === undefined ? "null" : jsonString(value);
+}
+
+const name = (value: string | null): string => (value === null ? "null" : jsonString(value));
+
+/** A moment that has not come is 0. */
+const span = (from: number, to: number): string => (to < from ? "null" : ms(to - from));
+
+/** Milliseconds with microseconds; integers print faster than fractions. */
+function ms(value: number): string {
+  const micros = Math.round(value * 1000);
+  const rest = micros % 1000;
+  const whole = String((micros - rest) / 1000);
+  return rest === 0 ? whole : `${whole}.${rest < 10 ? "00" : rest < 100 ? "0" : ""}${rest}`;
+}
+
+let lastMs = 0;
+let lastText = "";
+
+/** Now, to the millisecond; one text for all lines of a millisecond. */
+function nowMs(): string {
+  const now = Date.now();
+  if (now !== lastMs) {
+    lastMs = now;
+    lastText = new Date(now).toISOString();
+  }
+  return lastText;
+}
+
+/** Failure messages quote what a peer sent; a line stays readable. */
+const MAX_MESSAGE = 500;
+
+function outcome(failure: Failure, phase: Phase): string {
+  const message = jsonString(failure.message.slice(0, MAX_MESSAGE));
+  return `{"by":"${failure.side}","phase":"${phase}","code":"${failure.code}","message":${message}}`;
+}

@@ -1,0 +1,69 @@
+/**
+ * Where a finished exchange is counted and logged, once. Engines know this as the function they
+ * call at the end; they know nothing of metrics or logs.
+ */
+import type { Failure } from "../base/failure.ts";
+import { clock } from "../base/timer.ts";
+import { NO_BODY } from "../http/body.ts";
+import { type Attempt, type ClientInfo, Exchange } from "../http/exchange.ts";
+import { FieldSection } from "../http/field-section.ts";
+import { HttpRequest } from "../http/message.ts";
+import type { AccessLog } from "./access-log.ts";
+import { codeNumber, type GatewayMetrics, methodNumber, statusClass, statusClassCount } from "./metrics.ts";
+import { statusOf } from "./outcome.ts";
+
+export class ExchangeRecorder {
+  readonly #metrics: GatewayMetrics;
+  readonly #accessLog: AccessLog | null;
+
+  constructor(metrics: GatewayMetrics, accessLog: AccessLog | null) {
+    this.#metrics = metrics;
+    this.#accessLog = accessLog;
+  }
+
+  /** Exactly once per exchange, when nothing will be sent or received for it any more. */
+  record(exchange: Exchange): void {
+    this.#count(exchange);
+    this.#accessLog?.record(exchange);
+  }
+
+  /**
+   * A request that never became an exchange, because its head is wrong, too large or too slow.
+   * Logged and counted like any other, with what is known of it.
+   * @param octetsSeen octets that came of the head; the line shows them as `requestOctets`
+   */
+  recordMalformed(client: ClientInfo, failure: Failure, octetsSeen: number, startedAt = clock.now): void {
+    this.#metrics.malformed.add(codeNumber(failure.code), 1);
+    const request = new HttpRequest("", client.tls === null ? "http" : "https", "", "", new FieldSection(), NO_BODY);
+    const exchange = new Exchange(client, "HTTP/1.1", request, startedAt);
+    exchange.phase = "head";
+    exchange.failure = failure;
+    this.#count(exchange);
+    exchange.requestOctets = octetsSeen; // Not content, so not in the counters of content.
+    this.#accessLog?.record(exchange);
+  }
+
+  #count(exchange: Exchange): void {
+    const metrics = this.#metrics;
+    const route = metrics.route(exchange.site, exchange.route);
+    const listener = metrics.listener(exchange.client.listener);
+    route.requests.add(listener.number * statusClassCount + statusClass(statusOf(exchange)), 1);
+    route.duration.observe(clock.now - exchange.startedAt);
+    if (exchange.requestOctets > 0) route.requestOctets.add(exchange.requestOctets);
+    if (exchange.responseOctets > 0) route.responseOctets.add(exchange.responseOctets);
+    metrics.methods.add(methodNumber(exchange.request.method), 1);
+    if (exchange.failure !== null) metrics.failures.add(codeNumber(exchange.failure.code), 1);
+    const { attempts, upstream } = exchange;
+    if (attempts !== null && upstream !== null) {
+      for (let i = 0; i < attempts.length; i++) this.#attempt(upstream, attempts[i]!);
+    }
+  }
+
+  #attempt(upstreamName: string, attempt: Attempt): void {
+    const upstream = this.#metrics.upstream(upstreamName);
+    if (upstream === undefined) return;
+    if (attempt.failure !== null) upstream.failures.add(codeNumber(attempt.failure.code), 1);
+    if (attempt.firstOctetAt > 0) upstream.firstOctet.observe(attempt.firstOctetAt - attempt.startedAt);
+    if (attempt.status > 0) upstream.endpoints.get(attempt.endpoint)?.requests.add(statusClass(attempt.status), 1);
+  }
+}
