@@ -13,7 +13,7 @@ async function refused(octets: string, status: number | readonly number[]): Prom
   using client = await RawClient.connect(it.gateway.port);
   client.send(octets);
   const response = await client.response();
-  expect(response).toMatchObject({ status: typeof status === "number" ? status : expect.toBeOneOf([...status]) });
+  expect(response.status).toBeOneOf(typeof status === "number" ? [status] : status);
   expect(response.field("connection")).toBe("close");
   expect(await client.closed()).toMatch(/end|reset/);
   expect(it.origin.requests.map(({ head }) => head.text)).toEqual([]);
@@ -198,7 +198,7 @@ describe("field lines (RFC 9112 §5, RFC 9110 §5.5)", () => {
 
   test("lines of one name stay apart and in order", async () => {
     await exchange(it.gateway.port, get("/", "Accept: a", "X: 1", "Accept: b", "x: 2"));
-    expect([it.origin.last.all("accept"), it.origin.last.all("x")]).toEqual([
+    expect([it.origin.last.head.all("accept"), it.origin.last.head.all("x")]).toEqual([
       ["a", "b"],
       ["1", "2"],
     ]);

@@ -1,0 +1,208 @@
+/** Each timeout fires by itself, with its own status, and the log says which one it was. */
+import { describe, expect, test } from "bun:test";
+import { Gateway } from "../support/gateway.ts";
+import { pair } from "../support/pair.ts";
+import { findProgram } from "../support/programs.ts";
+import { exchange, get, RawClient, wire } from "../support/raw.ts";
+
+const HEAD = 400;
+const CONTENT_IDLE = 450;
+const KEEP_ALIVE = 500;
+const SEND = 600;
+const FIRST_OCTET = 350;
+const UPSTREAM_IDLE = 300;
+const EXCHANGE = 900;
+/** Timers may be late on a loaded machine, but not early. */
+const LATE = 900;
+
+const it = pair((origin) => ({
+  timeouts: {
+    head: `${HEAD}ms`,
+    contentIdle: `${CONTENT_IDLE}ms`,
+    contentRate: "1000B",
+    keepAlive: `${KEEP_ALIVE}ms`,
+    send: `${SEND}ms`,
+    firstOctet: `${FIRST_OCTET}ms`,
+    upstreamIdle: `${UPSTREAM_IDLE}ms`,
+  },
+  upstreams: { app: { endpoints: origin.address, retries: 0 } },
+  sites: [
+    {
+      to: "app",
+      routes: [
+        {
+          match: "/limited/*",
+          use: [{ timeouts: { exchange: `${EXCHANGE}ms`, firstOctet: "10s", upstreamIdle: "10s" } }],
+          to: "app",
+        },
+      ],
+    },
+  ],
+}));
+
+/** Milliseconds that `work` takes. */
+async function time(work: () => Promise<unknown>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return performance.now() - start;
+}
+
+async function codeOfNextLine(): Promise<unknown> {
+  const line = await it.gateway.logLine();
+  return (line["outcome"] as Record<string, unknown>)["code"];
+}
+
+describe("waiting for the client", () => {
+  test("a head that does not come to its end gets 408 (RFC 9110 §15.5.9)", async () => {
+    await it.gateway.skipLog();
+    using client = await RawClient.connect(it.gateway.port);
+    const took = await time(async () => {
+      client.send("GET / HTTP/1.1\r\nHost: a\r\nX-Slow");
+      const response = await client.response();
+      expect(response.status).toBe(408);
+      expect(response.field("connection")).toBe("close");
+    });
+    expect(took).toBeWithin(HEAD - 50, HEAD + LATE);
+    expect(await client.closed()).toMatch(/end|reset/);
+    expect(await codeOfNextLine()).toBe("head-timeout");
+  });
+
+  test("a head that drips is cut at the same time: the limit is on the whole", async () => {
+    await it.gateway.skipLog();
+    using client = await RawClient.connect(it.gateway.port);
+    const dripping = (async () => {
+      for (let i = 0; i < 60 && client.isOpen; i++) {
+        client.send(i === 0 ? "GET / HTTP/1.1\r\nHost: a\r\nX: " : "a");
+        await Bun.sleep(40);
+      }
+    })();
+    const took = await time(async () => expect((await client.response()).status).toBe(408));
+    expect(took).toBeLessThan(HEAD + LATE);
+    await dripping;
+    expect(await codeOfNextLine()).toBe("head-timeout");
+  });
+
+  test("a connection that never says anything is closed without an answer", async () => {
+    using client = await RawClient.connect(it.gateway.port);
+    expect(await client.untilClose(KEEP_ALIVE + HEAD + LATE)).toBe("");
+  });
+
+  test("an idle connection is closed after timeouts.keepAlive, without an answer", async () => {
+    using client = await RawClient.connect(it.gateway.port);
+    client.send(get("/"));
+    await client.response();
+    const took = await time(async () => expect(await client.untilClose()).toBe(""));
+    expect(took).toBeWithin(KEEP_ALIVE - 60, KEEP_ALIVE + LATE);
+  });
+
+  test("content that stops coming gets 408, and the origin never sees it complete", async () => {
+    await it.gateway.skipLog();
+    using client = await RawClient.connect(it.gateway.port);
+    client.send(wire("POST / HTTP/1.1", "Host: a", "Content-Length: 100", "", "some"));
+    const took = await time(async () => expect((await client.response()).status).toBe(408));
+    expect(took).toBeWithin(CONTENT_IDLE - 60, CONTENT_IDLE + LATE);
+    expect(await codeOfNextLine()).toBe("content-timeout");
+    expect(await it.origin.last.connection.closed()).toMatch(/end|reset/);
+  });
+
+  test("content slower than timeouts.contentRate gets 408 after 5 s of grace (slow loris)", async () => {
+    await it.gateway.skipLog();
+    using client = await RawClient.connect(it.gateway.port);
+    client.send(wire("POST / HTTP/1.1", "Host: a", "Content-Length: 100000", "", ""));
+    const dripping = (async () => {
+      while (client.isOpen && client.receivedOctets === 0) {
+        client.send("drip");
+        await Bun.sleep(100);
+      }
+    })();
+    const took = await time(async () => expect((await client.response("POST", 12_000)).status).toBe(408));
+    expect(took).toBeWithin(4500, 10_000);
+    await dripping;
+    expect(await codeOfNextLine()).toBe("content-too-slow");
+  }, 20_000);
+
+  test("a client that takes nothing is given up after timeouts.send", async () => {
+    await it.gateway.skipLog();
+    it.origin.script = async (request) => {
+      request.connection.detach();
+      await request.send(`HTTP/1.1 200 OK\r\nContent-Length: ${100 * 1024 * 1024}\r\n\r\n`);
+      const piece = Buffer.alloc(1024 * 1024);
+      while (!request.connection.inbox.ended) await request.send(piece);
+    };
+    using client = await RawClient.connect(it.gateway.port);
+    client.pause();
+    client.send(get("/limited/not"));
+    const line = await it.gateway.logLine(SEND + 3000);
+    expect((line["outcome"] as Record<string, unknown>)["code"]).toBe("client-stalled");
+  });
+});
+
+describe("waiting for the origin", () => {
+  test("no first octet gets 504 (RFC 9110 §15.6.5)", async () => {
+    await it.gateway.skipLog();
+    it.origin.script = (request) => request.connection.detach();
+    const took = await time(async () => expect((await exchange(it.gateway.port, get("/"))).status).toBe(504));
+    expect(took).toBeWithin(FIRST_OCTET - 50, FIRST_OCTET + LATE);
+    expect(await codeOfNextLine()).toBe("upstream-first-octet-timeout");
+    expect(await it.origin.last.connection.closed()).toMatch(/end|reset/);
+  });
+
+  test("a response that stops is cut, never completed", async () => {
+    await it.gateway.skipLog();
+    it.origin.script = async (request) => {
+      await request.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+      request.connection.detach();
+    };
+    using client = await RawClient.connect(it.gateway.port);
+    client.send(get("/"));
+    const took = await time(async () => await expect(client.response()).rejects.toThrow(/^(end|reset) of the connection/));
+    expect(took).toBeWithin(UPSTREAM_IDLE - 50, UPSTREAM_IDLE + LATE);
+    expect(await codeOfNextLine()).toBe("upstream-idle-timeout");
+  });
+
+  test("a response that drips goes on as long as it drips", async () => {
+    it.origin.script = async (request) => {
+      await request.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n");
+      await request.connection.drip("0123456789", UPSTREAM_IDLE / 3);
+    };
+    expect((await exchange(it.gateway.port, get("/"))).text).toBe("0123456789");
+  });
+
+  test("timeouts.exchange ends the whole with 504, however lively it is", async () => {
+    await it.gateway.skipLog();
+    it.origin.script = async (request) => {
+      for (let i = 0; i < 50 && !request.connection.inbox.ended; i++) {
+        await request.send("HTTP/1.1 102 Processing\r\n\r\n");
+        await Bun.sleep(50);
+      }
+    };
+    const took = await time(async () => expect((await exchange(it.gateway.port, get("/limited/a"))).status).toBe(504));
+    expect(took).toBeWithin(EXCHANGE - 50, EXCHANGE + LATE);
+    expect(await codeOfNextLine()).toBe("exchange-timeout");
+  });
+
+  const perl = findProgram("perl");
+  test.skipIf(perl === null)(
+    "an endpoint that does not take the connection gets 504 after timeouts.connect",
+    async () => {
+      // A socket that listens with no room in its queue, filled: further SYNs are dropped.
+      const script = `use Socket; socket(S,PF_INET,SOCK_STREAM,0); bind(S,sockaddr_in(0,inet_aton("127.0.0.1"))); listen(S,0);
+      my ($p)=sockaddr_in(getsockname(S)); for (1..4) { my $c; socket($c,PF_INET,SOCK_STREAM|2048,0); connect($c,sockaddr_in($p,inet_aton("127.0.0.1"))); push @k,$c; }
+      $|=1; print "$p\\n"; sleep 60;`;
+      const full = Bun.spawn([perl!, "-e", script], { stdout: "pipe", stdin: "ignore", stderr: "inherit" });
+      try {
+        const { value } = await full.stdout.getReader().read();
+        const port = Number(new TextDecoder().decode(value));
+        await using gateway = await Gateway.start({
+          upstreams: { full: { endpoints: `127.0.0.1:${port}`, timeouts: { connect: "300ms" } } },
+          sites: [{ to: "full" }],
+        });
+        const took = await time(async () => expect((await exchange(gateway.port, get("/"))).status).toBe(504));
+        expect(took).toBeWithin(250, 300 + LATE);
+        expect(JSON.stringify(await gateway.logLine())).toContain("upstream-connect-timeout");
+      } finally {
+        full.kill();
+      }
+    },
+  );
+});
