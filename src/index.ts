@@ -1,1 +1,274 @@
-export { identity as defineConfig, named as upstream } from "./config/adapters/typescript/define.ts";
+/**
+ * What a `lintel.config.ts` imports.
+ *
+ * @example
+ * import { defineConfig, upstream } from "lintel";
+ *
+ * const app = upstream("app", { endpoints: ["10.0.0.1:3000", "10.0.0.2:3000"] });
+ *
+ * export default defineConfig({
+ *   sites: [{ hosts: "example.com", routes: [{ match: "/api/*", to: app }, { use: [{ files: { root: "public" } }] }] }],
+ * });
+ */
+import type { z } from "zod";
+import type { DurationText, SizeText } from "./base/option.ts";
+import { identity, named } from "./config/adapters/typescript/define.ts";
+import type { bodyLimit } from "./middleware/body-limit/body-limit.ts";
+import type { errorPages } from "./middleware/error-pages/error-pages.ts";
+import type { files } from "./middleware/files/files.ts";
+import type { headers } from "./middleware/headers/headers.ts";
+import type { redirect } from "./middleware/redirect/redirect.ts";
+import type { requestId } from "./middleware/request-id/request-id.ts";
+import type { respond } from "./middleware/respond/respond.ts";
+import type { rewrite } from "./middleware/rewrite/rewrite.ts";
+import type { timeouts } from "./middleware/timeouts/timeouts.ts";
+
+/** A span of time: `"500ms"`, `"30s"`, `"1m30s"`, `"1h"`; `"off"` for no limit. */
+export type Duration = DurationText | `${number}m${number}s` | `${number}h${number}m`;
+
+/** An amount of octets: `"64KiB"`, `"10MB"`, or a number; `"off"` for no limit. */
+export type Size = SizeText | number;
+
+/** `"host:port"`, `"[v6]:port"` or `"unix:/path"`. */
+export type Address = `${string}:${string}`;
+
+/** A block of addresses: `"10.0.0.0/8"`, `"2001:db8::/32"`, or a single address. */
+export type Cidr = string;
+
+/** Options of each middleware, by its name in the config. */
+export interface Middlewares {
+  /** Refuses request content over a size. */
+  "body-limit": z.input<typeof bodyLimit.options>;
+  /** Answers failures with pages of your own. */
+  "error-pages": z.input<typeof errorPages.options>;
+  /** Serves files of a folder. */
+  files: z.input<typeof files.options>;
+  /** Sets, adds, removes and replaces fields of requests and responses. */
+  headers: z.input<typeof headers.options>;
+  /** Answers with a redirect. */
+  redirect: z.input<typeof redirect.options>;
+  /** Gives each exchange an identifier in a field. */
+  "request-id": z.input<typeof requestId.options>;
+  /** Answers with a fixed response. */
+  respond: z.input<typeof respond.options>;
+  /** Changes the path and the query that the origin server gets. */
+  rewrite: z.input<typeof rewrite.options>;
+  /** Sets time limits of the exchange. */
+  timeouts: z.input<typeof timeouts.options>;
+}
+
+/** `{ name: options }`, or the bare name where every option has a default. */
+export type Use =
+  | { [Name in keyof Middlewares]: { [Only in Name]: Middlewares[Name] } }[keyof Middlewares]
+  | { [Name in keyof Middlewares]: object extends Middlewares[Name] ? Name : never }[keyof Middlewares];
+
+/** The whole config. */
+export interface Config {
+  /** Further files, by patterns relative to this one. Lists are joined, maps merged. */
+  include?: string | string[];
+  /** Number of worker processes. Default: `"auto"`, one per core. */
+  workers?: "auto" | number;
+  /** User to become once the listening sockets are bound. */
+  user?: string;
+  /** Addresses to listen on. Default: one named `http` on `":8080"`. */
+  listeners?: (ListenAddress | Listener)[];
+  /** Proxies in front of this one, whose forwarded fields are believed. Default: none. */
+  trustedProxies?: Cidr[];
+  /** How much of a message is accepted. */
+  limits?: Limits;
+  /** How long each part may take. */
+  timeouts?: Timeouts;
+  /** Where exchanges are sent, by name. An address or a list of addresses is enough. */
+  upstreams?: Record<string, Address | Endpoints | UpstreamOptions | Upstream>;
+  /** What is served, by host. At least one. */
+  sites: Site[];
+  /** The admin listener, which serves `/metrics`. Default: `127.0.0.1:2020`. */
+  admin?: "off" | { address?: ListenAddress };
+  /** What is written down. */
+  telemetry?: Telemetry;
+}
+
+/** `":8080"` is every address of the machine. */
+export type ListenAddress = Address | `:${number}`;
+
+export interface Listener {
+  /** Name that sites use in their own `listeners`. Default: the address. */
+  name?: string;
+  address: ListenAddress;
+  /** Open connections over all workers; more are closed at once. Default: 10000. */
+  maxConnections?: number;
+  /** Connections the system keeps waiting to be accepted. Default: 4096. */
+  backlog?: number;
+  /** May the CONNECT method reach a route? Otherwise it is refused with 405. Default: false. */
+  allowConnect?: boolean;
+}
+
+export interface Limits {
+  /** Longest request line. Default: 8KiB. */
+  requestLine?: Size;
+  /** Longest single field line. Default: 8KiB. */
+  fieldLine?: Size;
+  /** All field lines of a request together. Default: 32KiB. */
+  fieldSection?: Size;
+  /** Number of field lines. Default: 100. */
+  fields?: number;
+  /** Trailer section of a message. Default: 8KiB. */
+  trailers?: Size;
+  /** Extensions of one chunk. Default: 1KiB. */
+  chunkExtensions?: Size;
+  /** Request content. Default: 100MB. */
+  content?: Size;
+}
+
+export interface Timeouts {
+  /** From the first octet of a request to the end of its head. Default: 30s. */
+  head?: Duration;
+  /** Without an octet of request content. Default: 30s. */
+  contentIdle?: Duration;
+  /** Least octets of request content per second, after 5 s of grace. Default: 500B. */
+  contentRate?: Size;
+  /** An idle connection waits for its next request. Default: 75s. */
+  keepAlive?: Duration;
+  /** The client takes no octet of the response. Default: 60s. */
+  send?: Duration;
+  /** To connect to an endpoint. Default: 5s. */
+  connect?: Duration;
+  /** From the request sent to the first octet of the response. Default: 60s. */
+  firstOctet?: Duration;
+  /** Without an octet of the response's content. Default: 60s. */
+  upstreamIdle?: Duration;
+  /** The whole exchange. Default: off. */
+  exchange?: Duration;
+  /** A tunnel (WebSocket, CONNECT) without an octet in either direction. Default: 1h. */
+  tunnelIdle?: Duration;
+  /** Before we send 100 (Continue) ourselves, if the origin server does not. Default: 1s. */
+  continue?: Duration;
+  /** What is in flight may finish when a worker stops. Default: 30s. */
+  drain?: Duration;
+}
+
+export type Endpoint = Address | { address: Address /** 1 to 1000. Default: 1. */; weight?: number };
+export type Endpoints = Endpoint[];
+
+export interface UpstreamOptions {
+  /** Addresses of the origin servers. */
+  endpoints: Endpoint | Endpoints;
+  /** How an endpoint is picked. */
+  balance?: "round-robin";
+  /** Host sent to the origin server. Default: `"keep"`, the client's. */
+  host?: "keep" | "endpoint" | (string & {});
+  /** For an upstream on another host name that should work under yours. */
+  branding?: false | { /** The origin it believes it is. */ as: `http://${string}` | `https://${string}` };
+  /** Further endpoints tried when one fails before anything was sent, or the method is idempotent. Default: 2. */
+  retries?: number;
+  /** Connections kept open, per endpoint and worker. */
+  pool?: { /** Default: 64. */ maxIdle?: number /** Default: 60s. */; idleTimeout?: Duration };
+  /** Own timeouts of this upstream; else those of the config. */
+  timeouts?: { connect?: Duration; firstOctet?: Duration; idle?: Duration };
+}
+
+declare const MADE: unique symbol;
+
+/** Made by `upstream()`; a route's `to` takes it as it is. */
+export interface Upstream extends UpstreamOptions {
+  readonly [MADE]: true;
+}
+
+/** A name from `upstreams`, an upstream, an address, or a list of addresses. */
+export type To = string | Upstream | Endpoints;
+
+export interface Site {
+  /** Name in logs and metrics. Default: its first host. */
+  name?: string;
+  /**
+   * `"example.com"`, `"*.example.com"` (one label), `".example.com"` (any depth below), `"~regex"`.
+   * Default: every host.
+   */
+  hosts?: string | string[];
+  /** Names of the listeners it is reached by. Default: all. */
+  listeners?: string[];
+  /** Middlewares around every route, in the order they see the request. */
+  use?: Use[];
+  /** In which order routes are tried. Default: `"specific"`, the most specific first. */
+  order?: "specific" | "file";
+  routes?: Route[];
+  /** Where requests go that no route takes. */
+  to?: To;
+}
+
+export interface Route {
+  /** Name in logs and metrics. Default: the site's name and the route's number. */
+  name?: string;
+  /** Which requests it takes: a path pattern, or conditions. Default: all. */
+  match?: string | Match;
+  /** Middlewares, in the order they see the request. */
+  use?: Use[];
+  /** Where they are sent. Needed unless a middleware responds. */
+  to?: To;
+}
+
+/** `true`: present; `false`: absent; else any of these values. */
+export type ValueMatch = boolean | string | number | (string | number)[];
+
+/** All that are given must hold; of a list, any one. */
+export interface Match {
+  /** As a site's `hosts`. */
+  host?: string | string[];
+  /** `"/exact"`, `"/prefix/*"`, `"/users/:id"` or `"~regex"`. */
+  path?: string | string[];
+  method?: string | string[];
+  /** Request fields by name. */
+  field?: Record<string, ValueMatch>;
+  /** Query parameters by name. */
+  query?: Record<string, ValueMatch>;
+  /** Cookies by name. */
+  cookie?: Record<string, ValueMatch>;
+  /** Address blocks the client is in, seen past trusted proxies. */
+  client?: Cidr | Cidr[];
+  protocol?: "HTTP/1.0" | "HTTP/1.1" | ("HTTP/1.0" | "HTTP/1.1")[];
+  scheme?: "http" | "https" | ("http" | "https")[];
+  not?: string | Match;
+  any?: (string | Match)[];
+  all?: (string | Match)[];
+}
+
+export interface Telemetry {
+  /** One line per exchange. Default: `"off"`. */
+  accessLog?: "off" | "json" | "combined" | AccessLog;
+  /** The program's own log, on standard error. */
+  log?: {
+    /** Default: `"info"`. */ level?: "debug" | "info" | "warn" | "error" /** Default: `"text"`. */;
+    format?: "text" | "json";
+  };
+}
+
+export interface AccessLog {
+  /** `"json"`, `"combined"`, or a template with {variables}. Default: `"json"`. */
+  format?: "json" | "combined" | `${string}{${string}}${string}`;
+  /** `"stdout"` or the path of a file, which is opened again on SIGUSR1. Default: `"stdout"`. */
+  output?: "stdout" | (string & {});
+  /** Octets gathered before they are written. Default: 64KiB. */
+  buffer?: Size;
+  /** How long a line waits at most. Default: 1s. */
+  flush?: Duration;
+  /** Octets waiting for a slow disk before lines are dropped and counted. Default: 4MiB. */
+  maxPending?: Size;
+}
+
+/** The config as it is; gives completion and types. A config file exports its result by default. */
+export function defineConfig(config: Config): Config {
+  return identity(config);
+}
+
+/**
+ * A named upstream as a value, so that a misspelt or unused one cannot be written.
+ *
+ * @param name  its name in logs and metrics; unique in the config
+ *
+ * @example
+ * const app = upstream("app", { endpoints: "localhost:3000" });
+ * export default defineConfig({ sites: [{ to: app }] });
+ */
+export function upstream(name: string, options: UpstreamOptions): Upstream {
+  return named(name, options) as Upstream;
+}

@@ -1,6 +1,6 @@
 import { defineConfig, upstream } from "lintel";
 
-const shop = upstream("shop", { endpoints: "localhost" });
+const shop = upstream("shop", { endpoints: "localhost" as "localhost:1" });
 const other = upstream("shop", { endpoints: "localhost:1" });
 
 export default defineConfig({
