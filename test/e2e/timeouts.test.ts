@@ -155,7 +155,9 @@ describe("waiting for the origin", () => {
     };
     using client = await RawClient.connect(it.gateway.port);
     client.send(get("/"));
-    const took = await time(async () => await expect(client.response()).rejects.toThrow(/^(end|reset) of the connection/));
+    const took = await time(
+      async () => await expect(client.response()).rejects.toThrow(/^(end|reset) of the connection/),
+    );
     expect(took).toBeWithin(UPSTREAM_IDLE - 50, UPSTREAM_IDLE + LATE);
     expect(await codeOfNextLine()).toBe("upstream-idle-timeout");
   });
