@@ -18,6 +18,8 @@ export interface ClientInfo {
   readonly localAddress: string;
   readonly localPort: number;
   readonly tls: TlsFacts | null;
+  /** What proxy/forwarded.ts adds to this connection's requests, kept because most of them are for one authority. */
+  forwarded?: { readonly authority: string; readonly fields: FieldSection };
 }
 
 export interface TlsFacts {

@@ -81,6 +81,25 @@ export class FieldSection {
     this.#lines.push(id, nameStart, valueStart, valueStart + value.length);
   }
 
+  /** Adds all lines of another section at the end. */
+  appendSection(other: FieldSection): void {
+    const shift = this.#text.length;
+    const lines = other.#lines;
+    this.#text += other.#text;
+    for (let at = 0; at < lines.length; at += STRIDE) {
+      this.#lines.push(lines[at]!, lines[at + 1]! + shift, lines[at + 2]! + shift, lines[at + 3]! + shift);
+    }
+  }
+
+  /** Removes all lines whose known name is in a set (see `fieldSet`). */
+  deleteSet(names: Uint8Array): void {
+    const lines = this.#lines;
+    for (let at = 0; at < lines.length; at += STRIDE) {
+      const id = lines[at]!;
+      if (id > 0 && names[id] === 1) lines[at] = REMOVED;
+    }
+  }
+
   /**
    * Replaces all lines of that name by one.
    * @throws {TypeError} as `append`; the section is as before then

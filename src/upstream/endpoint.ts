@@ -19,8 +19,12 @@ export interface EndpointSettings {
 
 /** What an endpoint tells telemetry. */
 export interface EndpointObserver {
+  /** A connection was opened; it is active. */
   connectionOpened(): void;
-  connectionClosed(): void;
+  /** @param idle it waited in the pool when it was closed */
+  connectionClosed(idle: boolean): void;
+  becameIdle(): void;
+  becameActive(): void;
   fault(thrown: unknown): void;
 }
 
@@ -58,7 +62,10 @@ export class Endpoint implements ClientOwner {
 
   /** A kept connection, or null if one has to be opened. */
   takeIdle(): Http1ClientConnection | null {
-    return this.#idle.pop() ?? null;
+    const client = this.#idle.pop();
+    if (client === undefined) return null;
+    this.#observer.becameActive();
+    return client;
   }
 
   /** Opens a connection. @returns what cancels it */
@@ -83,12 +90,13 @@ export class Endpoint implements ClientOwner {
     }
     client.rest(this.#idleTime);
     this.#idle.push(client);
+    this.#observer.becameIdle();
   }
 
   gone(client: Http1ClientConnection): void {
     const at = this.#idle.lastIndexOf(client);
     if (at >= 0) this.#idle.splice(at, 1);
-    this.#observer.connectionClosed();
+    this.#observer.connectionClosed(at >= 0);
   }
 
   fault(thrown: unknown): void {

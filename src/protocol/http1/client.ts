@@ -139,6 +139,11 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
     this.#close(null);
   }
 
+  /** Ends the response where it is: what has been relayed must look cut. */
+  stop(why: Failure): void {
+    this.#close(why);
+  }
+
   // ── request content ────────────────────────────────────────────────────────────────────────
 
   begin(flow: Flow): void {
@@ -230,6 +235,7 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
 
   #beginResponse(): void {
     const { status, fields } = decoder;
+    const connected = this.#method === "CONNECT" && status >= 200 && status < 300;
     if (status < 200 && status !== 101) {
       this.#dropOptions(fields);
       this.#taker!.onInterim(status, fields);
@@ -239,7 +245,7 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
     this.#dropOptions(fields);
     const response = new HttpResponse(status, fields);
     this.#state = State.content;
-    if (status === 101) this.#frameTunnel(response);
+    if (status === 101 || connected) this.#frameTunnel(response);
     else this.#frameContent(response);
     const taker = this.#taker!;
     if (this.#content === null) {
@@ -281,9 +287,10 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
   }
 
   #frameTunnel(response: HttpResponse): void {
-    if (this.#upgrade === null) throw new Failure("upstream-malformed", "101 Switching Protocols without an Upgrade in the request");
-    const chosen = response.fields.getKnown(Field.upgrade);
-    if (chosen === undefined) throw new Failure("upstream-malformed", "101 Switching Protocols without an Upgrade field");
+    if (response.status === 101) {
+      if (this.#upgrade === null) throw new Failure("upstream-malformed", "101 Switching Protocols without an Upgrade in the request");
+      if (!response.fields.hasKnown(Field.upgrade)) throw new Failure("upstream-malformed", "101 Switching Protocols without an Upgrade field");
+    }
     this.#inTunnel = true;
     this.#reusable = false;
     this.#contentDecoder.startUntilClose();

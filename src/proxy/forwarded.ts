@@ -1,0 +1,70 @@
+/**
+ * What a gateway tells the origin server about the client: `Forwarded` (RFC 7239), `X-Forwarded-*`,
+ * `X-Real-IP` and `Via` (RFC 9110 §7.6.3).
+ *
+ * From a client that is not a trusted proxy, its own values of these are dropped: nobody outside
+ * can claim to be somebody else. From a trusted proxy they are kept and continued.
+ */
+import type { Exchange } from "../http/exchange.ts";
+import { Field, fieldSet } from "../http/field-name.ts";
+import { FieldSection } from "../http/field-section.ts";
+import type { Scheme } from "../http/message.ts";
+
+const CLAIMS = fieldSet("forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip");
+
+const VIA = "1.1 lintel";
+
+/** @param trusted the peer is a trusted proxy: what it says is kept */
+export function addForwardedFields(exchange: Exchange, trusted: boolean): void {
+  const { client, request } = exchange;
+  const { fields } = request;
+  if (trusted) {
+    continueFields(exchange);
+    return;
+  }
+  fields.deleteSet(CLAIMS);
+  let memo = client.forwarded;
+  if (memo === undefined || memo.authority !== request.authority) {
+    memo = { authority: request.authority, fields: freshFields(client.peer, request.scheme, request.authority) };
+    client.forwarded = memo;
+  }
+  fields.appendSection(memo.fields);
+}
+
+function freshFields(peer: string, scheme: Scheme, authority: string): FieldSection {
+  const fields = new FieldSection();
+  fields.append("x-forwarded-for", peer === "" ? "unknown" : peer);
+  fields.append("x-forwarded-proto", scheme);
+  if (authority !== "") fields.append("x-forwarded-host", authority);
+  fields.append("x-forwarded-port", portOf(authority, scheme));
+  if (peer !== "") fields.append("x-real-ip", peer);
+  fields.append("forwarded", forwardedElement(peer, scheme, authority));
+  fields.append("via", VIA);
+  return fields;
+}
+
+function continueFields(exchange: Exchange): void {
+  const { client, request, clientAddress } = exchange;
+  const { fields, authority, scheme } = request;
+  const addressList = fields.getKnown(Field["x-forwarded-for"]);
+  const peer = client.peer === "" ? "unknown" : client.peer;
+  fields.set("x-forwarded-for", addressList === undefined || addressList === "" ? peer : `${addressList}, ${peer}`);
+  if (!fields.hasKnown(Field["x-forwarded-proto"])) fields.append("x-forwarded-proto", scheme);
+  if (!fields.hasKnown(Field["x-forwarded-host"]) && authority !== "") fields.append("x-forwarded-host", authority);
+  if (!fields.hasKnown(Field["x-forwarded-port"])) fields.append("x-forwarded-port", portOf(authority, scheme));
+  if (clientAddress !== "") fields.set("x-real-ip", clientAddress);
+  const elements = fields.getKnown(Field.forwarded);
+  const ours = forwardedElement(client.peer, scheme, authority);
+  fields.set("forwarded", elements === undefined || elements === "" ? ours : `${elements}, ${ours}`);
+  fields.append("via", VIA);
+}
+
+function forwardedElement(peer: string, scheme: Scheme, authority: string): string {
+  const node = peer === "" ? "unknown" : peer.includes(":") ? `"[${peer}]"` : peer;
+  const host = authority === "" ? "" : `;host=${/^[\w.-]+$/.test(authority) ? authority : JSON.stringify(authority)}`;
+  return `for=${node}${host};proto=${scheme}`;
+}
+
+function portOf(authority: string, scheme: Scheme): string {
+  return /:(\d+)$/.exec(authority)?.[1] ?? (scheme === "https" ? "443" : "80");
+}
