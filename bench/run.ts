@@ -149,7 +149,7 @@ async function measureQuietly(each: Case, running: Running, script: string, roun
 
 async function measure(each: Case, { proxy, child, port }: Running, script: string, round: number): Promise<Sample> {
   const url = `http://127.0.0.1:${port}${each.path}`;
-  const load = (seconds: number) => runWrk(script, url, each.connections, seconds, pinning.load);
+  const load = (seconds: number) => runWrk(children, script, url, each, seconds, pinning.load);
   await load(round === 0 ? WARM_UP_SECONDS : 1);
   await Bun.sleep(REST_MS);
   const before = counters(child);
@@ -189,7 +189,8 @@ async function idleCase(each: Case, taking: readonly Contender[], originPort: nu
     const { child, port } = running;
     await attempt(`${each.name}, ${proxy.name}`, async () => {
       // Warm, or the code compiled meanwhile would be taken for the cost of connections.
-      await runWrk(script, `http://127.0.0.1:${port}${each.path}`, 64, WARM_UP_SECONDS, pinning.load);
+      const url = `http://127.0.0.1:${port}${each.path}`;
+      await runWrk(children, script, url, { ...each, connections: 64 }, WARM_UP_SECONDS, pinning.load);
       await Bun.sleep(REST_MS);
       const target = { name: proxy.name, pid: child.pid, port };
       const idle = await measureIdle(children, directory, target, each.connections, pinning.load);

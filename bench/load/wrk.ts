@@ -1,7 +1,8 @@
 /** Load from wrk, one thread, driven by a script of its own for each case; its results as numbers. */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Case } from "../cases.ts";
+import { type Children, lastLines } from "../system/children.ts";
 import { browserRequests } from "./browser.ts";
 
 export interface Load {
@@ -59,12 +60,15 @@ end
 
 /** @throws if wrk fails or says nothing */
 export async function runWrk(
+  children: Children,
   script: string,
   url: string,
-  connections: number,
+  { connections }: Case,
   seconds: number,
   cpu: number | undefined,
 ): Promise<Load> {
+  const log = `${script}.out`;
+  writeFileSync(log, "");
   const command = [
     "wrk",
     "-t1",
@@ -77,14 +81,10 @@ export async function runWrk(
     script,
     url,
   ];
-  const wrk = Bun.spawn(cpu === undefined ? command : ["taskset", "-c", String(cpu), ...command], {
-    stdout: "pipe",
-    stderr: "pipe",
-    timeout: (seconds + 20) * 1000,
-  });
-  const [output, errors, code] = await Promise.all([wrk.stdout.text(), wrk.stderr.text(), wrk.exited]);
-  if (code !== 0) throw new Error(`wrk ended with code ${code}: ${errors.trim() || output.trim()}`);
-  return { ...parseReport(output), cpuMicroseconds: Number(wrk.resourceUsage()?.cpuTime.total ?? 0) };
+  const wrk = children.start({ name: "wrk", command, cpu, log });
+  const code = await children.finish(wrk, (seconds + 20) * 1000);
+  if (code !== 0) throw new Error(`wrk ended with code ${code}:\n${lastLines(wrk)}`);
+  return { ...parseReport(readFileSync(log, "utf8")), cpuMicroseconds: wrk.cpuMicroseconds() };
 }
 
 /** Reads the line that the script writes. */

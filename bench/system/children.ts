@@ -16,6 +16,8 @@ export interface Launch {
   /** Files; both default to `log`. */
   readonly output?: string;
   readonly log: string;
+  /** With it the program is given a channel for messages (process.send in Node.js). */
+  readonly onMessage?: (message: unknown) => void;
 }
 
 export interface Child {
@@ -24,6 +26,10 @@ export interface Child {
   readonly log: string;
   readonly running: () => boolean;
   readonly exited: Promise<number>;
+  /** CPU time it used, microseconds; 0 while it runs. */
+  readonly cpuMicroseconds: () => number;
+  /** Does nothing without a channel, or once it is closed. */
+  readonly send: (message: unknown) => void;
 }
 
 const GRACE_MS = 3000;
@@ -60,6 +66,7 @@ export class Children {
         stdout: output,
         stderr: log,
         env: { ...process.env, ...launch.environment },
+        ...(launch.onMessage === undefined ? {} : { ipc: launch.onMessage, serialization: "json" }),
       });
       const child: Child = {
         name: launch.name,
@@ -67,6 +74,14 @@ export class Children {
         log: launch.log,
         running: () => process_.exitCode === null && process_.signalCode === null,
         exited: process_.exited,
+        cpuMicroseconds: () => Number(process_.resourceUsage()?.cpuTime.total ?? 0),
+        send: (message) => {
+          try {
+            if (launch.onMessage !== undefined) process_.send(message);
+          } catch {
+            // It ended.
+          }
+        },
       };
       this.#running.set(child.pid, { child, startedAt: statOf(child.pid)?.startedAt ?? 0 });
       return child;
@@ -90,6 +105,13 @@ export class Children {
     signal(tree, "SIGKILL");
     await within(1000, child.exited);
     this.#running.delete(child.pid);
+  }
+
+  /** Waits for a program that ends by itself; past the time it is stopped. Returns its exit code. */
+  async finish(child: Child, withinMs: number): Promise<number> {
+    if (!(await within(withinMs, child.exited))) await this.stop(child);
+    this.#running.delete(child.pid);
+    return child.exited;
   }
 
   async stopAll(): Promise<void> {
