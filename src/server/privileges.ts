@@ -1,0 +1,72 @@
+/** Becoming an ordinary user once the ports below 1024 are bound. */
+import { chownSync, closeSync, openSync, readFileSync } from "node:fs";
+
+export interface Account {
+  readonly name: string;
+  readonly uid: number;
+  readonly gid: number;
+  /** Every group the user is in. */
+  readonly groups: readonly number[];
+}
+
+/**
+ * @param name of a user, or "user:group"
+ * @throws {Error} if there is no such user or group
+ */
+export function findAccount(name: string): Account {
+  const [user = "", group] = name.split(":");
+  const entry = rows("/etc/passwd").find((row) => isNamed(row, user));
+  if (entry === undefined) throw new Error(`user: there is no user ${JSON.stringify(user)} on this system`);
+  const allGroups = rows("/etc/group");
+  const main = group === undefined ? null : (allGroups.find((row) => isNamed(row, group)) ?? null);
+  if (group !== undefined && main === null) {
+    throw new Error(`user: there is no group ${JSON.stringify(group)} on this system`);
+  }
+  const gid = Number(main === null ? entry[3] : main[2]);
+  const others = allGroups.filter((row) => row[3]?.split(",").includes(entry[0]!)).map((row) => Number(row[2]));
+  return { name: entry[0]!, uid: Number(entry[2]), gid, groups: [...new Set([gid, ...others])] };
+}
+
+/** The rows of a colon-separated table, passwd(5) or group(5): name, password, number … */
+function rows(table: string): string[][] {
+  return readFileSync(table, "utf8")
+    .split("\n")
+    .map((line) => line.split(":"));
+}
+
+const isNamed = (row: readonly string[], key: string): boolean => key !== "" && (row[0] === key || row[2] === key);
+
+/**
+ * Makes this process, and all it starts from now on, run as that user with its groups.
+ * @throws {Error} if this process is neither root nor already that user, or if root could be had back
+ */
+export function dropPrivileges(account: Account): void {
+  const { getuid, setgroups, setgid, setuid } = process;
+  if (!getuid || !setgroups || !setgid || !setuid) throw new Error("user: this system has no users to change to");
+  if (getuid() === account.uid) return;
+  if (getuid() !== 0)
+    throw new Error(
+      `user: only root can become ${account.name}; start as root, or as ${account.name} without \`user\``,
+    );
+  setgroups(account.groups);
+  setgid(account.gid);
+  setuid(account.uid);
+  let regained = account.uid !== 0;
+  try {
+    setuid(0);
+  } catch {
+    regained = false;
+  }
+  if (regained) throw new Error("user: root's rights could be taken back");
+}
+
+/** Makes a log file that the account may open again later, even in a folder where it may not create one. */
+export function prepareLogFile(path: string, account: Account): void {
+  try {
+    closeSync(openSync(path, "ax", 0o640));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return;
+    throw error;
+  }
+  chownSync(path, account.uid, account.gid);
+}

@@ -1,0 +1,196 @@
+/**
+ * Binds the listening sockets. The supervisor owns them for its whole life: each worker slot has a
+ * socket of its own (SO_REUSEPORT, so the kernel spreads connections), which queues while a worker
+ * is being replaced, so that no client is refused.
+ */
+
+import { lookup } from "node:dns/promises";
+import { chmodSync, lstatSync, unlinkSync } from "node:fs";
+import type { ListenerConfig } from "../config/gateway-config.ts";
+import {
+  type Address,
+  encodeSockaddr,
+  familyOf,
+  formatAddress,
+  isIp,
+  parseAddress,
+  sockaddrPort,
+} from "../net/address.ts";
+import {
+  AF_INET6,
+  ECONNREFUSED,
+  errno,
+  errnoName,
+  IPPROTO_IPV6,
+  IPV6_V6ONLY,
+  libc,
+  SO_REUSEADDR,
+  SO_REUSEPORT,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  SOL_SOCKET,
+  setOption,
+} from "../net/libc.ts";
+import { portOwner } from "./supervisor-port-owner.ts";
+
+/** The sockets of one address. */
+export interface BoundListener {
+  readonly name: string;
+  /** With the port that the system chose, if the config says 0. */
+  readonly address: Address;
+  /** One descriptor per slot; on a unix socket they are all the same one. */
+  readonly fds: readonly number[];
+  close(): void;
+}
+
+/** An address cannot be listened on; the message says what to do. */
+export class ListenError extends Error {}
+
+const EACCES = 13;
+const EADDRINUSE = 98;
+const UNIX_MODE = 0o666;
+
+/**
+ * @returns one entry per address: a host name may have several
+ * @throws {ListenError}
+ */
+export async function bindListener(config: ListenerConfig, slots: number): Promise<BoundListener[]> {
+  const address = parseAddress(config.address);
+  if (address === null) throw new ListenError(`listener "${config.name}": ${config.address} is not an address`);
+  if (address.kind === "unix") return [bindUnix(config, address)];
+  const bound: BoundListener[] = [];
+  try {
+    for (const host of await hostsOf(config.name, address.host)) {
+      const port = address.port === 0 && bound.length > 0 ? (bound[0]!.address as typeof address).port : address.port;
+      bound.push(bindTcp(config, { kind: "tcp", host, port }, slots));
+    }
+    return bound;
+  } catch (error) {
+    for (const one of bound) one.close();
+    throw error;
+  }
+}
+
+async function hostsOf(listener: string, host: string): Promise<string[]> {
+  if (host === "") return [hasIpv6() ? "::" : "0.0.0.0"];
+  if (isIp(host)) return [host];
+  try {
+    return [...new Set((await lookup(host, { all: true })).map(({ address }) => address))];
+  } catch (error) {
+    throw new ListenError(
+      `listener "${listener}": ${host} has no address: ${error instanceof Error ? error.message : error}`,
+    );
+  }
+}
+
+/** False where IPv6 is switched off altogether. */
+function hasIpv6(): boolean {
+  const sockaddr = encodeSockaddr({ kind: "tcp", host: "::", port: 0 });
+  const fd = libc.socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  const bound = libc.bind(fd, sockaddr, sockaddr.length) === 0;
+  libc.close(fd);
+  return bound;
+}
+
+function bindTcp(config: ListenerConfig, wanted: Address & { kind: "tcp" }, slots: number): BoundListener {
+  // SO_REUSEPORT lets another process of this user bind the same port unnoticed and take half of
+  // the connections. A socket without it finds out.
+  if (wanted.port !== 0) libc.close(bindSocket(config, wanted, false));
+  const fds: number[] = [];
+  let address = wanted;
+  const close = () => {
+    for (const fd of fds.splice(0)) libc.close(fd);
+  };
+  try {
+    for (let slot = 0; slot < slots; slot++) {
+      const fd = bindSocket(config, address, true);
+      fds.push(fd);
+      if (address.port === 0) address = { ...address, port: boundPort(fd) };
+      if (libc.listen(fd, config.backlog) !== 0) throw refused(config, address, errno());
+    }
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return { name: config.name, address, fds, close };
+}
+
+function bindSocket(config: ListenerConfig, address: Address & { kind: "tcp" }, shared: boolean): number {
+  const sockaddr = encodeSockaddr(address);
+  const fd = openSocket(config, familyOf(sockaddr), address);
+  setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  if (shared) setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+  if (address.host === "::") setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
+  if (libc.bind(fd, sockaddr, sockaddr.length) === 0) return fd;
+  const error = errno();
+  libc.close(fd);
+  throw refused(config, address, error);
+}
+
+function openSocket(config: ListenerConfig, family: number, address: Address): number {
+  const fd = libc.socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) throw refused(config, address, errno());
+  return fd;
+}
+
+function boundPort(fd: number): number {
+  const octets = new Uint8Array(28);
+  libc.getsockname(fd, octets, Uint32Array.of(octets.length));
+  return sockaddrPort(octets);
+}
+
+function refused(config: ListenerConfig, address: Address, error: number): ListenError {
+  const place = `listener "${config.name}" cannot listen on ${formatAddress(address)}`;
+  if (error === EADDRINUSE) {
+    const owner = address.kind === "tcp" ? portOwner(address.port) : null;
+    return new ListenError(`${place}: ${owner ?? "another process"} already does. Stop it or choose another address`);
+  }
+  if (error === EACCES && address.kind === "tcp") {
+    return new ListenError(
+      `${place}: port ${address.port} needs a privilege. Start as root with \`user\` set, grant the capability ` +
+        "CAP_NET_BIND_SERVICE, or choose a port from 1024 up",
+    );
+  }
+  return new ListenError(`${place}: ${errnoName(error)}`);
+}
+
+/** One socket that all slots accept from. A file that nobody accepts on is left from a crash and goes. */
+function bindUnix(config: ListenerConfig, address: Address & { kind: "unix" }): BoundListener {
+  const sockaddr = encodeSockaddr(address);
+  const inFileSystem = !address.path.startsWith("@");
+  if (inFileSystem) removeStale(config, address, sockaddr);
+  const fd = openSocket(config, familyOf(sockaddr), address);
+  try {
+    if (libc.bind(fd, sockaddr, sockaddr.length) !== 0) throw refused(config, address, errno());
+    if (inFileSystem) chmodSync(address.path, UNIX_MODE);
+    if (libc.listen(fd, config.backlog) !== 0) throw refused(config, address, errno());
+  } catch (error) {
+    libc.close(fd);
+    throw error;
+  }
+  const inode = inFileSystem ? inodeOf(address.path) : 0;
+  const close = () => {
+    libc.close(fd);
+    // A successor may have put its own there.
+    if (inFileSystem && inodeOf(address.path) === inode) unlinkSync(address.path);
+  };
+  return { name: config.name, address, fds: [fd], close };
+}
+
+function removeStale(config: ListenerConfig, address: Address & { kind: "unix" }, sockaddr: Uint8Array): void {
+  const found = lstatSync(address.path, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (!found.isSocket()) {
+    throw new ListenError(`listener "${config.name}": ${address.path} exists and is not a socket`);
+  }
+  const probe = openSocket(config, familyOf(sockaddr), address);
+  const accepted = libc.connect(probe, sockaddr, sockaddr.length) === 0;
+  const error = accepted ? EADDRINUSE : errno();
+  libc.close(probe);
+  if (error !== ECONNREFUSED) throw refused(config, address, error);
+  unlinkSync(address.path);
+}
+
+const inodeOf = (path: string): number => lstatSync(path, { throwIfNoEntry: false })?.ino ?? -1;

@@ -1,0 +1,208 @@
+/**
+ * The process that a person starts and stops: binds the listening sockets, gives up root's rights,
+ * keeps the workers alive, and answers for all of them (metrics, health). It carries no traffic.
+ */
+import { availableParallelism } from "node:os";
+import { fileURLToPath } from "node:url";
+import program from "../../package.json" with { type: "json" };
+import type { Log } from "../base/log.ts";
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import { type Address, formatAddress } from "../net/address.ts";
+import { createZone } from "../state/zone.ts";
+import { accessLogPath } from "../telemetry/access-log.ts";
+import { renderMetrics } from "../telemetry/exposition.ts";
+import { GatewayMetrics } from "../telemetry/metrics.ts";
+import { processLog } from "../telemetry/process-log.ts";
+import { startProcessSampling } from "../telemetry/process-sample.ts";
+import { dropPrivileges, findAccount, prepareLogFile } from "./privileges.ts";
+import { StopSignals } from "./shutdown.ts";
+import { filesNeeded, raiseFileLimit } from "./supervisor-limits.ts";
+import { type BoundListener, bindListener } from "./supervisor-listen.ts";
+import { Workers, type WorkerView } from "./workers.ts";
+
+export interface SupervisorOptions {
+  /** The config as plain data, for the workers. */
+  readonly tree: unknown;
+  /** Where it came from, for messages. */
+  readonly origin: string;
+  /** Relative paths in it start here. */
+  readonly directory: string;
+  readonly config: GatewayConfig;
+  /** Default: standard error, as the config says. */
+  readonly log?: Log;
+  /** Starts the admin listener; it lives on a higher floor. */
+  readonly startAdmin?: (address: string, view: SupervisorView) => Admin;
+  /** Program and arguments of a worker; default: this runtime with worker.ts. */
+  readonly workerCommand?: readonly string[];
+}
+
+/** What the admin listener shows. */
+export interface SupervisorView {
+  readonly version: string;
+  workers(): WorkerView[];
+  listeners(): readonly { readonly name: string; readonly url: string }[];
+  /** Prometheus text. */
+  metrics(): string;
+}
+
+export interface Admin {
+  readonly url: string;
+  stop(): void;
+}
+
+const WORKER = [process.execPath, fileURLToPath(new URL("./worker.ts", import.meta.url))];
+const FIRST_INHERITED_FD = 3;
+
+/** @returns exit code: 0 after a drain, 1 if it could not start or had to be ended */
+export async function runSupervisor(options: SupervisorOptions): Promise<number> {
+  const { config, log = processLog(config.telemetry.log) } = options;
+  const count = config.workers === "auto" ? availableParallelism() : config.workers;
+  const bound: BoundListener[] = [];
+  const cleanUp: (() => void)[] = [() => closeAll(bound)];
+  try {
+    checkFileLimit(config, count, log);
+    if (!(await bindAll(config, count, bound, log))) return 1;
+    becomeUser(options, log);
+
+    const metrics = new GatewayMetrics(config);
+    const { registry } = metrics;
+    registry.info("lintel_build_info", "What is running.", { version: program.version, bun: Bun.version });
+    registry.info("lintel_config_info", "Which config is running.", {
+      hash: hashOf(options.tree),
+      origin: options.origin,
+    });
+    const zone = createZone(registry.shape(count + 1));
+    registry.attach(zone, count);
+    cleanUp.push(() => zone.close(), startProcessSampling(metrics));
+
+    const sockets = (slot: number) => bound.map(({ name, fds }) => ({ name, fd: fds[slot] ?? fds[0]! }));
+    const workers = new Workers({
+      count,
+      command: options.workerCommand ?? WORKER,
+      fds: (slot) => [...sockets(slot).map(({ fd }) => fd), zone.fd],
+      start: (slot) => ({
+        kind: "start",
+        slot,
+        slots: count + 1,
+        tree: options.tree,
+        origin: options.origin,
+        directory: options.directory,
+        listeners: bound.map(({ name }, i) => ({ name, fd: FIRST_INHERITED_FD + i })),
+        zoneFd: FIRST_INHERITED_FD + bound.length,
+      }),
+      log,
+      onReadyChange: (ready) => metrics.workers.set(ready),
+      onDeath: (slot) => {
+        registry.clear(zone, slot);
+        metrics.workerRestarts.add(1);
+      },
+    });
+    const slotName = (slot: number) => (slot === count ? "supervisor" : String(slot));
+    const view: SupervisorView = {
+      version: program.version,
+      workers: () => workers.view(),
+      listeners: () => bound.map(({ name, address }) => ({ name, url: urlOf(address) })),
+      metrics: () => renderMetrics(registry, zone, slotName),
+    };
+    const admin = config.admin === null ? undefined : options.startAdmin?.(config.admin.address, view);
+    if (admin !== undefined) cleanUp.push(() => admin.stop());
+    return await serve(config, log, workers, bound, admin);
+  } catch (error) {
+    log.error(error instanceof Error ? error.message : String(error));
+    return 1;
+  } finally {
+    for (const clean of cleanUp.reverse()) clean();
+  }
+}
+
+/** From the start of the workers to their end. */
+async function serve(
+  config: GatewayConfig,
+  log: Log,
+  workers: Workers,
+  bound: BoundListener[],
+  admin: Admin | undefined,
+): Promise<number> {
+  const signals = new StopSignals(log);
+  const reopen = () => workers.reopen();
+  process.on("SIGUSR1", reopen);
+  try {
+    const begun = await Promise.race([startWorkers(workers, log), signals.first]);
+    if (begun === "failed") return 1;
+    if (begun === "started") {
+      for (const { name, address } of bound) log.info(`listening on ${urlOf(address)}`, { listener: name });
+      if (admin !== undefined) log.info(`admin on ${admin.url}`);
+    }
+    const signal = await signals.first;
+    const graceMs = config.timeouts.drain;
+    log.info(`${signal}: finishing what is in flight, for ${graceMs / 1000} s at most; signal again to end now`);
+    const drained = workers.drain(graceMs).then((inTime) => {
+      if (!inTime) log.warn("workers that had not finished were ended");
+      return 0;
+    });
+    closeAll(bound);
+    const ended = signals.second.then(async (again) => {
+      log.warn(`${again}: ending now`);
+      await workers.kill();
+      return 1;
+    });
+    return await Promise.race([drained, ended]);
+  } finally {
+    process.off("SIGUSR1", reopen);
+    signals.dispose();
+  }
+}
+
+async function startWorkers(workers: Workers, log: Log): Promise<"started" | "failed"> {
+  try {
+    await workers.start();
+    return "started";
+  } catch (error) {
+    log.error(`workers do not start: ${error instanceof Error ? error.message : String(error)}`);
+    await workers.kill();
+    return "failed";
+  }
+}
+
+function checkFileLimit(config: GatewayConfig, workers: number, log: Log): void {
+  const files = raiseFileLimit();
+  const needed = filesNeeded(config, workers);
+  if (files >= needed) return;
+  const hint = "connections beyond it wait; raise it (LimitNOFILE= in systemd, ulimit -n) or lower maxConnections";
+  log.warn(`the limit of ${files} open files per process is below the ${needed} that maxConnections may need: ${hint}`);
+}
+
+/** Binds every listener, and reports all that fail. @returns true if none did */
+async function bindAll(config: GatewayConfig, slots: number, bound: BoundListener[], log: Log): Promise<boolean> {
+  let good = true;
+  for (const listener of config.listeners) {
+    try {
+      bound.push(...(await bindListener(listener, slots)));
+    } catch (error) {
+      log.error(error instanceof Error ? error.message : String(error));
+      good = false;
+    }
+  }
+  return good;
+}
+
+function becomeUser({ config, directory }: SupervisorOptions, log: Log): void {
+  if (config.user === null) return;
+  const account = findAccount(config.user);
+  const { accessLog } = config.telemetry;
+  const path = accessLog === null ? null : accessLogPath(accessLog, directory);
+  if (path !== null) prepareLogFile(path, account);
+  dropPrivileges(account);
+  log.info(`running as ${account.name}`, { uid: account.uid, gid: account.gid });
+}
+
+function closeAll(bound: BoundListener[]): void {
+  for (const listener of bound.splice(0)) listener.close();
+}
+
+function urlOf(address: Address): string {
+  return address.kind === "unix" ? formatAddress(address) : `http://${formatAddress(address)}`;
+}
+
+const hashOf = (tree: unknown): string =>
+  new Bun.CryptoHasher("sha256").update(JSON.stringify(tree)).digest("hex").slice(0, 16);

@@ -1,0 +1,239 @@
+/**
+ * The worker processes: one per slot, started again when it dies. A slot's listening sockets stay
+ * open meanwhile, so clients wait in the kernel's queue instead of being refused.
+ */
+import type { Log } from "../base/log.ts";
+import type { FromWorker, Start, ToWorker } from "./ipc.ts";
+
+export interface WorkersOptions {
+  readonly count: number;
+  /** Program and arguments of a worker. */
+  readonly command: readonly string[];
+  /** Descriptors that the worker of a slot inherits, as 3, 4, 5 … */
+  fds(slot: number): readonly number[];
+  /** What it is told first. */
+  start(slot: number): Start;
+  readonly log: Log;
+  /** How many are ready has changed. */
+  onReadyChange(ready: number): void;
+  /** A worker has died by itself; another will take its slot. */
+  onDeath(slot: number): void;
+}
+
+export type WorkerState = "starting" | "ready" | "draining" | "waiting" | "ended";
+
+export interface WorkerView {
+  readonly slot: number;
+  readonly pid: number | null;
+  /** `waiting`: died, and will be started again after a while. */
+  readonly state: WorkerState;
+  readonly restarts: number;
+}
+
+const FIRST_DELAY_MS = 100;
+const MAX_DELAY_MS = 10_000;
+/** A worker that lived this long was well: the next delay is the first again. */
+const WELL_AFTER_MS = 30_000;
+const READY_WITHIN_MS = 60_000;
+/** What a worker gets beyond the grace time for writing its log. */
+const EXIT_WITHIN_MS = 3000;
+
+export class Workers {
+  readonly #options: WorkersOptions;
+  readonly #workers: Worker[];
+  #settleStart: { resolve(): void; reject(why: Error): void } | null = null;
+  #stopping = false;
+  #onAllEnded: (() => void) | null = null;
+
+  constructor(options: WorkersOptions) {
+    this.#options = options;
+    this.#workers = Array.from({ length: options.count }, (_, slot) => new Worker(slot, options, this.#changed));
+  }
+
+  /**
+   * Starts all of them.
+   * @throws {Error} once one of them dies before it was ready: the config or the machine is not fit for it
+   */
+  start(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#settleStart = { resolve, reject };
+      for (const worker of this.#workers) worker.spawn();
+    });
+  }
+
+  view(): WorkerView[] {
+    return this.#workers.map((worker) => worker.view());
+  }
+
+  /** Workers open their log files again. */
+  reopen(): void {
+    for (const worker of this.#workers) worker.send({ kind: "reopen" });
+  }
+
+  /**
+   * Lets all finish what they have in flight. Nothing is started again after this.
+   * @returns false if one had to be killed after the grace time
+   */
+  async drain(graceMs: number): Promise<boolean> {
+    const ended = this.#stop();
+    for (const worker of this.#workers) worker.drain(graceMs);
+    let inTime = true;
+    const deadline =
+      graceMs === Infinity
+        ? null
+        : setTimeout(() => {
+            inTime = false;
+            this.#signal("SIGKILL");
+          }, graceMs + EXIT_WITHIN_MS);
+    await ended;
+    if (deadline !== null) clearTimeout(deadline);
+    return inTime;
+  }
+
+  /** Ends all at once. */
+  async kill(): Promise<void> {
+    const ended = this.#stop();
+    this.#signal("SIGKILL");
+    await ended;
+  }
+
+  #stop(): Promise<void> {
+    this.#stopping = true;
+    for (const worker of this.#workers) worker.stopRestarting();
+    return new Promise((resolve) => {
+      const before = this.#onAllEnded;
+      this.#onAllEnded = () => {
+        before?.();
+        resolve();
+      };
+      this.#checkEnded();
+    });
+  }
+
+  #signal(signal: NodeJS.Signals): void {
+    for (const worker of this.#workers) worker.signal(signal);
+  }
+
+  #checkEnded(): void {
+    if (this.#stopping && this.#workers.every(({ state }) => state === "ended")) this.#onAllEnded?.();
+  }
+
+  readonly #changed = (worker: Worker): void => {
+    const { onDeath, onReadyChange } = this.#options;
+    const ready = this.#workers.filter(({ state }) => state === "ready").length;
+    onReadyChange(ready);
+    if (ready === this.#workers.length) {
+      this.#settleStart?.resolve();
+      this.#settleStart = null;
+    }
+    if (this.#stopping) this.#checkEnded();
+    if (this.#stopping || worker.state !== "ended") return;
+    onDeath(worker.slot);
+    if (this.#settleStart === null) worker.spawnLater();
+    else this.#settleStart.reject(new Error(worker.lastWords));
+  };
+}
+
+/** One slot and whatever process fills it. */
+class Worker {
+  state: WorkerState = "ended";
+  /** Why the last process ended. */
+  lastWords = "";
+  readonly slot: number;
+  readonly #options: WorkersOptions;
+  readonly #log: Log;
+  readonly #changed: (worker: Worker) => void;
+  #process: Bun.Subprocess | null = null;
+  #startedAt = 0;
+  #delayMs = FIRST_DELAY_MS;
+  #restarts = 0;
+  /** Waiting to be started, or to be ready. */
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(slot: number, options: WorkersOptions, changed: (worker: Worker) => void) {
+    this.slot = slot;
+    this.#options = options;
+    this.#log = options.log.with({ worker: slot });
+    this.#changed = changed;
+  }
+
+  view(): WorkerView {
+    return { slot: this.slot, pid: this.#process?.pid ?? null, state: this.state, restarts: this.#restarts };
+  }
+
+  spawn(): void {
+    const { command, fds, start } = this.#options;
+    this.state = "starting";
+    this.lastWords = "";
+    this.#startedAt = performance.now();
+    this.#process = Bun.spawn([...command], {
+      stdio: ["ignore", "inherit", "inherit", ...fds(this.slot)],
+      serialization: "json",
+      ipc: (message) => this.#received(message as FromWorker),
+      onExit: (_, code, signal) => this.#exited(code, signal as unknown as string | null),
+    });
+    this.send(start(this.slot));
+    this.#timer = setTimeout(() => {
+      this.lastWords = `it was not ready after ${READY_WITHIN_MS / 1000} s`;
+      this.signal("SIGKILL");
+    }, READY_WITHIN_MS);
+  }
+
+  /** Again, after a time that doubles while it keeps dying. */
+  spawnLater(): void {
+    if (performance.now() - this.#startedAt > WELL_AFTER_MS) this.#delayMs = FIRST_DELAY_MS;
+    this.#log.warn(`worker starts again in ${this.#delayMs} ms`);
+    this.state = "waiting";
+    this.#timer = setTimeout(() => {
+      this.#restarts++;
+      this.spawn();
+    }, this.#delayMs);
+    this.#delayMs = Math.min(this.#delayMs * 2, MAX_DELAY_MS);
+  }
+
+  stopRestarting(): void {
+    clearTimeout(this.#timer);
+    if (this.state === "waiting") this.state = "ended";
+  }
+
+  drain(graceMs: number): void {
+    if (this.state === "ended") return;
+    this.state = "draining";
+    this.send({ kind: "drain", graceMs });
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#process?.kill(signal);
+  }
+
+  send(message: ToWorker): void {
+    try {
+      this.#process?.send(message);
+    } catch (error) {
+      // It is dying; its exit will be told.
+      this.#log.debug("worker does not listen", { error: String(error) });
+    }
+  }
+
+  #received(message: FromWorker): void {
+    if (message.kind === "failed") this.lastWords = message.reason;
+    else if (this.state === "starting") {
+      clearTimeout(this.#timer);
+      this.state = "ready";
+      this.#log.debug("worker ready", { pid: this.#process?.pid });
+      this.#changed(this);
+    }
+  }
+
+  #exited(code: number | null, signal: string | null): void {
+    clearTimeout(this.#timer);
+    const wasAsked = this.state === "draining";
+    const wasReady = this.state === "ready";
+    const how = signal === null ? `exit code ${code}` : signal;
+    if (this.lastWords === "") this.lastWords = `it ended with ${how}${wasReady ? "" : " before it was ready"}`;
+    if (!wasAsked) this.#log.error("worker died", { pid: this.#process?.pid, code, signal, reason: this.lastWords });
+    this.#process = null;
+    this.state = "ended";
+    this.#changed(this);
+  }
+}

@@ -1,0 +1,20 @@
+/** What this process uses, into the metrics once a second. */
+import type { GatewayMetrics } from "./metrics.ts";
+
+const EVERY_MS = 1000;
+
+/** @returns stops it */
+export function startProcessSampling(metrics: GatewayMetrics): () => void {
+  let before = 0;
+  const sample = () => {
+    const { user, system } = process.cpuUsage();
+    const seconds = (user + system) / 1e6;
+    metrics.cpuSeconds.add(seconds - before);
+    before = seconds;
+    metrics.residentMemory.set(process.memoryUsage.rss());
+  };
+  sample();
+  const timer = setInterval(sample, EVERY_MS);
+  timer.unref();
+  return () => clearInterval(timer);
+}
