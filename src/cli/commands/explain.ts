@@ -1,0 +1,196 @@
+/** `lintel explain`: which route would answer a request, and why not the ones before it. */
+import type { GatewayConfig, ListenerConfig, UpstreamConfig } from "../../config/gateway-config.ts";
+import { NO_BODY } from "../../http/body.ts";
+import { Exchange } from "../../http/exchange.ts";
+import { FieldSection } from "../../http/field-section.ts";
+import { HttpRequest, type Scheme } from "../../http/message.ts";
+import { isIp } from "../../net/address.ts";
+import { clientAddress } from "../../proxy/client-address.ts";
+import { CidrSet } from "../../router/cidr.ts";
+import { type Explanation, explainRoute } from "../../router/explain.ts";
+import { type Command, type Invocation, UsageError } from "../command.ts";
+import { CONFIG, configFile, usable } from "../prepare.ts";
+import { type Destination, routeTable } from "../route-table.ts";
+import { columns } from "../terminal.ts";
+
+export const explain: Command = {
+  name: "explain",
+  summary: "Show which route would answer a request, and why.",
+  parameters: "[METHOD] URL",
+  flags: [
+    CONFIG,
+    { name: "header", short: "H", value: "'name: value'", summary: "A field of the request.", many: true },
+    { name: "from", value: "ADDRESS", summary: "Address of the client. Default: 127.0.0.1." },
+    {
+      name: "listener",
+      value: "NAME",
+      summary: "Listener it arrives at. Default: the one with the URL's port, else the first.",
+    },
+  ],
+  examples: [
+    { line: "lintel explain http://example.com/api/users", does: "Explains a GET." },
+    {
+      line: "lintel explain POST example.com/api -H 'x-version: 2' --from 10.0.0.7",
+      does: "Explains a POST with a field, from an address.",
+    },
+  ],
+  async run({ flags, rest, terminal }) {
+    const request = readRequest(rest, flags.all("header"));
+    const prepared = await usable({ file: configFile(flags) }, terminal);
+    if (prepared === null) return 1;
+    const { config } = prepared;
+    const { listener, because } = chooseListener(config, request, flags.get("listener"));
+    const exchange = exchangeOf(request, listener, readFrom(flags.get("from") ?? "127.0.0.1"));
+    const trusted = new CidrSet(config.trustedProxies);
+    if (trusted.has(exchange.client.peer)) exchange.clientAddress = clientAddress(exchange, trusted);
+    const explanation = explainRoute(routeTable(config), exchange);
+    terminal.out(tell(config, request, exchange, listener, because, explanation, terminal));
+    return explanation.chosen === null ? 1 : 0;
+  },
+};
+
+interface Asked {
+  readonly method: string;
+  readonly scheme: Scheme;
+  readonly authority: string;
+  readonly target: string;
+  /** As written in the URL; null if it names none. */
+  readonly port: number | null;
+  readonly fields: FieldSection;
+}
+
+/** Reads `[METHOD] URL`. The path is kept as it is written: what a URL parser tidies away may matter. */
+function readRequest(rest: readonly string[], headers: readonly string[]): Asked {
+  if (rest.length === 0 || rest.length > 2)
+    throw new UsageError("explain needs a URL, and may have a method before it");
+  const url = rest.at(-1)!;
+  const parts = /^(?:(https?):\/\/)?([^/?#]*)([^#]*)/i.exec(url)!;
+  const scheme = (parts[1]?.toLowerCase() ?? "http") as Scheme;
+  if (parts[1] === undefined && /^[a-z][a-z0-9+.-]*:\/\//i.test(url))
+    throw new UsageError(`${url} is not a URL with the scheme http or https`);
+  const fields = new FieldSection();
+  for (const header of headers) {
+    const colon = header.indexOf(":");
+    if (colon < 1) throw new UsageError(`${JSON.stringify(header)} is not a field: write 'name: value'`);
+    try {
+      fields.append(header.slice(0, colon).trim(), header.slice(colon + 1).trim());
+    } catch (thrown) {
+      throw new UsageError((thrown as Error).message);
+    }
+  }
+  const host = fields.get("host");
+  const authority = (host ?? parts[2]!).toLowerCase();
+  if (authority === "") throw new UsageError(`${url} has no host`, "write the whole URL, or give -H 'host: …'");
+  if (host === undefined) fields.append("Host", authority);
+  const port = /:(\d{1,5})$/.exec(parts[2]!)?.[1];
+  const tail = parts[3]!;
+  return {
+    method: rest.length === 2 ? rest[0]! : "GET",
+    scheme,
+    authority,
+    target: tail.startsWith("/") ? tail : `/${tail}`,
+    port: port === undefined ? null : Number(port),
+    fields,
+  };
+}
+
+function readFrom(text: string): string {
+  if (isIp(text)) return text;
+  throw new UsageError(`${JSON.stringify(text)} is not an IP address`);
+}
+
+function chooseListener(
+  config: GatewayConfig,
+  request: Asked,
+  name: string | null,
+): { listener: ListenerConfig; because: string } {
+  const { listeners } = config;
+  if (name !== null) {
+    const named = listeners.find((listener) => listener.name === name);
+    if (named === undefined)
+      throw new UsageError(
+        `there is no listener ${JSON.stringify(name)}`,
+        `listeners: ${listeners.map((one) => one.name).join(", ")}`,
+      );
+    return { listener: named, because: "as asked" };
+  }
+  const port = request.port ?? (request.scheme === "https" ? 443 : 80);
+  const fitting = listeners.find((listener) => listener.address.endsWith(`:${port}`));
+  if (fitting !== undefined) return { listener: fitting, because: `it listens on port ${port}` };
+  return { listener: listeners[0]!, because: `none listens on port ${port}; this is the first` };
+}
+
+function exchangeOf(request: Asked, listener: ListenerConfig, from: string): Exchange {
+  const client = {
+    listener: listener.name,
+    peer: from,
+    peerPort: 0,
+    localAddress: "",
+    localPort: request.port ?? 0,
+    tls: null,
+  };
+  const message = new HttpRequest(
+    request.method,
+    request.scheme,
+    request.authority,
+    request.target,
+    request.fields,
+    NO_BODY,
+  );
+  try {
+    return new Exchange(client, "HTTP/1.1", message, 0);
+  } catch (thrown) {
+    throw new UsageError(`the request would be refused: ${(thrown as Error).message}`);
+  }
+}
+
+function tell(
+  config: GatewayConfig,
+  request: Asked,
+  exchange: Exchange,
+  listener: ListenerConfig,
+  because: string,
+  { site, because: siteBecause, tried, chosen, params }: Explanation<Destination>,
+  { paint }: Invocation["terminal"],
+): string {
+  const path = exchange.path === request.target.replace(/\?.*$/s, "") ? "" : `, matched as ${exchange.path}`;
+  const rows = [
+    ["request", `${request.method} ${request.scheme}://${request.authority}${request.target}${path}`],
+    ...(exchange.clientAddress === exchange.client.peer
+      ? []
+      : [["client", `${exchange.clientAddress}, by way of trusted proxy ${exchange.client.peer}`]]),
+    ["listener", `${listener.name}${listener.name === listener.address ? "" : ` (${listener.address})`}: ${because}`],
+    ["site", site === null ? `none: ${siteBecause}` : `${site}: ${siteBecause}`],
+  ];
+  for (const { name, path: pattern, matched, because: why } of tried) {
+    rows.push([matched ? "route" : "not", `${name}${matched || pattern === null ? "" : ` (${pattern})`}: ${why}`]);
+  }
+  if (chosen === null) rows.push(["answer", `404: ${site === null ? "no site" : "no route of the site"} takes it`]);
+  else rows.push(...destination(config, chosen.target, params));
+  const text = columns(rows);
+  return text
+    .replace(/^(not {2,}.*)$/gm, (line) => paint.faint(line))
+    .replace(/^(route|upstream|answer)\b/gm, (word) => paint.strong(word));
+}
+
+function destination(
+  config: GatewayConfig,
+  { site, route }: Destination,
+  params: Readonly<Record<string, string>> | null,
+): string[][] {
+  const rows: string[][] = [];
+  const held = Object.entries(params ?? {});
+  if (held.length > 0)
+    rows.push(["params", held.map(([name, value]) => `${name}=${JSON.stringify(value)}`).join(", ")]);
+  const use = [...site.use.map(({ name }) => `${name} (site)`), ...route.use.map(({ name }) => name)];
+  if (use.length > 0) rows.push(["use", use.join(" → ")]);
+  const upstream = config.upstreams.find((one) => one.name === route.to);
+  if (upstream !== undefined) rows.push(["upstream", `${upstream.name}: ${endpoints(upstream)}`]);
+  else rows.push(["answer", "by a middleware"]);
+  return rows;
+}
+
+function endpoints({ endpoints: list, balance }: UpstreamConfig): string {
+  const shown = list.map(({ address, weight }) => (weight === 1 ? address : `${address} (weight ${weight})`));
+  return shown.length === 1 ? shown[0]! : `${balance} over ${shown.join(", ")}`;
+}

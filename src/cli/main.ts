@@ -1,0 +1,49 @@
+/** The program: `lintel COMMAND [FLAGS]`. */
+import { nearest } from "../config/nearest.ts";
+import { HELP, parseArguments } from "./arguments.ts";
+import { UsageError } from "./command.ts";
+import { commands } from "./commands/index.ts";
+import { commandHelp, overview } from "./help.ts";
+import { processTerminal, type Terminal } from "./terminal.ts";
+
+/** Runs a command line (without the program's name). @returns the exit code */
+export async function main(words: readonly string[], terminal: Terminal): Promise<number> {
+  const [name, ...more] = words;
+  if (name === undefined) {
+    terminal.error(overview(commands));
+    return 2;
+  }
+  if (name === "--help" || name === "-h" || name === "help") {
+    const about = commands.find((command) => command.name === more[0]);
+    terminal.out(about === undefined ? overview(commands) : commandHelp(about));
+    return 0;
+  }
+  const wanted = name === "--version" || name === "-v" ? "version" : name;
+  const command = commands.find((one) => one.name === wanted);
+  try {
+    if (command === undefined) {
+      const near = nearest(
+        name,
+        commands.map((one) => one.name),
+      );
+      throw new UsageError(
+        `there is no command ${JSON.stringify(name)}`,
+        near === null ? null : `did you mean "${near}"?`,
+      );
+    }
+    if (more.includes(`--${HELP.name}`) || more.includes(`-${HELP.short}`)) {
+      terminal.out(commandHelp(command));
+      return 0;
+    }
+    return await command.run({ ...parseArguments(more, command.flags), terminal });
+  } catch (thrown) {
+    if (!(thrown instanceof UsageError)) throw thrown;
+    const { errorPaint } = terminal;
+    terminal.error(`${errorPaint.error("lintel")}: ${thrown.message}\n`);
+    if (thrown.hint !== null) terminal.error(`      ${errorPaint.faint("=")} ${thrown.hint}\n`);
+    terminal.error(`Try: lintel ${command === undefined ? "" : `${command.name} `}--help\n`);
+    return 2;
+  }
+}
+
+if (import.meta.main) process.exit(await main(process.argv.slice(2), processTerminal()));

@@ -1,0 +1,86 @@
+/** Finds, loads and checks the config a command works on. */
+import { existsSync } from "node:fs";
+import { dirname, resolve } from "node:path";
+import { type Diagnostic, hasErrors, renderAll, sortDiagnostics } from "../config/diagnostic.ts";
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import { type ConfigOrigin, type LoadedConfig, loadConfig } from "../config/load.ts";
+import { shadowedRoutes } from "../router/explain.ts";
+import type { FlagSpec, Flags } from "./arguments.ts";
+import { catalog } from "./catalog.ts";
+import { UsageError } from "./command.ts";
+import { type Destination, routeTable } from "./route-table.ts";
+import type { Terminal } from "./terminal.ts";
+
+export const CONFIG: FlagSpec = {
+  name: "config",
+  short: "c",
+  value: "FILE",
+  summary: "The config. Default: lintel.config.ts, lintel.yaml, lintel.yml or lintel.json here.",
+};
+
+const DEFAULTS = ["lintel.config.ts", "lintel.yaml", "lintel.yml", "lintel.json"];
+
+export interface Prepared extends LoadedConfig {
+  /** What the config is called in messages. */
+  readonly origin: string;
+  /** Where relative paths in it start. */
+  readonly directory: string;
+}
+
+/** The file `--config` names, or the one that is here. */
+export function configFile(flags: Flags): string {
+  const given = flags.get("config");
+  if (given !== null) return given;
+  const found = DEFAULTS.find((name) => existsSync(name));
+  if (found !== undefined) return found;
+  throw new UsageError(
+    `there is no config here: none of ${DEFAULTS.join(", ")}`,
+    "name one with --config FILE, or try `lintel run --to localhost:3000`",
+  );
+}
+
+/** Loads a config and adds what only the route table knows: routes that can never match. */
+export async function prepare(origin: ConfigOrigin): Promise<Prepared> {
+  const file = "file" in origin ? origin.file : null;
+  const loaded = await loadConfig(origin, catalog, process.env);
+  const diagnostics = [...loaded.diagnostics];
+  if (loaded.config !== null) diagnostics.push(...unreachableRoutes(loaded, loaded.config));
+  return {
+    ...loaded,
+    config: hasErrors(diagnostics) ? null : loaded.config,
+    diagnostics: sortDiagnostics(diagnostics, loaded.files),
+    origin: "file" in origin ? origin.file : origin.origin,
+    directory: file === null ? process.cwd() : dirname(resolve(file)),
+  };
+}
+
+function unreachableRoutes(loaded: LoadedConfig, config: GatewayConfig): Diagnostic[] {
+  return shadowedRoutes(routeTable(config)).map(({ route, by }) => {
+    const { path } = route.target.route;
+    const message = `${title(route.target)} can never match: ${title(by.target)} at ${place(loaded, by.target.route.path)} takes every request first`;
+    return loaded.diagnose(path, { code: "unreachable-route", message });
+  });
+}
+
+function title({ site, route }: Destination): string {
+  return route.path === site.path
+    ? `the "to" of site ${JSON.stringify(site.name)}`
+    : `route ${JSON.stringify(route.name)}`;
+}
+
+function place(loaded: LoadedConfig, path: string): string {
+  const { file, line, path: shown } = loaded.diagnose(path, { code: "", message: "" });
+  if (line === null) return shown;
+  return loaded.files.length > 1 ? `${file}:${line}` : `line ${line}`;
+}
+
+/** For commands that need a config that works: its problems go to standard error; null if it does not. */
+export async function usable(
+  origin: ConfigOrigin,
+  terminal: Terminal,
+): Promise<(Prepared & { readonly config: GatewayConfig }) | null> {
+  const prepared = await prepare(origin);
+  if (prepared.diagnostics.length > 0) terminal.error(renderAll(prepared.diagnostics, terminal.errorPaint));
+  const { config } = prepared;
+  return config === null ? null : { ...prepared, config };
+}
