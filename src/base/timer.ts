@@ -76,30 +76,29 @@ export class TimerList {
   }
 }
 
-const lists = new Map<number, TimerList>();
+/** One list per duration: a handful, however many timers there are. */
+const lists: TimerList[] = [];
 
 /** The list for a duration; the same object for the same duration. `Infinity` and 0 mean "never": null. */
 export function timerList(durationMs: number): TimerList | null {
   if (durationMs <= 0 || durationMs === Infinity) return null;
-  let list = lists.get(durationMs);
-  if (list === undefined) {
-    list = new TimerList(durationMs);
-    lists.set(durationMs, list);
-  }
+  for (let i = 0; i < lists.length; i++) if (lists[i]!.durationMs === durationMs) return lists[i]!;
+  const list = new TimerList(durationMs);
+  lists.push(list);
   return list;
 }
 
 /** Sets the clock and expires what is due. */
 export function tickTimers(now = performance.now()): void {
   clock.now = now;
-  for (const list of lists.values()) if (list.firstDeadline <= now) list.tick();
+  for (let i = 0; i < lists.length; i++) if (lists[i]!.firstDeadline <= now) lists[i]!.tick();
 }
 
 /** Earliest deadline over all lists, in `clock` time; Infinity if nothing is armed. */
 export function nextDeadline(): number {
   let earliest = Infinity;
-  for (const list of lists.values()) {
-    const deadline = list.firstDeadline;
+  for (let i = 0; i < lists.length; i++) {
+    const deadline = lists[i]!.firstDeadline;
     if (deadline < earliest) earliest = deadline;
   }
   return earliest;

@@ -1,11 +1,14 @@
 /**
  * A field section (RFC 9110 §5, §6.5): header or trailer fields in the order they came.
  *
- * It is one text, `name: value CRLF` for each field line, plus a table that says where each name
- * and value stands. The text is canonical at all times: what the HTTP/1 encoder would write is
- * what is there, so writing a section is copying runs of it, and adding a field is appending. A
- * removed line keeps its text and is left out by the table. Names keep the sender's case on the
- * wire and are compared without case.
+ * It is a text, `name: value CRLF` for each field line, plus a table that says where each name and
+ * value stands. The text is canonical at all times: what the HTTP/1 encoder would write is what is
+ * there, so writing a section is copying runs of it, and adding a field is appending. A removed
+ * line keeps its text and is left out by the table. Names keep the sender's case on the wire and
+ * are compared without case.
+ *
+ * The text has two parts, what was decoded and what was added, with offsets that run on from the
+ * first to the second: cutting runs out of the one does not make the runtime join both first.
  */
 import { fieldId } from "./field-name.ts";
 import { isFieldValue, isToken, tokenLower } from "./grammar.ts";
@@ -15,12 +18,14 @@ const STRIDE = 4;
 const REMOVED = -1;
 
 export class FieldSection {
-  #text: string;
+  readonly #decoded: string;
+  #added: string;
   readonly #lines: number[];
 
   /** For decoders: a canonical text and its table. Everybody else starts empty and appends. */
-  constructor(text = "", lines: number[] = []) {
-    this.#text = text;
+  constructor(text = "", lines: number[] = [], added = "") {
+    this.#decoded = text;
+    this.#added = added;
     this.#lines = lines;
   }
 
@@ -34,7 +39,7 @@ export class FieldSection {
   }
 
   clone(): FieldSection {
-    return new FieldSection(this.#text, this.#lines.slice());
+    return new FieldSection(this.#decoded, this.#lines.slice(), this.#added);
   }
 
   /** The combined value: field lines of the same name joined by ", " (RFC 9110 §5.2). */
@@ -75,17 +80,17 @@ export class FieldSection {
 
   /** As `append`, without the checks: for names and values this program made or a decoder validated. */
   appendTrusted(id: number, name: string, value: string): void {
-    const nameStart = this.#text.length;
+    const nameStart = this.#decoded.length + this.#added.length;
     const valueStart = nameStart + name.length + 2;
-    this.#text += `${name}: ${value}\r\n`;
+    this.#added += `${name}: ${value}\r\n`;
     this.#lines.push(id, nameStart, valueStart, valueStart + value.length);
   }
 
   /** Adds all lines of another section at the end. */
   appendSection(other: FieldSection): void {
-    const shift = this.#text.length;
     const lines = other.#lines;
-    this.#text += other.#text;
+    const shift = this.#decoded.length + this.#added.length;
+    this.#added += other.#decoded + other.#added;
     for (let at = 0; at < lines.length; at += STRIDE) {
       this.#lines.push(lines[at]!, lines[at + 1]! + shift, lines[at + 2]! + shift, lines[at + 3]! + shift);
     }
@@ -152,7 +157,7 @@ export class FieldSection {
    */
   serialize(except: Uint8Array | null): string {
     const lines = this.#lines;
-    const text = this.#text;
+    const boundary = this.#decoded.length;
     let out = "";
     let runStart = -1;
     let runEnd = -1;
@@ -160,13 +165,13 @@ export class FieldSection {
       const id = lines[at]!;
       if (id === REMOVED || (except !== null && except[id] === 1)) continue;
       const start = lines[at + 1]!;
-      if (start !== runEnd) {
-        if (runStart >= 0) out += text.slice(runStart, runEnd);
+      if (start !== runEnd || start === boundary) {
+        if (runStart >= 0) out += this.#slice(runStart, runEnd);
         runStart = start;
       }
       runEnd = lines[at + 3]! + 2;
     }
-    return runStart < 0 ? out : out + text.slice(runStart, runEnd);
+    return runStart < 0 ? out : out + this.#slice(runStart, runEnd);
   }
 
   #combined(id: number, name: string): string | undefined {
@@ -200,18 +205,28 @@ export class FieldSection {
   #isNamed(at: number, name: string): boolean {
     const start = this.#lines[at + 1]!;
     if (this.#lines[at + 2]! - start - 2 !== name.length) return false;
+    const boundary = this.#decoded.length;
+    const text = start < boundary ? this.#decoded : this.#added;
+    const offset = start < boundary ? start : start - boundary;
     for (let i = 0; i < name.length; i++) {
-      if (tokenLower[this.#text.charCodeAt(start + i)] !== tokenLower[name.charCodeAt(i)]) return false;
+      if (tokenLower[text.charCodeAt(offset + i)] !== tokenLower[name.charCodeAt(i)]) return false;
     }
     return true;
   }
 
   #name(at: number): string {
-    return this.#text.slice(this.#lines[at + 1]!, this.#lines[at + 2]! - 2);
+    return this.#slice(this.#lines[at + 1]!, this.#lines[at + 2]! - 2);
   }
 
   #value(at: number): string {
-    return this.#text.slice(this.#lines[at + 2]!, this.#lines[at + 3]!);
+    return this.#slice(this.#lines[at + 2]!, this.#lines[at + 3]!);
+  }
+
+  /** A piece of one part. An empty value at the end of the first part ends where the second begins. */
+  #slice(start: number, end: number): string {
+    const boundary = this.#decoded.length;
+    if (end <= boundary) return this.#decoded.slice(start, end);
+    return this.#added.slice(start - boundary, end - boundary);
   }
 }
 

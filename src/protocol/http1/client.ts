@@ -244,9 +244,9 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
     this.#reusable = decoder.version >= 11 ? !decoder.close : decoder.keepAlive && !decoder.close;
     this.#dropOptions(fields);
     const response = new HttpResponse(status, fields);
-    this.#state = State.content;
     if (status === 101 || connected) this.#frameTunnel(response);
     else this.#frameContent(response);
+    this.#state = State.content;
     const taker = this.#taker!;
     if (this.#content === null) {
       this.#taker = null;
