@@ -1,0 +1,110 @@
+/** Edits of a field section as a list of functions, made when the route is built. */
+import type { Exchange } from "../../http/exchange.ts";
+import { fieldId } from "../../http/field-name.ts";
+import { type FieldSection, trimOws } from "../../http/field-section.ts";
+import type { Template } from "../../http/variable.ts";
+import { isEditable } from "../field-value.ts";
+
+export type Edit = (fields: FieldSection, exchange: Exchange) => void;
+
+/** What may be done to one section; see the options of `headers`. */
+export interface Edits {
+  readonly remove: readonly string[];
+  readonly replace: Readonly<Record<string, readonly Replacement[]>>;
+  readonly set: Readonly<Record<string, readonly Template[]>>;
+  readonly add: Readonly<Record<string, readonly Template[]>>;
+  readonly default: Readonly<Record<string, readonly Template[]>>;
+}
+
+export interface Replacement {
+  readonly pattern: RegExp;
+  readonly with: string;
+}
+
+/** In the order they are done. */
+export function compileEdits(edits: Edits, side: "request" | "response"): Edit[] {
+  return [
+    ...edits.remove.map((pattern) => removal(pattern, side)),
+    ...Object.entries(edits.replace).map(([name, replacements]) => replacing(name, replacements)),
+    ...Object.entries(edits.set).map(([name, values]) => setting(name, values)),
+    ...Object.entries(edits.add).map(([name, values]) => adding(name, values)),
+    ...Object.entries(edits.default).map(([name, values]) => defaulting(name, values)),
+  ];
+}
+
+/** Does any of the edits read what only a response has? */
+export function readsResponse({ set, add, default: missing }: Edits): boolean {
+  const templates = [set, add, missing].flatMap((section) => Object.values(section).flat());
+  return templates.some(({ variables }) => variables.some((name) => name.startsWith("response.")));
+}
+
+function removal(pattern: string, side: "request" | "response"): Edit {
+  if (!pattern.endsWith("*")) return deleting(pattern);
+  const prefix = pattern.slice(0, -1).toLowerCase();
+  return (fields) => {
+    for (const name of namesWith(fields, prefix, side)) fields.delete(name);
+  };
+}
+
+function namesWith(fields: FieldSection, prefix: string, side: "request" | "response"): Set<string> {
+  const names = new Set<string>();
+  for (const [name] of fields) if (name.startsWith(prefix) && isEditable(name, side)) names.add(name);
+  return names;
+}
+
+function deleting(name: string): (fields: FieldSection) => void {
+  const id = fieldId(name.toLowerCase());
+  return id === 0 ? (fields) => void fields.delete(name) : (fields) => void fields.deleteKnown(id);
+}
+
+function setting(name: string, values: readonly Template[]): Edit {
+  const remove = deleting(name);
+  const add = adding(name, values);
+  const readsItself = values.some(({ constant }) => constant === null);
+  if (!readsItself) {
+    return (fields, exchange) => {
+      remove(fields);
+      add(fields, exchange);
+    };
+  }
+  // A template may name the very field that it sets: read before it is removed.
+  return (fields, exchange) => {
+    const texts = values.map((value) => value(exchange));
+    remove(fields);
+    for (const text of texts) appendChecked(fields, name, text);
+  };
+}
+
+function adding(name: string, values: readonly Template[]): Edit {
+  return (fields, exchange) => {
+    for (const value of values) appendChecked(fields, name, value(exchange));
+  };
+}
+
+/** The name was checked with the config, the value is made safe by its template. An empty value is no line. */
+function appendChecked(fields: FieldSection, name: string, value: string): void {
+  if (value !== "") fields.appendTrusted(fieldId(name.toLowerCase()), name, value);
+}
+
+function defaulting(name: string, values: readonly Template[]): Edit {
+  const add = adding(name, values);
+  return (fields, exchange) => {
+    if (!fields.has(name)) add(fields, exchange);
+  };
+}
+
+function replacing(name: string, replacements: readonly Replacement[]): Edit {
+  return (fields) => {
+    if (!fields.has(name)) return;
+    const before = fields.getAll(name);
+    const after = before.map((value) => replaceAll(value, replacements));
+    if (after.every((value, i) => value === before[i])) return;
+    fields.delete(name);
+    for (const value of after) appendChecked(fields, name, trimOws(value));
+  };
+}
+
+function replaceAll(value: string, replacements: readonly Replacement[]): string {
+  for (const { pattern, with: text } of replacements) value = value.replace(pattern, text);
+  return value;
+}
