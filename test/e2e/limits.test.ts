@@ -109,8 +109,7 @@ describe("the content", () => {
     it.origin.requests.length = 0;
     const response = await exchange(it.gateway.port, chunked("3e8", "x".repeat(1000), "1", "x", "0", "", ""));
     expect(response.status).toBe(413);
-    for (const { connection } of it.origin.requests)
-      expect(connection.received.toString("latin1")).not.toContain("0\r\n\r\n");
+    for (const { received } of it.origin.requests) expect(received).not.toContain("0\r\n\r\n");
   });
 });
 

@@ -47,8 +47,8 @@ describe("persistence (RFC 9112 §9.3)", () => {
     }
   });
 
-  test("empty lines before a request line are skipped (RFC 9112 §2.2)", async () => {
-    expect(await exchange(it.gateway.port, `\r\n\r\n${get("/")}`)).toMatchObject({ status: 200 });
+  test("an empty line before a request line is skipped (RFC 9112 §2.2)", async () => {
+    expect(await exchange(it.gateway.port, `\r\n${get("/")}`)).toMatchObject({ status: 200 });
   });
 });
 
@@ -108,7 +108,7 @@ describe("request content (RFC 9112 §6)", () => {
     );
     expect((await exchange(it.gateway.port, octets)).text).toBe("hello world");
     expect(it.origin.last.framing).toBe("chunked");
-    expect(it.origin.last.connection.received.toString("latin1")).not.toMatch(/name=value|last|; x/);
+    expect(it.origin.last.received).not.toMatch(/name=value|last|; x/);
   });
 
   test("chunked requests decode the same however the octets are cut (RFC 9112 §7.1)", async () => {
@@ -194,7 +194,7 @@ describe("request content (RFC 9112 §6)", () => {
     await Bun.sleep(30);
     client.destroy();
     await expect(request.content()).rejects.toThrow(/end|reset/);
-    expect(request.connection.received.toString("latin1")).not.toContain("\r\n0\r\n");
+    expect(request.received).not.toContain("\r\n0\r\n");
   });
 });
 
@@ -277,6 +277,8 @@ describe("response content (RFC 9112 §6.3)", () => {
       const head = await client.response("HEAD");
       expect(head.status).toBe(200);
       if (framing === "length") expect(head.field("content-length")).toBe("1234");
+      // What a GET would have is not known: RFC 9110 §8.6 allows no other number.
+      else expect(head.field("content-length")).toBeUndefined();
       expect((await client.response()).text).toBe("next");
     },
   );

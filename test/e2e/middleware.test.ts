@@ -24,7 +24,7 @@ const it = pair((origin) => ({
           "error-pages": {
             pages: {
               "404": "<p>nothing at {request.path}",
-              "502": { body: '{"down":true}', contentType: "application/json" },
+              "502": { body: '{{"down":true}}', contentType: "application/json" },
             },
           },
         },
@@ -38,7 +38,7 @@ const it = pair((origin) => ({
           to: "app",
         },
         { name: "moved", match: "/moved/*", use: [{ redirect: { to: "/elsewhere/{param.*}", status: 301 } }] },
-        { name: "secure", match: "/secure/*", use: [{ redirect: { scheme: "https" } }], to: "app" },
+        { name: "secure", match: "/secure/*", use: [{ redirect: { scheme: "https" } }] },
         {
           name: "fixed",
           match: "/fixed",

@@ -135,8 +135,7 @@ describe("chunk sizes (RFC 9112 §7.1)", () => {
     const response = await client.response();
     expect(response.status).toBe(400);
     expect(await client.closed()).toMatch(/end|reset/);
-    for (const { connection } of it.origin.requests)
-      expect(connection.received.toString("latin1")).not.toContain("0\r\n\r\n");
+    for (const { received } of it.origin.requests) expect(received).not.toContain("0\r\n\r\n");
   });
 
   test.each([
@@ -150,8 +149,7 @@ describe("chunk sizes (RFC 9112 §7.1)", () => {
     expect((await exchange(it.gateway.port, `${request("Transfer-Encoding: chunked")}1\r\na\r\n${end}`)).status).toBe(
       400,
     );
-    for (const { connection } of it.origin.requests)
-      expect(connection.received.toString("latin1")).not.toContain("\r\n0\r\n");
+    for (const { received } of it.origin.requests) expect(received).not.toContain("\r\n0\r\n");
   });
 });
 

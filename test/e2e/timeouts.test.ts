@@ -1,6 +1,7 @@
 /** Each timeout fires by itself, with its own status, and the log says which one it was. */
 import { describe, expect, test } from "bun:test";
 import { Gateway } from "../support/gateway.ts";
+import type { Script } from "../support/origin.ts";
 import { pair } from "../support/pair.ts";
 import { findProgram } from "../support/programs.ts";
 import { exchange, get, RawClient, wire } from "../support/raw.ts";
@@ -52,6 +53,12 @@ async function codeOfNextLine(): Promise<unknown> {
   return (line["outcome"] as Record<string, unknown>)["code"];
 }
 
+/** An origin that waits for the whole content, as most do. */
+const afterContent: Script = async (request) => {
+  await request.content();
+  await request.reply();
+};
+
 describe("waiting for the client", () => {
   test("a head that does not come to its end gets 408 (RFC 9110 §15.5.9)", async () => {
     await it.gateway.skipLog();
@@ -97,6 +104,7 @@ describe("waiting for the client", () => {
 
   test("content that stops coming gets 408, and the origin never sees it complete", async () => {
     await it.gateway.skipLog();
+    it.origin.script = afterContent;
     using client = await RawClient.connect(it.gateway.port);
     client.send(wire("POST / HTTP/1.1", "Host: a", "Content-Length: 100", "", "some"));
     const took = await time(async () => expect((await client.response()).status).toBe(408));
@@ -107,6 +115,7 @@ describe("waiting for the client", () => {
 
   test("content slower than timeouts.contentRate gets 408 after 5 s of grace (slow loris)", async () => {
     await it.gateway.skipLog();
+    it.origin.script = afterContent;
     using client = await RawClient.connect(it.gateway.port);
     client.send(wire("POST / HTTP/1.1", "Host: a", "Content-Length: 100000", "", ""));
     const dripping = (async () => {

@@ -133,6 +133,13 @@ export class Gateway {
     return lines[0]!;
   }
 
+  /** The access log line of the exchange with this request target. */
+  async logOf(target: string, timeoutMs = 5000): Promise<LogLine> {
+    const find = () => this.#logLines().find((line) => line.includes(`"target":${JSON.stringify(target)}`));
+    await this.#until(() => find() !== undefined, timeoutMs, `an access log line for ${target}`);
+    return JSON.parse(find()!) as LogLine;
+  }
+
   /** Skips what has been logged so far, once it is on the disk. */
   async skipLog(): Promise<void> {
     await Bun.sleep(60);

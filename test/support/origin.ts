@@ -23,6 +23,7 @@ export class OriginRequest {
   readonly version: string;
   readonly framing: Framing;
   readonly #length: number;
+  readonly #start: number;
   #content: Promise<Content> | null = null;
 
   constructor(
@@ -36,6 +37,12 @@ export class OriginRequest {
     const { framing, length } = framingOf(head, { method: this.method, status: null });
     this.framing = framing;
     this.#length = length;
+    this.#start = connection.receivedOctets - connection.inbox.pending.length;
+  }
+
+  /** What came on the connection after this request's head, as it came. */
+  get received(): string {
+    return this.connection.received.subarray(this.#start).toString("latin1");
   }
 
   field(name: string): string | undefined {
