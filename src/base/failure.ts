@@ -48,14 +48,14 @@ export const FAILURES = {
   "no-site": kind(404, "gateway"),
   "no-route": kind(404, "gateway"),
   "not-found": kind(404, "gateway"),
-  "forbidden": kind(403, "gateway"),
+  forbidden: kind(403, "gateway"),
   "connect-not-allowed": kind(405, "gateway"),
   "upgrade-not-allowed": kind(403, "gateway"),
   "exchange-timeout": kind(504, "gateway"),
   "tunnel-idle": kind(504, "gateway"),
   "too-many-connections": kind(503, "gateway"),
   "shutting-down": kind(503, "gateway"),
-  "internal": kind(500, "gateway"),
+  internal: kind(500, "gateway"),
 
   // The origin server.
   "no-endpoint": kind(503, "upstream"),

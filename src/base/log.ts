@@ -25,9 +25,19 @@ export interface LogOptions {
 export function createLog(options: LogOptions, facts: Facts = {}): Log {
   const at = (level: Level) => (message: string, more?: Facts) => {
     if (ORDER[level] < ORDER[options.level]) return;
-    options.write(options.format === "json" ? json(level, message, { ...facts, ...more }) : text(level, message, { ...facts, ...more }));
+    options.write(
+      options.format === "json"
+        ? json(level, message, { ...facts, ...more })
+        : text(level, message, { ...facts, ...more }),
+    );
   };
-  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error"), with: (more) => createLog(options, { ...facts, ...more }) };
+  return {
+    debug: at("debug"),
+    info: at("info"),
+    warn: at("warn"),
+    error: at("error"),
+    with: (more) => createLog(options, { ...facts, ...more }),
+  };
 }
 
 /** A log that says nothing; for tests. */

@@ -31,6 +31,8 @@ export interface MiddlewareDefinition<Options extends z.ZodType = z.ZodType> {
   create(options: z.output<Options>, scope: Scope): Middleware;
 }
 
-export function defineMiddleware<Options extends z.ZodType>(definition: MiddlewareDefinition<Options>): MiddlewareDefinition<Options> {
+export function defineMiddleware<Options extends z.ZodType>(
+  definition: MiddlewareDefinition<Options>,
+): MiddlewareDefinition<Options> {
   return definition;
 }

@@ -31,7 +31,15 @@ export interface TlsFacts {
 export type Protocol = "HTTP/1.0" | "HTTP/1.1" | "HTTP/2" | "HTTP/3";
 
 /** How far an exchange got. */
-export type Phase = "head" | "route" | "request-content" | "connect" | "first-octet" | "response-content" | "tunnel" | "done";
+export type Phase =
+  | "head"
+  | "route"
+  | "request-content"
+  | "connect"
+  | "first-octet"
+  | "response-content"
+  | "tunnel"
+  | "done";
 
 /** Who ended the exchange and in which phase; `by: null` means it went to its end. */
 export interface Outcome {

@@ -21,6 +21,8 @@ export class FieldSection {
   readonly #decoded: string;
   #added: string;
   readonly #lines: number[];
+  /** Lines left out by the table. */
+  #removed = 0;
 
   /** For decoders: a canonical text and its table. Everybody else starts empty and appends. */
   constructor(text = "", lines: number[] = [], added = "") {
@@ -39,7 +41,9 @@ export class FieldSection {
   }
 
   clone(): FieldSection {
-    return new FieldSection(this.#decoded, this.#lines.slice(), this.#added);
+    const clone = new FieldSection(this.#decoded, this.#lines.slice(), this.#added);
+    clone.#removed = this.#removed;
+    return clone;
   }
 
   /** The combined value: field lines of the same name joined by ", " (RFC 9110 §5.2). */
@@ -86,22 +90,15 @@ export class FieldSection {
     this.#lines.push(id, nameStart, valueStart, valueStart + value.length);
   }
 
-  /** Adds all lines of another section at the end. */
-  appendSection(other: FieldSection): void {
-    const lines = other.#lines;
-    const shift = this.#decoded.length + this.#added.length;
-    this.#added += other.#decoded + other.#added;
-    for (let at = 0; at < lines.length; at += STRIDE) {
-      this.#lines.push(lines[at]!, lines[at + 1]! + shift, lines[at + 2]! + shift, lines[at + 3]! + shift);
-    }
-  }
-
   /** Removes all lines whose known name is in a set (see `fieldSet`). */
   deleteSet(names: Uint8Array): void {
     const lines = this.#lines;
     for (let at = 0; at < lines.length; at += STRIDE) {
       const id = lines[at]!;
-      if (id > 0 && names[id] === 1) lines[at] = REMOVED;
+      if (id > 0 && names[id] === 1) {
+        lines[at] = REMOVED;
+        this.#removed++;
+      }
     }
   }
 
@@ -127,10 +124,7 @@ export class FieldSection {
 
   /** Number of field lines. */
   get size(): number {
-    let size = 0;
-    const lines = this.#lines;
-    for (let at = 0; at < lines.length; at += STRIDE) if (lines[at]! !== REMOVED) size++;
-    return size;
+    return this.#lines.length / STRIDE - this.#removed;
   }
 
   /** Each line in order; names in lower case. */
@@ -158,6 +152,7 @@ export class FieldSection {
   serialize(except: Uint8Array | null): string {
     const lines = this.#lines;
     const boundary = this.#decoded.length;
+    if (except === null && this.#removed === 0 && boundary === 0) return this.#added;
     let out = "";
     let runStart = -1;
     let runEnd = -1;
@@ -190,6 +185,7 @@ export class FieldSection {
       this.#lines[at] = REMOVED;
       removed++;
     }
+    this.#removed += removed;
     return removed;
   }
 

@@ -13,6 +13,8 @@ export class HttpRequest {
   /** Path and query as sent, undecoded: begins with "/", or is "*" (OPTIONS) or, for CONNECT, the authority. */
   target: string;
   fields: FieldSection;
+  /** What the gateway itself tells the origin server; written after `fields`. Shared by the requests of a connection: never changed. */
+  gatewayFields: FieldSection | null = null;
   body: BodySource;
   /** Token of an `Upgrade` the client asked for with `Connection: upgrade`, e.g. "websocket"; else null. */
   upgrade: string | null = null;
@@ -21,7 +23,14 @@ export class HttpRequest {
   /** Content of length 0 was declared (`Content-Length: 0`), not just none. */
   hasEmptyContent = false;
 
-  constructor(method: string, scheme: Scheme, authority: string, target: string, fields: FieldSection, body: BodySource) {
+  constructor(
+    method: string,
+    scheme: Scheme,
+    authority: string,
+    target: string,
+    fields: FieldSection,
+    body: BodySource,
+  ) {
     this.method = method;
     this.scheme = scheme;
     this.authority = authority;

@@ -1,7 +1,9 @@
 /** Addresses of endpoints and listeners: their text, and the octets the kernel wants (struct sockaddr). */
 import { AF_INET, AF_INET6, AF_UNIX } from "./libc.ts";
 
-export type Address = { readonly kind: "tcp"; readonly host: string; readonly port: number } | { readonly kind: "unix"; readonly path: string };
+export type Address =
+  | { readonly kind: "tcp"; readonly host: string; readonly port: number }
+  | { readonly kind: "unix"; readonly path: string };
 
 /**
  * Reads "host:port", "[v6]:port", ":port" or "unix:/path".
@@ -32,7 +34,8 @@ export function isIp(host: string): boolean {
 export function encodeSockaddr(address: Address): Uint8Array {
   if (address.kind === "unix") {
     const path = Buffer.from(address.path.startsWith("@") ? `\0${address.path.slice(1)}` : address.path);
-    if (path.length > 107) throw new TypeError(`the socket path is ${path.length} octets long; the system takes 107: ${address.path}`);
+    if (path.length > 107)
+      throw new TypeError(`the socket path is ${path.length} octets long; the system takes 107: ${address.path}`);
     const octets = new Uint8Array(2 + path.length + (path[0] === 0 ? 0 : 1));
     octets[0] = AF_UNIX;
     octets.set(path, 2);

@@ -1,8 +1,24 @@
 /** Opens connections to endpoints: non-blocking, with a time limit, cancellable. */
 import { Timer, timerList } from "../base/timer.ts";
 import { familyOf } from "./address.ts";
-import { AF_UNIX, EAGAIN, ECONNREFUSED, EINPROGRESS, ETIMEDOUT, errno, errnoName, IPPROTO_TCP, libc, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM, setOption, socketError, TCP_NODELAY } from "./libc.ts";
-import { BROKEN, closeAtTurnEnd, nextTurn, type Pollable, unwatch, watch, WRITABLE } from "./loop.ts";
+import {
+  AF_UNIX,
+  EAGAIN,
+  ECONNREFUSED,
+  EINPROGRESS,
+  ETIMEDOUT,
+  errno,
+  errnoName,
+  IPPROTO_TCP,
+  libc,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_STREAM,
+  setOption,
+  socketError,
+  TCP_NODELAY,
+} from "./libc.ts";
+import { BROKEN, closeAtTurnEnd, nextTurn, type Pollable, unwatch, WRITABLE, watch } from "./loop.ts";
 import { TcpConnection } from "./tcp.ts";
 
 export interface ConnectHandler {

@@ -6,7 +6,23 @@
  */
 import { Timer, timerList } from "../base/timer.ts";
 import { sockaddrHost, sockaddrPort } from "./address.ts";
-import { EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, errno, errnoName, IPPROTO_TCP, libc, SOCK_CLOEXEC, SOCK_NONBLOCK, setOption, TCP_NODELAY } from "./libc.ts";
+import {
+  EAGAIN,
+  ECONNABORTED,
+  EINTR,
+  EMFILE,
+  ENFILE,
+  ENOBUFS,
+  ENOMEM,
+  errno,
+  errnoName,
+  IPPROTO_TCP,
+  libc,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  setOption,
+  TCP_NODELAY,
+} from "./libc.ts";
 import { type Pollable, unwatch, watch } from "./loop.ts";
 import { TcpConnection } from "./tcp.ts";
 
@@ -66,7 +82,8 @@ export class Listener implements Pollable {
       const fd = libc.accept4(this.#fd, this.#peer, this.#peerLength, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (fd < 0) {
         const error = errno();
-        if (error === EMFILE || error === ENFILE || error === ENOBUFS || error === ENOMEM) this.#pause(errnoName(error));
+        if (error === EMFILE || error === ENFILE || error === ENOBUFS || error === ENOMEM)
+          this.#pause(errnoName(error));
         if (error === ECONNABORTED || error === EINTR) continue;
         if (error !== EAGAIN) this.#pause(errnoName(error));
         return;

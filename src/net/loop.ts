@@ -13,7 +13,7 @@
  */
 import { drainMicrotasks } from "bun:jsc";
 import { readdirSync, readlinkSync } from "node:fs";
-import { nextDeadline, clock, tickTimers } from "../base/timer.ts";
+import { clock, nextDeadline, tickTimers } from "../base/timer.ts";
 import { libc, SOCK_CLOEXEC } from "./libc.ts";
 
 export const READABLE = 0x001;

@@ -9,8 +9,30 @@ import { type Pointer, ptr } from "bun:ffi";
 import "../base/buffer.ts";
 import { Timer, timerList } from "../base/timer.ts";
 import type { Connection, ConnectionHandler } from "./connection.ts";
-import { EAGAIN, ECONNRESET, EINTR, ENOBUFS, errno, errnoName, libc, MSG_NOSIGNAL, SHUT_WR, SO_LINGER, SOL_SOCKET } from "./libc.ts";
-import { BROKEN, closeAtTurnEnd, nextTurn, onTurnEnd, PEER_ENDED, type Pollable, READABLE, watch, WRITABLE } from "./loop.ts";
+import {
+  EAGAIN,
+  ECONNRESET,
+  EINTR,
+  ENOBUFS,
+  errno,
+  errnoName,
+  libc,
+  MSG_NOSIGNAL,
+  SHUT_WR,
+  SO_LINGER,
+  SOL_SOCKET,
+} from "./libc.ts";
+import {
+  BROKEN,
+  closeAtTurnEnd,
+  nextTurn,
+  onTurnEnd,
+  PEER_ENDED,
+  type Pollable,
+  READABLE,
+  WRITABLE,
+  watch,
+} from "./loop.ts";
 
 /** One read brings at most this. Larger reads leave the second-level cache and cost more per octet. */
 const ROOM_OCTETS = 128 * 1024;

@@ -22,7 +22,10 @@ export class Branding {
     this.authority = url.host;
     this.#scheme = url.protocol;
     this.#host = url.hostname;
-    this.#origin = new RegExp(`^(?:https?:)?//${url.host.replaceAll(/[.[\]]/g, "\\$&")}(?::(?:80|443))?(?=[/?#]|$)`, "i");
+    this.#origin = new RegExp(
+      `^(?:https?:)?//${url.host.replaceAll(/[.[\]]/g, "\\$&")}(?::(?:80|443))?(?=[/?#]|$)`,
+      "i",
+    );
   }
 
   /** The browser's view of itself must fit the origin's: `Origin` and `Referer` are translated too. */
@@ -32,7 +35,8 @@ export class Branding {
     const origin = request.fields.get("origin");
     if (origin === ours) request.fields.set("origin", `${this.#scheme}//${this.authority}`);
     const referer = request.fields.get("referer");
-    if (referer?.startsWith(`${ours}/`)) request.fields.set("referer", `${this.#scheme}//${this.authority}${referer.slice(ours.length)}`);
+    if (referer?.startsWith(`${ours}/`))
+      request.fields.set("referer", `${this.#scheme}//${this.authority}${referer.slice(ours.length)}`);
   }
 
   rewrite(response: HttpResponse, exchange: Exchange): void {
@@ -44,7 +48,13 @@ export class Branding {
     }
     const refresh = fields.get("refresh");
     if (refresh !== undefined) {
-      fields.set("refresh", refresh.replace(/(;\s*url=["']?)(.*)$/i, (_all, before: string, url: string) => before + url.replace(this.#origin, ours)));
+      fields.set(
+        "refresh",
+        refresh.replace(
+          /(;\s*url=["']?)(.*)$/i,
+          (_all, before: string, url: string) => before + url.replace(this.#origin, ours),
+        ),
+      );
     }
     const cookies = fields.getAll("set-cookie");
     if (cookies.length === 0) return;

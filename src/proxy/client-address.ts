@@ -14,7 +14,8 @@ import type { CidrSet } from "../router/cidr.ts";
 /** @returns the address, without port; the nearest believable one if an entry is no address */
 export function clientAddress(exchange: Exchange, trusted: CidrSet): string {
   const { fields } = exchange.request;
-  const list = fields.getKnown(Field["x-forwarded-for"])?.split(",") ?? forwardedNodes(fields.getKnown(Field.forwarded));
+  const list =
+    fields.getKnown(Field["x-forwarded-for"])?.split(",") ?? forwardedNodes(fields.getKnown(Field.forwarded));
   let nearest = exchange.client.peer;
   for (let i = list.length - 1; i >= 0; i--) {
     const address = addressOf(list[i]!);
@@ -27,7 +28,9 @@ export function clientAddress(exchange: Exchange, trusted: CidrSet): string {
 
 function forwardedNodes(value: string | undefined): string[] {
   if (value === undefined) return [];
-  return value.split(",").map((element) => /(?:^|;)\s*for=("[^"]*"|[^;,\s]*)/i.exec(element)?.[1]?.replaceAll('"', "") ?? "");
+  return value
+    .split(",")
+    .map((element) => /(?:^|;)\s*for=("[^"]*"|[^;,\s]*)/i.exec(element)?.[1]?.replaceAll('"', "") ?? "");
 }
 
 /** "192.0.2.1", "192.0.2.1:1234", "[2001:db8::1]:80" and "2001:db8::1" without port and brackets; null for anything else. */

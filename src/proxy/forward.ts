@@ -87,7 +87,9 @@ class Forwarding implements ResponseTaker, ConnectionTaker {
     const { upstream } = this.#settings;
     const endpoint = upstream.pick(this.#exchange, this.#tried);
     if (endpoint === null) {
-      this.#giveUp(this.#attempt?.failure ?? new Failure("no-endpoint", `upstream ${upstream.name} has no endpoint to try`));
+      this.#giveUp(
+        this.#attempt?.failure ?? new Failure("no-endpoint", `upstream ${upstream.name} has no endpoint to try`),
+      );
       return;
     }
     this.#lease(endpoint);
@@ -99,7 +101,15 @@ class Forwarding implements ResponseTaker, ConnectionTaker {
   #lease(endpoint: Endpoint): void {
     const exchange = this.#exchange;
     const now = clock.now;
-    const attempt: Attempt = { endpoint: endpoint.address, reused: false, startedAt: now, connectedAt: 0, firstOctetAt: 0, status: 0, failure: null };
+    const attempt: Attempt = {
+      endpoint: endpoint.address,
+      reused: false,
+      startedAt: now,
+      connectedAt: 0,
+      firstOctetAt: 0,
+      status: 0,
+      failure: null,
+    };
     if (exchange.attempts === null) exchange.attempts = [attempt];
     else exchange.attempts.push(attempt);
     this.#attempt = attempt;
@@ -196,7 +206,9 @@ class Forwarding implements ResponseTaker, ConnectionTaker {
   #mayRetry(failure: Failure, stale: boolean): boolean {
     if (this.#settled || this.#contentSent) return false;
     if (!stale && this.#attempts > this.#settings.upstream.settings.retries) return false;
-    return failure.retry === "always" || (failure.retry === "if-idempotent" && isIdempotent(this.#exchange.request.method));
+    return (
+      failure.retry === "always" || (failure.retry === "if-idempotent" && isIdempotent(this.#exchange.request.method))
+    );
   }
 
   #giveUp(failure: Failure): void {

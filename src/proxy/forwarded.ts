@@ -10,7 +10,14 @@ import { Field, fieldSet } from "../http/field-name.ts";
 import { FieldSection } from "../http/field-section.ts";
 import type { Scheme } from "../http/message.ts";
 
-const CLAIMS = fieldSet("forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip");
+const CLAIMS = fieldSet(
+  "forwarded",
+  "x-forwarded-for",
+  "x-forwarded-proto",
+  "x-forwarded-host",
+  "x-forwarded-port",
+  "x-real-ip",
+);
 
 const VIA = "1.1 lintel";
 
@@ -28,7 +35,7 @@ export function addForwardedFields(exchange: Exchange, trusted: boolean): void {
     memo = { authority: request.authority, fields: freshFields(client.peer, request.scheme, request.authority) };
     client.forwarded = memo;
   }
-  fields.appendSection(memo.fields);
+  request.gatewayFields = memo.fields;
 }
 
 function freshFields(peer: string, scheme: Scheme, authority: string): FieldSection {

@@ -1,9 +1,10 @@
 /**
  * The traffic side of a worker: listeners, their connections, and the generation that answers.
  */
-import { clock, timerList } from "../base/timer.ts";
+
 import { Failure } from "../base/failure.ts";
 import type { Log } from "../base/log.ts";
+import { clock, timerList } from "../base/timer.ts";
 import type { GatewayConfig, ListenerConfig } from "../config/gateway-config.ts";
 import type { ClientInfo } from "../http/exchange.ts";
 import { parseAddress } from "../net/address.ts";
@@ -49,7 +50,15 @@ class TrafficGateway implements Gateway {
     this.#generation = new Generation(options);
     this.#doors = options.listeners.map(({ name, fd }) => {
       const config = options.config.listeners.find((listener) => listener.name === name)!;
-      return new Door(config, fd, options, this.#generation, this.#connections, () => this.#draining, () => this.#closed());
+      return new Door(
+        config,
+        fd,
+        options,
+        this.#generation,
+        this.#connections,
+        () => this.#draining,
+        () => this.#closed(),
+      );
     });
   }
 
@@ -68,7 +77,8 @@ class TrafficGateway implements Gateway {
         if (graceMs !== Infinity) setTimeout(resolve, graceMs);
       });
     }
-    for (const connection of [...this.#connections]) connection.terminate(new Failure("shutting-down", "the drain time is over"));
+    for (const connection of [...this.#connections])
+      connection.terminate(new Failure("shutting-down", "the drain time is over"));
     this.#generation.dispose();
   }
 
@@ -122,7 +132,14 @@ class Door implements AcceptHandler, ExchangeHooks {
   }
 
   onConnection(connection: TcpConnection, peer: string, peerPort: number): void {
-    const client: ClientInfo = { listener: this.#name, peer, peerPort, localAddress: this.#localAddress, localPort: this.#localPort, tls: null };
+    const client: ClientInfo = {
+      listener: this.#name,
+      peer,
+      peerPort,
+      localAddress: this.#localAddress,
+      localPort: this.#localPort,
+      tls: null,
+    };
     const server = new Http1ServerConnection(connection, client, this.#settings, this);
     connection.handler = server;
     this.#connections.add(server);
@@ -153,14 +170,22 @@ class Door implements AcceptHandler, ExchangeHooks {
   }
 
   fault(thrown: unknown): void {
-    this.#log.error("a fault in an exchange", { error: thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown) });
+    this.#log.error("a fault in an exchange", {
+      error: thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown),
+    });
   }
 }
 
-function serverSettings({ limits, timeouts }: GatewayConfig): Http1ServerSettings {
+/** What the connections of a listener share. */
+export function serverSettings({ limits, timeouts }: GatewayConfig): Http1ServerSettings {
   return {
     scheme: "http",
-    head: { requestLineOctets: limits.requestLine, fieldLineOctets: limits.fieldLine, fieldSectionOctets: limits.fieldSection, fieldCount: limits.fields },
+    head: {
+      requestLineOctets: limits.requestLine,
+      fieldLineOctets: limits.fieldLine,
+      fieldSectionOctets: limits.fieldSection,
+      fieldCount: limits.fields,
+    },
     content: { trailerOctets: limits.trailers, chunkExtensionOctets: limits.chunkExtensions },
     headTime: timerList(timeouts.head),
     keepAliveTime: timerList(timeouts.keepAlive),

@@ -4,15 +4,21 @@
  */
 import { Failure } from "../base/failure.ts";
 import type { Log } from "../base/log.ts";
-import type { GatewayConfig, MiddlewareConfig, RouteConfig, SiteConfig, UpstreamConfig } from "../config/gateway-config.ts";
+import type {
+  GatewayConfig,
+  MiddlewareConfig,
+  RouteConfig,
+  SiteConfig,
+  UpstreamConfig,
+} from "../config/gateway-config.ts";
 import { limitContent } from "../http/content-limit.ts";
 import type { Handler, Middleware, MiddlewareDefinition, Scope } from "../http/define.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { middlewares } from "../middleware/index.ts";
+import type { Http1ClientSettings } from "../protocol/http1/client.ts";
 import { Branding } from "../proxy/branding.ts";
 import { clientAddress } from "../proxy/client-address.ts";
 import { forwardTo } from "../proxy/forward.ts";
-import type { Http1ClientSettings } from "../protocol/http1/client.ts";
 import { CidrSet } from "../router/cidr.ts";
 import { RouteTable } from "../router/table.ts";
 import type { GatewayMetrics } from "../telemetry/metrics.ts";
@@ -29,7 +35,9 @@ export interface GenerationOptions {
   readonly log: Log;
 }
 
-const definitions = new Map<string, MiddlewareDefinition>(middlewares.map((definition) => [definition.name, definition]));
+const definitions = new Map<string, MiddlewareDefinition>(
+  middlewares.map((definition) => [definition.name, definition]),
+);
 
 export class Generation {
   readonly #options: GenerationOptions;
@@ -47,7 +55,9 @@ export class Generation {
     const { config, log } = options;
     this.#resolver = new Resolver(log);
     this.#trusted = config.trustedProxies.length === 0 ? null : new CidrSet(config.trustedProxies);
-    this.#connectListeners = new Set(config.listeners.filter(({ allowConnect }) => allowConnect).map(({ name }) => name));
+    this.#connectListeners = new Set(
+      config.listeners.filter(({ allowConnect }) => allowConnect).map(({ name }) => name),
+    );
     for (const upstream of config.upstreams) this.#upstreams.set(upstream.name, this.#createUpstream(upstream));
     this.#table = new RouteTable(
       config.sites.map((site) => ({
@@ -55,7 +65,11 @@ export class Generation {
         hosts: site.hosts,
         listeners: site.listeners,
         order: site.order,
-        routes: site.routes.map((route) => ({ name: route.name, match: route.match, target: this.#createHandler(site, route) })),
+        routes: site.routes.map((route) => ({
+          name: route.name,
+          match: route.match,
+          target: this.#createHandler(site, route),
+        })),
       })),
     );
   }
@@ -66,9 +80,14 @@ export class Generation {
     await Promise.all(endpoints.map((endpoint) => this.#resolver.follow(endpoint)));
   }
 
+  upstream(name: string): Upstream | undefined {
+    return this.#upstreams.get(name);
+  }
+
   /** Answers an exchange: the one function engines call. */
   readonly handle: Handler = (exchange) => {
-    if (this.#trusted !== null && this.#trusted.has(exchange.client.peer)) exchange.clientAddress = clientAddress(exchange, this.#trusted);
+    if (this.#trusted !== null && this.#trusted.has(exchange.client.peer))
+      exchange.clientAddress = clientAddress(exchange, this.#trusted);
     if (exchange.request.method === "CONNECT" && !this.#connectListeners.has(exchange.client.listener)) {
       throw new Failure("connect-not-allowed", `CONNECT is not allowed on listener ${exchange.client.listener}`);
     }
@@ -92,11 +111,17 @@ export class Generation {
 
   #createMiddleware({ name, options, path }: MiddlewareConfig): Middleware {
     const { log, directory } = this.#options;
-    const scope: Scope = { log: log.with({ middleware: name, at: path }), directory, onDispose: (dispose) => this.#disposals.push(dispose) };
+    const scope: Scope = {
+      log: log.with({ middleware: name, at: path }),
+      directory,
+      onDispose: (dispose) => this.#disposals.push(dispose),
+    };
     try {
       return definitions.get(name)!.create(options, scope);
     } catch (thrown) {
-      throw new Error(`${path}: ${name}: ${thrown instanceof Error ? thrown.message : String(thrown)}`, { cause: thrown });
+      throw new Error(`${path}: ${name}: ${thrown instanceof Error ? thrown.message : String(thrown)}`, {
+        cause: thrown,
+      });
     }
   }
 
@@ -132,11 +157,24 @@ export class Generation {
     };
     const endpoints = config.endpoints.map(
       ({ address, weight }) =>
-        new Endpoint({ address, weight, maxIdle: config.pool.maxIdle, idleTimeMs: config.pool.idleTimeout, http1 }, this.#observe(config.name, address)),
+        new Endpoint(
+          { address, weight, maxIdle: config.pool.maxIdle, idleTimeMs: config.pool.idleTimeout, http1 },
+          this.#observe(config.name, address),
+        ),
     );
-    const host = config.branding !== null ? ({ kind: "fixed", value: new Branding(config.branding.as).authority } as const) : config.host;
+    const host =
+      config.branding !== null
+        ? ({ kind: "fixed", value: new Branding(config.branding.as).authority } as const)
+        : config.host;
     const { connect, firstOctet, idle } = config.timeouts;
-    const settings = { name: config.name, host, retries: config.retries, connectMs: connect, firstOctetMs: firstOctet, idleMs: idle };
+    const settings = {
+      name: config.name,
+      host,
+      retries: config.retries,
+      connectMs: connect,
+      firstOctetMs: firstOctet,
+      idleMs: idle,
+    };
     const balancer = balancers.find(({ name }) => name === config.balance)!.create();
     return new Upstream(settings, endpoints, balancer);
   }
@@ -161,7 +199,11 @@ export class Generation {
         endpoint.active.up();
       },
       fault(thrown) {
-        log.error("a fault in an exchange", { upstream, endpoint: address, error: thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown) });
+        log.error("a fault in an exchange", {
+          upstream,
+          endpoint: address,
+          error: thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown),
+        });
       },
     };
   }

@@ -4,7 +4,7 @@
  */
 import { Failure } from "../base/failure.ts";
 import { type TimerList, timerList } from "../base/timer.ts";
-import { Connecting, type ConnectHandler } from "../net/connect.ts";
+import { type ConnectHandler, Connecting } from "../net/connect.ts";
 import type { TcpConnection } from "../net/tcp.ts";
 import { type ClientOwner, Http1ClientConnection, type Http1ClientSettings } from "../protocol/http1/client.ts";
 
@@ -129,7 +129,9 @@ class Opening implements ConnectHandler {
   start(): void {
     const sockaddr = this.#sockaddrs[this.#next++];
     if (sockaddr === undefined) {
-      this.#taker.onConnectFailed(new Failure("upstream-resolve-failed", `${this.#endpoint.address}: the name has no address`));
+      this.#taker.onConnectFailed(
+        new Failure("upstream-resolve-failed", `${this.#endpoint.address}: the name has no address`),
+      );
       return;
     }
     this.#connecting = new Connecting(sockaddr, this.#timeoutMs, this);
@@ -145,7 +147,12 @@ class Opening implements ConnectHandler {
 
   onConnectFailed(error: string): void {
     if (this.#next < this.#sockaddrs.length) return this.start();
-    const code = error === "ECONNREFUSED" ? "upstream-connect-refused" : error === "ETIMEDOUT" ? "upstream-connect-timeout" : "upstream-connect-failed";
+    const code =
+      error === "ECONNREFUSED"
+        ? "upstream-connect-refused"
+        : error === "ETIMEDOUT"
+          ? "upstream-connect-timeout"
+          : "upstream-connect-failed";
     this.#taker.onConnectFailed(new Failure(code, `${this.#endpoint.address}: connect failed: ${error}`));
   }
 }

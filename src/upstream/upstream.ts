@@ -4,7 +4,10 @@ import type { Balancer } from "./balancers/balancer.ts";
 import type { Endpoint } from "./endpoint.ts";
 
 /** Host sent to the origin server: the client's, the endpoint's own, or a fixed one. */
-export type HostPolicy = { readonly kind: "keep" } | { readonly kind: "endpoint" } | { readonly kind: "fixed"; readonly value: string };
+export type HostPolicy =
+  | { readonly kind: "keep" }
+  | { readonly kind: "endpoint" }
+  | { readonly kind: "fixed"; readonly value: string };
 
 export interface UpstreamSettings {
   readonly name: string;

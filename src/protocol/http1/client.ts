@@ -46,7 +46,17 @@ export interface ClientOwner {
   fault(thrown: unknown): void;
 }
 
-const NOT_RELAYED = fieldSet("host", "connection", "keep-alive", "proxy-connection", "transfer-encoding", "content-length", "upgrade", "te", "http2-settings");
+const NOT_RELAYED = fieldSet(
+  "host",
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "transfer-encoding",
+  "content-length",
+  "upgrade",
+  "te",
+  "http2-settings",
+);
 
 const State = { idle: 0, head: 1, content: 2, closed: 3 } as const;
 
@@ -99,7 +109,13 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
    * Sends a request. The connection is busy until its owner hears `idle` or `gone`.
    * @param authority value of Host
    */
-  send(request: HttpRequest, authority: string, firstOctetTime: TimerList | null, idleTime: TimerList | null, taker: ResponseTaker): void {
+  send(
+    request: HttpRequest,
+    authority: string,
+    firstOctetTime: TimerList | null,
+    idleTime: TimerList | null,
+    taker: ResponseTaker,
+  ): void {
     this.#taker = taker;
     this.#state = State.head;
     this.#method = request.method;
@@ -111,6 +127,7 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
     this.requests++;
     const { body } = request;
     let head = `${request.method} ${request.target} HTTP/1.1\r\nhost: ${authority}\r\n${request.fields.serialize(NOT_RELAYED)}`;
+    if (request.gatewayFields !== null) head += request.gatewayFields.toString();
     this.#requestChunked = false;
     if (body !== NO_BODY) {
       const { length } = body;
@@ -170,7 +187,8 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
     if (this.#inTunnel) {
       this.connection.endWriting();
       if (this.#contentDecoder.done) this.#close(null);
-    } else if (this.#requestChunked) this.connection.writeText(`0\r\n${trailers === null ? "" : trailers.serialize(NOT_RELAYED)}\r\n`);
+    } else if (this.#requestChunked)
+      this.connection.writeText(`0\r\n${trailers === null ? "" : trailers.serialize(NOT_RELAYED)}\r\n`);
   }
 
   /** The request is cut: the endpoint must not take what it has for the whole. */
@@ -219,9 +237,9 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
         } else {
           const content = this.#content!;
           at = this.#contentDecoder.decode(octets, at, end, content);
-          this.#active();
           if (this.#contentDecoder.done) this.#complete(at < end);
           else if (at < end) break;
+          else this.#active();
         }
       }
     } catch (thrown) {
@@ -255,7 +273,6 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
       taker.onComplete(null);
       return;
     }
-    this.#active();
     taker.onResponse(response);
     // The taker usually waits by promise. Its continuation runs here, so that the content that
     // came with the head can go on from the buffer it lies in.
@@ -271,7 +288,8 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
       if (contentLength >= 0) response.body = new DeclaredLength(contentLength);
       this.#contentDecoder.startFixed(0);
     } else if (hasTransferEncoding) {
-      if (contentLength >= 0) throw new Failure("upstream-malformed", "both Transfer-Encoding and Content-Length (RFC 9112 §6.1)");
+      if (contentLength >= 0)
+        throw new Failure("upstream-malformed", "both Transfer-Encoding and Content-Length (RFC 9112 §6.1)");
       if (!chunked) throw new Failure("upstream-malformed", "a Transfer-Encoding other than chunked");
       this.#contentDecoder.startChunked();
       response.body = this.#content = new IncomingContent(this, null);
@@ -288,8 +306,10 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
 
   #frameTunnel(response: HttpResponse): void {
     if (response.status === 101) {
-      if (this.#upgrade === null) throw new Failure("upstream-malformed", "101 Switching Protocols without an Upgrade in the request");
-      if (!response.fields.hasKnown(Field.upgrade)) throw new Failure("upstream-malformed", "101 Switching Protocols without an Upgrade field");
+      if (this.#upgrade === null)
+        throw new Failure("upstream-malformed", "101 Switching Protocols without an Upgrade in the request");
+      if (!response.fields.hasKnown(Field.upgrade))
+        throw new Failure("upstream-malformed", "101 Switching Protocols without an Upgrade field");
     }
     this.#inTunnel = true;
     this.#reusable = false;
@@ -326,10 +346,11 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
   }
 
   contentWanted(): void {
+    if (this.#processing) return;
     this.#active();
     this.connection.resume();
     const held = this.#held;
-    if (this.#processing || held === null) return;
+    if (held === null) return;
     this.#held = null;
     this.#process(held, held.length);
   }
@@ -365,8 +386,12 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
   }
 
   #endFailure(code: "upstream-closed" | "upstream-reset", what: string): Failure {
-    if (this.#state === State.content) return new Failure("upstream-truncated", `the endpoint ${what} in the middle of the content`);
-    return new Failure(code, `the endpoint ${what} ${this.#answered ? "in the middle of a response head" : "before a response"}`);
+    if (this.#state === State.content)
+      return new Failure("upstream-truncated", `the endpoint ${what} in the middle of the content`);
+    return new Failure(
+      code,
+      `the endpoint ${what} ${this.#answered ? "in the middle of a response head" : "before a response"}`,
+    );
   }
 
   onFault(thrown: unknown): void {
@@ -375,8 +400,10 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
   }
 
   #expired(): void {
-    if (this.#state === State.head) this.#close(new Failure("upstream-first-octet-timeout", "no response within the limit for the first octet"));
-    else if (this.#state === State.content) this.#close(new Failure("upstream-idle-timeout", "no octet of the response within the idle limit"));
+    if (this.#state === State.head)
+      this.#close(new Failure("upstream-first-octet-timeout", "no response within the limit for the first octet"));
+    else if (this.#state === State.content)
+      this.#close(new Failure("upstream-idle-timeout", "no octet of the response within the idle limit"));
     else this.#close(null);
   }
 

@@ -23,16 +23,55 @@ export interface ContentReceiver {
   readonly stopped: boolean;
 }
 
-const State = { none: 0, fixed: 1, untilClose: 2, size: 3, extension: 4, sizeLf: 5, data: 6, dataCr: 7, dataLf: 8, trailers: 9, done: 10 } as const;
+const State = {
+  none: 0,
+  fixed: 1,
+  untilClose: 2,
+  size: 3,
+  extension: 4,
+  sizeLf: 5,
+  data: 6,
+  dataCr: 7,
+  dataLf: 8,
+  trailers: 9,
+  done: 10,
+} as const;
 
 const CR = 0x0d;
 const LF = 0x0a;
 
 /** Fields that must not come after the content (RFC 9110 §6.5.1): framing, routing, authentication, content control. */
 const NOT_IN_TRAILERS = fieldSet(
-  "host", "connection", "content-length", "transfer-encoding", "expect", "upgrade", "te", "trailer", "keep-alive", "proxy-connection",
-  "via", "forwarded", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip", "cookie", "set-cookie",
-  "content-type", "content-encoding", "authorization", "proxy-authorization", "proxy-authenticate", "cache-control", "range", "vary", "age", "date", "location",
+  "host",
+  "connection",
+  "content-length",
+  "transfer-encoding",
+  "expect",
+  "upgrade",
+  "te",
+  "trailer",
+  "keep-alive",
+  "proxy-connection",
+  "via",
+  "forwarded",
+  "x-forwarded-for",
+  "x-forwarded-proto",
+  "x-forwarded-host",
+  "x-forwarded-port",
+  "x-real-ip",
+  "cookie",
+  "set-cookie",
+  "content-type",
+  "content-encoding",
+  "authorization",
+  "proxy-authorization",
+  "proxy-authenticate",
+  "cache-control",
+  "range",
+  "vary",
+  "age",
+  "date",
+  "location",
 );
 
 export class ContentDecoder {
@@ -55,7 +94,12 @@ export class ContentDecoder {
     this.#side = side;
     this.#malformed = side === "request" ? "request-malformed" : "upstream-malformed";
     this.#limits = limits;
-    this.#trailerLimits = { requestLineOctets: 0, fieldLineOctets: limits.trailerOctets, fieldSectionOctets: limits.trailerOctets, fieldCount: 100 };
+    this.#trailerLimits = {
+      requestLineOctets: 0,
+      fieldLineOctets: limits.trailerOctets,
+      fieldSectionOctets: limits.trailerOctets,
+      fieldCount: 100,
+    };
   }
 
   get done(): boolean {
@@ -172,7 +216,8 @@ export class ContentDecoder {
   }
 
   #extension(octet: number): void {
-    if (++this.#extensionOctets > this.#limits.chunkExtensionOctets) throw this.#error("chunk extensions longer than limits.chunkExtensions");
+    if (++this.#extensionOctets > this.#limits.chunkExtensionOctets)
+      throw this.#error("chunk extensions longer than limits.chunkExtensions");
     if (fieldValueOctet[octet] === 0) throw this.#error(`octet ${octet} in a chunk extension`);
     if (octet === 0x20 || octet === 0x09) return;
     if (!this.#sawSemicolon) {

@@ -27,10 +27,12 @@ const SP = 0x20;
 const HTAB = 0x09;
 const COLON = 0x3a;
 
-
 export class HeadDecoder {
   /** Failure code for heads that break the grammar: whose fault it is differs by side. */
   readonly #malformed: FailureCode;
+  #text = "";
+  #hostStart = -1;
+  #hostEnd = -1;
 
   method = "";
   target = "";
@@ -79,15 +81,22 @@ export class HeadDecoder {
     const lineLimit = lineStart + limits.requestLineOctets;
     while (at < end && tokenLower[octets[at]!] !== 0) at++;
     if (at === end) return this.#lineIncomplete(at, lineLimit);
-    if (octets[at] !== SP || at === lineStart) throw this.#error(`the request line does not begin with a method and one space: ${shown(octets, lineStart, end)}`);
+    if (octets[at] !== SP || at === lineStart)
+      throw this.#error(
+        `the request line does not begin with a method and one space: ${shown(octets, lineStart, end)}`,
+      );
     const methodEnd = at++;
     const targetStart = at;
     while (at < end && targetOctet[octets[at]!] === 1) at++;
     if (at > lineLimit) throw tooLong(limits);
     if (at === end) return this.#lineIncomplete(at, lineLimit);
     const targetEnd = at;
-    if (octets[at] === CR || octets[at] === LF) throw this.#error(`the request line has no HTTP version (HTTP/0.9 is not spoken here): ${shown(octets, lineStart, at)}`);
-    if (octets[at] !== SP || targetEnd === targetStart) throw this.#error(`octet ${hex(octets[at]!)} in the request target`);
+    if (octets[at] === CR || octets[at] === LF)
+      throw this.#error(
+        `the request line has no HTTP version (HTTP/0.9 is not spoken here): ${shown(octets, lineStart, at)}`,
+      );
+    if (octets[at] !== SP || targetEnd === targetStart)
+      throw this.#error(`octet ${hex(octets[at]!)} in the request target`);
     at++;
     if (end - at < 10) {
       this.#checkVersionSoFar(octets, at, end);
@@ -95,12 +104,13 @@ export class HeadDecoder {
     }
     this.version = this.#decodeVersion(octets, at);
     at += 8;
-    if (octets[at] !== CR || octets[at + 1] !== LF) throw this.#error("the request line does not end with CRLF after the HTTP version");
+    if (octets[at] !== CR || octets[at + 1] !== LF)
+      throw this.#error("the request line does not end with CRLF after the HTTP version");
     if (at > lineLimit) throw tooLong(limits);
     this.#reset();
-    if (!this.#decodeFields(octets, at + 2, end, limits)) return false;
-    this.method = methodName(octets, lineStart, methodEnd);
-    this.target = (octets as Buffer).latin1Slice(targetStart, targetEnd);
+    if (!this.#decodeFields(octets, lineStart, at + 2, end, limits)) return false;
+    this.method = methodName(this.#text, methodEnd - lineStart);
+    this.target = this.#text.slice(targetStart - lineStart, targetEnd - lineStart);
     return true;
   }
 
@@ -118,7 +128,13 @@ export class HeadDecoder {
     this.version = this.#decodeVersion(octets, start);
     let at = start + 9;
     const status = (octets[at]! - 48) * 100 + (octets[at + 1]! - 48) * 10 + (octets[at + 2]! - 48);
-    if (octets[at - 1] !== SP || !isDigit(octets[at]!) || !isDigit(octets[at + 1]!) || !isDigit(octets[at + 2]!) || status < 100) {
+    if (
+      octets[at - 1] !== SP ||
+      !isDigit(octets[at]!) ||
+      !isDigit(octets[at + 1]!) ||
+      !isDigit(octets[at + 2]!) ||
+      status < 100
+    ) {
       throw this.#error(`not a status line: ${shown(octets, start, end)}`);
     }
     at += 3;
@@ -132,13 +148,13 @@ export class HeadDecoder {
     if (octets[at] !== CR || octets[at + 1] !== LF) throw this.#error(`octet ${hex(octets[at]!)} in the status line`);
     this.#reset();
     this.status = status;
-    return this.#decodeFields(octets, at + 2, end, limits);
+    return this.#decodeFields(octets, start, at + 2, end, limits);
   }
 
   /** Decodes a trailer section up to and including its empty line. @returns false if it is not complete yet */
   decodeTrailers(octets: Uint8Array, start: number, end: number, limits: HeadLimits): boolean {
     this.#reset();
-    return this.#decodeFields(octets, start, end, limits);
+    return this.#decodeFields(octets, start, start, end, limits);
   }
 
   #reset(): void {
@@ -146,6 +162,7 @@ export class HeadDecoder {
     this.chunked = false;
     this.hasTransferEncoding = false;
     this.host = null;
+    this.#hostStart = -1;
     this.close = false;
     this.keepAlive = false;
     this.upgradeOption = false;
@@ -155,7 +172,11 @@ export class HeadDecoder {
     this.teTrailers = false;
   }
 
-  #decodeFields(octets: Uint8Array, start: number, end: number, limits: HeadLimits): boolean {
+  /**
+   * @param origin where the message starts: the text is made from there once, and the target, Host
+   *        and all fields are pieces of it
+   */
+  #decodeFields(octets: Uint8Array, origin: number, start: number, end: number, limits: HeadLimits): boolean {
     const lines: number[] = [];
     const sectionLimit = start + limits.fieldSectionOctets;
     let canonical = true;
@@ -181,23 +202,32 @@ export class HeadDecoder {
       while (at < end && (octets[at] === SP || octets[at] === HTAB)) at++;
       const valueStart = at;
       while (at < end && fieldValueOctet[octets[at]!] === 1) at++;
-      if (at - nameStart > limits.fieldLineOctets) throw this.#tooLarge(`a field line is longer than limits.fieldLine of ${limits.fieldLineOctets} octets`);
+      if (at - nameStart > limits.fieldLineOctets)
+        throw this.#tooLarge(`a field line is longer than limits.fieldLine of ${limits.fieldLineOctets} octets`);
       if (at === end) return this.#sectionIncomplete(at, sectionLimit);
-      if (octets[at] !== CR) throw this.#error(`octet ${hex(octets[at]!)} in the value of field ${text(octets, nameStart, nameEnd)}`);
+      if (octets[at] !== CR)
+        throw this.#error(`octet ${hex(octets[at]!)} in the value of field ${text(octets, nameStart, nameEnd)}`);
       if (at + 1 === end) return this.#sectionIncomplete(at, sectionLimit);
-      if (octets[at + 1] !== LF) throw this.#error(`a bare CR in the value of field ${text(octets, nameStart, nameEnd)}`);
+      if (octets[at + 1] !== LF)
+        throw this.#error(`a bare CR in the value of field ${text(octets, nameStart, nameEnd)}`);
       let valueEnd = at;
       while (valueEnd > valueStart && (octets[valueEnd - 1] === SP || octets[valueEnd - 1] === HTAB)) valueEnd--;
       if (valueStart !== nameEnd + 2 || octets[nameEnd + 1] !== SP || valueEnd !== at) canonical = false;
       const id = recognize(hash, octets, nameStart, nameEnd);
-      lines.push(id, nameStart - start, valueStart - start, valueEnd - start);
+      lines.push(id, nameStart - origin, valueStart - origin, valueEnd - origin);
       if (id !== 0 && id <= Field.te) this.#note(id, octets, valueStart, valueEnd);
       at += 2;
-      if (at > sectionLimit) throw this.#tooLarge(`the field section is longer than limits.fieldSection of ${limits.fieldSectionOctets} octets`);
-      if (lines.length > limits.fieldCount * 4) throw this.#tooLarge(`there are more than limits.fields of ${limits.fieldCount} field lines`);
+      if (at > sectionLimit)
+        throw this.#tooLarge(
+          `the field section is longer than limits.fieldSection of ${limits.fieldSectionOctets} octets`,
+        );
+      if (lines.length > limits.fieldCount * 4)
+        throw this.#tooLarge(`there are more than limits.fields of ${limits.fieldCount} field lines`);
     }
-    const section = (octets as Buffer).latin1Slice(start, at);
-    this.fields = canonical ? new FieldSection(section, lines) : canonicalize(section, lines);
+    const head = text(octets, origin, at);
+    this.#text = head;
+    this.fields = canonical ? new FieldSection(head, lines) : canonicalize(head, lines);
+    if (this.#hostStart >= 0) this.host = head.slice(this.#hostStart - origin, this.#hostEnd - origin);
     this.end = at + 2;
     return true;
   }
@@ -206,8 +236,9 @@ export class HeadDecoder {
   #note(id: number, octets: Uint8Array, start: number, end: number): void {
     switch (id) {
       case Field.host:
-        if (this.host !== null) throw this.#error("more than one Host field (RFC 9112 §3.2)");
-        this.host = text(octets, start, end);
+        if (this.#hostStart >= 0) throw this.#error("more than one Host field (RFC 9112 §3.2)");
+        this.#hostStart = start;
+        this.#hostEnd = end;
         return;
       case Field["content-length"]:
         this.#noteContentLength(octets, start, end);
@@ -216,10 +247,14 @@ export class HeadDecoder {
         this.#noteTransferEncoding(text(octets, start, end).toLowerCase());
         return;
       case Field.connection:
-        this.#noteConnection(text(octets, start, end).toLowerCase());
+        // The two common values, without making a text of them.
+        if (isText(octets, start, end, KEEP_ALIVE)) this.keepAlive = true;
+        else if (isText(octets, start, end, CLOSE)) this.close = true;
+        else this.#noteConnection(text(octets, start, end).toLowerCase());
         return;
       case Field.expect:
-        if (text(octets, start, end).toLowerCase() !== "100-continue") throw new Failure("expectation-failed", `Expect: ${text(octets, start, end)} cannot be met`);
+        if (text(octets, start, end).toLowerCase() !== "100-continue")
+          throw new Failure("expectation-failed", `Expect: ${text(octets, start, end)} cannot be met`);
         this.expectContinue = true;
         return;
       case Field.upgrade:
@@ -240,7 +275,8 @@ export class HeadDecoder {
       if (digit < 0 || digit > 9) throw this.#error(`Content-Length is not a number: ${text(octets, start, end)}`);
       value = value * 10 + digit;
     }
-    if (start === end || value > Number.MAX_SAFE_INTEGER) throw this.#error(`Content-Length is empty or too large: ${text(octets, start, end)}`);
+    if (start === end || value > Number.MAX_SAFE_INTEGER)
+      throw this.#error(`Content-Length is empty or too large: ${text(octets, start, end)}`);
     this.contentLength = value;
   }
 
@@ -250,28 +286,40 @@ export class HeadDecoder {
     this.hasTransferEncoding = true;
     if (value === "chunked") this.chunked = true;
     else if (/^[!#$%&'*+\-.^_`|~0-9a-z]+[ \t]*,[ \t]*chunked$/.test(value) && !value.startsWith("chunked")) {
-      throw new Failure(this.#malformed === "request-malformed" ? "transfer-coding-unsupported" : this.#malformed, `Transfer-Encoding: ${value}: only chunked is spoken here`);
+      throw new Failure(
+        this.#malformed === "request-malformed" ? "transfer-coding-unsupported" : this.#malformed,
+        `Transfer-Encoding: ${value}: only chunked is spoken here`,
+      );
     } else throw this.#error(`Transfer-Encoding: ${value}: chunked must be the only coding (RFC 9112 §6.1)`);
   }
 
   #noteConnection(value: string): void {
-    if (value === "keep-alive") this.keepAlive = true;
-    else if (value === "close") this.close = true;
-    else {
-      for (const part of value.split(",")) {
-        const option = part.trim();
-        if (option === "keep-alive") this.keepAlive = true;
-        else if (option === "close") this.close = true;
-        else if (option === "upgrade") this.upgradeOption = true;
-        else if (option !== "" && option !== "te") (this.otherOptions ??= []).push(option);
-      }
+    for (const part of value.split(",")) {
+      const option = part.trim();
+      if (option === "keep-alive") this.keepAlive = true;
+      else if (option === "close") this.close = true;
+      else if (option === "upgrade") this.upgradeOption = true;
+      else if (option !== "" && option !== "te") (this.otherOptions ??= []).push(option);
     }
   }
 
   #decodeVersion(octets: Uint8Array, at: number): number {
-    if (octets[at] === 0x48 && octets[at + 1] === 0x54 && octets[at + 2] === 0x54 && octets[at + 3] === 0x50 && octets[at + 4] === 0x2f && octets[at + 6] === 0x2e && isDigit(octets[at + 5]!) && isDigit(octets[at + 7]!)) {
+    if (
+      octets[at] === 0x48 &&
+      octets[at + 1] === 0x54 &&
+      octets[at + 2] === 0x54 &&
+      octets[at + 3] === 0x50 &&
+      octets[at + 4] === 0x2f &&
+      octets[at + 6] === 0x2e &&
+      isDigit(octets[at + 5]!) &&
+      isDigit(octets[at + 7]!)
+    ) {
       if (octets[at + 5] === 0x31) return octets[at + 7] === 0x30 ? 10 : 11;
-      if (this.#malformed === "request-malformed") throw new Failure("http-version-unsupported", `${text(octets, at, at + 8)} is not spoken on this listener; HTTP/1.1 is`);
+      if (this.#malformed === "request-malformed")
+        throw new Failure(
+          "http-version-unsupported",
+          `${text(octets, at, at + 8)} is not spoken on this listener; HTTP/1.1 is`,
+        );
     }
     throw this.#error(`not an HTTP version: ${shown(octets, at, at + 8)}`);
   }
@@ -280,7 +328,8 @@ export class HeadDecoder {
   #checkVersionSoFar(octets: Uint8Array, at: number, end: number): void {
     const expected = "HTTP/";
     for (let i = 0; i < expected.length && at + i < end; i++) {
-      if (octets[at + i] !== expected.charCodeAt(i)) throw this.#error(`not an HTTP version: ${shown(octets, at, end)}`);
+      if (octets[at + i] !== expected.charCodeAt(i))
+        throw this.#error(`not an HTTP version: ${shown(octets, at, end)}`);
     }
   }
 
@@ -296,8 +345,10 @@ export class HeadDecoder {
 
   #badName(octets: Uint8Array, start: number, at: number): Failure {
     const found = octets[at]!;
-    if (at === start && (found === SP || found === HTAB)) return this.#error("a folded field line (obs-fold, RFC 9112 §5.2)");
-    if (found === SP || found === HTAB) return this.#error(`a space between the name of field ${text(octets, start, at)} and its colon (RFC 9112 §5.1)`);
+    if (at === start && (found === SP || found === HTAB))
+      return this.#error("a folded field line (obs-fold, RFC 9112 §5.2)");
+    if (found === SP || found === HTAB)
+      return this.#error(`a space between the name of field ${text(octets, start, at)} and its colon (RFC 9112 §5.1)`);
     if (found === LF) return this.#error("a field line ended by a bare LF or without a colon");
     return this.#error(`octet ${hex(found)} in a field name`);
   }
@@ -318,9 +369,14 @@ const text = (octets: Uint8Array, start: number, end: number): string => (octets
 const hex = (octet: number): string => `0x${octet.toString(16).padStart(2, "0")}`;
 
 /** The beginning of some octets, for a message. */
-const shown = (octets: Uint8Array, start: number, end: number): string => JSON.stringify(text(octets, start, Math.min(end, start + 40)));
+const shown = (octets: Uint8Array, start: number, end: number): string =>
+  JSON.stringify(text(octets, start, Math.min(end, start + 40)));
 
-const tooLong = (limits: HeadLimits): Failure => new Failure("request-line-too-long", `the request line is longer than limits.requestLine of ${limits.requestLineOctets} octets`);
+const tooLong = (limits: HeadLimits): Failure =>
+  new Failure(
+    "request-line-too-long",
+    `the request line is longer than limits.requestLine of ${limits.requestLineOctets} octets`,
+  );
 
 /** Rewrites lines that had other white space around the value than one space before it. */
 function canonicalize(section: string, lines: readonly number[]): FieldSection {
@@ -333,12 +389,20 @@ function canonicalize(section: string, lines: readonly number[]): FieldSection {
 }
 
 /** Constants for the common methods, so that no string is made for them. */
-function methodName(octets: Uint8Array, start: number, end: number): string {
-  const length = end - start;
-  const first = octets[start];
-  if (length === 3 && first === 0x47 && octets[start + 1] === 0x45 && octets[start + 2] === 0x54) return "GET";
-  if (length === 4 && first === 0x50 && octets[start + 1] === 0x4f && octets[start + 2] === 0x53 && octets[start + 3] === 0x54) return "POST";
-  return text(octets, start, end);
+function methodName(head: string, length: number): string {
+  if (length === 3 && head.startsWith("GET")) return "GET";
+  if (length === 4 && head.startsWith("POST")) return "POST";
+  return head.slice(0, length);
+}
+
+const KEEP_ALIVE = Buffer.from("keep-alive");
+const CLOSE = Buffer.from("close");
+
+/** True if the octets are this lower-case token, in any case. */
+function isText(octets: Uint8Array, start: number, end: number, token: Uint8Array): boolean {
+  if (end - start !== token.length) return false;
+  for (let i = 0; i < token.length; i++) if (tokenLower[octets[start + i]!] !== token[i]) return false;
+  return true;
 }
 
 // Known names by the hash the decoder computes on its way: open addressing, at most a third full.
@@ -369,4 +433,3 @@ function recognize(hash: number, octets: Uint8Array, start: number, end: number)
   }
   return 0;
 }
-

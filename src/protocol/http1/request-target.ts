@@ -22,7 +22,8 @@ export function resolveTarget(method: string, target: string, host: string | nul
   } else if (!isAuthority(host)) throw malformed(`Host is not a host and an optional port: ${JSON.stringify(host)}`);
   const first = target.charCodeAt(0);
   if (method === "CONNECT") {
-    if (!/:\d{1,5}$/.test(target) || !isAuthority(target)) throw malformed(`the target of CONNECT is not host:port: ${target}`);
+    if (!/:\d{1,5}$/.test(target) || !isAuthority(target))
+      throw malformed(`the target of CONNECT is not host:port: ${target}`);
     return { authority: lower(target), target };
   }
   if (first === 0x2f) return { authority: host === null ? "" : lower(host), target };
@@ -37,7 +38,8 @@ function absoluteForm(method: string, target: string): TargetParts {
   const match = /^https?:\/\/([^/?]*)(.*)$/i.exec(target);
   if (match === null) throw malformed(`the request target is neither a path nor an http URI: ${target.slice(0, 60)}`);
   const authority = match[1]!;
-  if (authority === "" || !isAuthority(authority)) throw malformed(`no valid authority in the request target: ${target.slice(0, 60)}`);
+  if (authority === "" || !isAuthority(authority))
+    throw malformed(`no valid authority in the request target: ${target.slice(0, 60)}`);
   const rest = match[2]!;
   // RFC 9112 §3.2.4: OPTIONS on an authority without path means the server as a whole.
   const path = rest === "" ? (method === "OPTIONS" ? "*" : "/") : rest.startsWith("?") ? `/${rest}` : rest;

@@ -57,9 +57,24 @@ export interface ExchangeHooks {
 }
 
 /** Fields the encoder writes itself or that must not pass a hop (RFC 9110 §7.6.1). */
-const NOT_RELAYED = fieldSet("connection", "keep-alive", "proxy-connection", "transfer-encoding", "content-length", "upgrade", "te");
+const NOT_RELAYED = fieldSet(
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "transfer-encoding",
+  "content-length",
+  "upgrade",
+  "te",
+);
 /** After 1xx heads, and for tunnels, Upgrade stays. */
-const NOT_RELAYED_101 = fieldSet("connection", "keep-alive", "proxy-connection", "transfer-encoding", "content-length", "te");
+const NOT_RELAYED_101 = fieldSet(
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "transfer-encoding",
+  "content-length",
+  "te",
+);
 
 const CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -183,7 +198,8 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
     if (decoder.otherOptions !== null) for (const name of decoder.otherOptions) fields.delete(name);
     request.acceptsTrailers = decoder.teTrailers;
     this.#frameContent(request);
-    if (decoder.upgradeOption && version >= 11 && this.#content === null && decoder.upgrade !== "h2c") request.upgrade = decoder.upgrade;
+    if (decoder.upgradeOption && version >= 11 && this.#content === null && decoder.upgrade !== "h2c")
+      request.upgrade = decoder.upgrade;
     const exchange = new Exchange(this.#client, version >= 11 ? "HTTP/1.1" : "HTTP/1.0", request, this.#headStartedAt);
     exchange.inform = version >= 11 ? this.#inform : null;
     this.#exchange = exchange;
@@ -206,8 +222,10 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
     this.#content = null;
     this.#awaitsContinue = false;
     if (hasTransferEncoding) {
-      if (contentLength >= 0) throw new Failure("request-malformed", "both Transfer-Encoding and Content-Length (RFC 9112 §6.1)");
-      if (this.#version < 11 || !chunked) throw new Failure("request-malformed", "Transfer-Encoding in an HTTP/1.0 request (RFC 9112 §6.1)");
+      if (contentLength >= 0)
+        throw new Failure("request-malformed", "both Transfer-Encoding and Content-Length (RFC 9112 §6.1)");
+      if (this.#version < 11 || !chunked)
+        throw new Failure("request-malformed", "Transfer-Encoding in an HTTP/1.0 request (RFC 9112 §6.1)");
       this.#contentDecoder.startChunked();
     } else this.#contentDecoder.startFixed(Math.max(contentLength, 0));
     if (this.#contentDecoder.done) {
@@ -279,7 +297,10 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
     if (contentIdleTime !== null) this.#timer.arm(contentIdleTime);
     const waitedMs = this.#contentWaitedMs + clock.now - this.#contentAwaitedSince;
     if (contentRate > 0 && waitedMs > 5000 && (this.#contentOctets * 1000) / waitedMs < contentRate) {
-      throw new Failure("content-too-slow", `${this.#contentOctets} octets of request content in ${Math.round(waitedMs)} ms: less than timeouts.contentRate of ${contentRate} octets per second`);
+      throw new Failure(
+        "content-too-slow",
+        `${this.#contentOctets} octets of request content in ${Math.round(waitedMs)} ms: less than timeouts.contentRate of ${contentRate} octets per second`,
+      );
     }
   }
 
@@ -333,7 +354,8 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
     const { length } = body;
     if (request.method === "HEAD" || isContentless(status)) {
       this.#framing = Framing.none;
-      if (length !== null && status >= 200 && status !== 204 && (length > 0 || status !== 304)) head += `content-length: ${length}\r\n`;
+      if (length !== null && status >= 200 && status !== 204 && (length > 0 || status !== 304))
+        head += `content-length: ${length}\r\n`;
     } else if (length !== null) {
       this.#framing = Framing.length;
       this.#left = length;
@@ -391,7 +413,8 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
       return;
     }
     if (this.#framing === Framing.chunked) {
-      const fields = trailers === null || !this.#exchange.request.acceptsTrailers ? "" : trailers.serialize(NOT_RELAYED);
+      const fields =
+        trailers === null || !this.#exchange.request.acceptsTrailers ? "" : trailers.serialize(NOT_RELAYED);
       connection.writeText(`0\r\n${fields}\r\n`);
     } else if (this.#framing === Framing.tunnel) connection.endWriting();
     this.#responseComplete();
@@ -505,7 +528,11 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
     this.#peerEnded = true;
     if (this.#exchange === null) {
       if (this.#held !== null && !this.#keptAlive) {
-        this.#hooks.malformed(this.#client, new Failure("client-closed", "the client closed in the middle of a head"), this.#held.length);
+        this.#hooks.malformed(
+          this.#client,
+          new Failure("client-closed", "the client closed in the middle of a head"),
+          this.#held.length,
+        );
       }
       this.closeIdle();
     } else if (this.#inTunnel) {
@@ -595,7 +622,10 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
     if (this.#exchange === null) {
       if (this.#keptAlive) return this.closeIdle();
       if (this.#held === null) return this.closeIdle(); // Connected and said nothing.
-      return this.#refuse(new Failure("head-timeout", "the request head took longer than timeouts.head"), this.#held.length);
+      return this.#refuse(
+        new Failure("head-timeout", "the request head took longer than timeouts.head"),
+        this.#held.length,
+      );
     }
     if (this.#inTunnel) {
       this.#lost(new Failure("tunnel-idle", "nothing passed the tunnel for timeouts.tunnelIdle"));

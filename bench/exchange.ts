@@ -1,0 +1,143 @@
+/**
+ * What one relayed exchange costs in this program alone: both HTTP/1 engines, routing, forwarding
+ * and recording, over connections that are not there. No system call is made, so the figure is
+ * steady enough to see 50 ns. Prints ns per exchange: best and median of the rounds.
+ *
+ *   bun bench/exchange.ts [--rounds 15] [--fields browser]
+ */
+import { SILENT } from "../src/base/log.ts";
+import { catalogOf } from "../src/config/catalog.ts";
+import { loadConfig } from "../src/config/load.ts";
+import type { ClientInfo, Exchange } from "../src/http/exchange.ts";
+import { middlewares } from "../src/middleware/index.ts";
+import type { Connection, ConnectionHandler } from "../src/net/connection.ts";
+import type { TcpConnection } from "../src/net/tcp.ts";
+import { type ExchangeHooks, Http1ServerConnection } from "../src/protocol/http1/server.ts";
+import { serverSettings } from "../src/server/gateway.ts";
+import { Generation } from "../src/server/generation.ts";
+import { createZone } from "../src/state/zone.ts";
+import { GatewayMetrics } from "../src/telemetry/metrics.ts";
+import { ExchangeRecorder } from "../src/telemetry/record.ts";
+
+const nobody: ConnectionHandler = { onOctets() {}, onRoom() {}, onPeerEnd() {}, onLost() {}, onFault() {} };
+
+/** Writes as a real one does up to the system call. */
+class NoConnection implements Connection {
+  handler: ConnectionHandler = nobody;
+  readonly full = false;
+  readonly open = true;
+  readonly unsent = 0;
+  octetsIn = 0;
+  octetsOut = 0;
+  readonly #out = Buffer.allocUnsafeSlow(65536);
+  #length = 0;
+
+  write(octets: Uint8Array): void {
+    this.#out.set(octets, this.#length);
+    this.#length += octets.length;
+  }
+  writeText(text: string): void {
+    this.#length += this.#out.latin1Write(text, this.#length);
+  }
+  flush(): void {
+    this.octetsOut += this.#length;
+    this.#length = 0;
+  }
+  pause(): void {}
+  resume(): void {}
+  endWriting(): void {}
+  close(): void {}
+  destroy(): void {}
+}
+
+const argument = (name: string, fallback: string) => {
+  const at = process.argv.indexOf(name);
+  return at < 0 ? fallback : process.argv[at + 1]!;
+};
+
+const loaded = await loadConfig(
+  { tree: { sites: [{ to: "127.0.0.1:9" }], telemetry: { accessLog: "off" } }, origin: "bench" },
+  catalogOf(middlewares),
+  {},
+);
+const config = loaded.config!;
+const metrics = new GatewayMetrics(config);
+metrics.registry.attach(createZone(metrics.registry.shape(1)), 0);
+const recorder = new ExchangeRecorder(metrics, null);
+const generation = new Generation({ config, directory: ".", metrics, log: SILENT });
+await generation.start();
+const [endpoint] = generation.upstream("127.0.0.1:9")!.endpoints;
+
+const upstreamConnection = new NoConnection();
+const client = endpoint!.adopt(upstreamConnection as unknown as TcpConnection);
+endpoint!.idle(client);
+
+const info: ClientInfo = {
+  listener: config.listeners[0]!.name,
+  peer: "127.0.0.1",
+  peerPort: 1,
+  localAddress: "",
+  localPort: 80,
+  tls: null,
+};
+let finished = 0;
+const hooks: ExchangeHooks = {
+  handle: generation.handle,
+  draining: false,
+  finish(exchange: Exchange) {
+    finished++;
+    recorder.record(exchange);
+  },
+  malformed(_client, failure) {
+    throw failure;
+  },
+  closed() {},
+  fault(thrown) {
+    throw thrown;
+  },
+};
+const downstream = new NoConnection();
+const server = new Http1ServerConnection(downstream, info, serverSettings(config), hooks);
+
+const BROWSER = `User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r
+Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r
+Accept-Language: en-US,en;q=0.5\r
+Accept-Encoding: gzip, deflate, br, zstd\r
+Referer: http://127.0.0.1/catalogue/chairs?page=2\r
+Cookie: session=0123456789abcdef0123456789abcdef; theme=dark; consent=1\r
+Upgrade-Insecure-Requests: 1\r
+Sec-Fetch-Dest: document\r
+Sec-Fetch-Mode: navigate\r
+Sec-Fetch-Site: same-origin\r
+Priority: u=0, i\r
+`;
+const request = Buffer.from(
+  `GET /some/path HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n${argument("--fields", "few") === "browser" ? BROWSER : ""}\r\n`,
+);
+const response = Buffer.from(
+  `HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 21 Nov 2026 12:36:00 GMT\r\nContent-Type: text/plain\r\nContent-Length: 100\r\nConnection: keep-alive\r\n\r\n${"x".repeat(100)}`,
+);
+
+function exchanges(count: number): void {
+  for (let i = 0; i < count; i++) {
+    server.onOctets(request, request.length);
+    upstreamConnection.flush();
+    client.onOctets(response, response.length);
+    downstream.flush();
+  }
+}
+
+exchanges(200_000);
+const rounds = Number(argument("--rounds", "15"));
+const figures: number[] = [];
+for (let round = 0; round < rounds; round++) {
+  const start = Bun.nanoseconds();
+  exchanges(100_000);
+  figures.push((Bun.nanoseconds() - start) / 100_000);
+}
+figures.sort((a, b) => a - b);
+console.log(
+  `${figures[0]!.toFixed(0)} ns per exchange at best, ${figures[rounds >> 1]!.toFixed(0)} in the median of ${rounds} rounds`,
+);
+if (finished !== 200_000 + rounds * 100_000) throw new Error(`${finished} exchanges finished`);
+process.exit(0);
