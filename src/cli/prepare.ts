@@ -10,6 +10,7 @@ import { catalog } from "./catalog.ts";
 import { UsageError } from "./command.ts";
 import { type Destination, routeTable } from "./route-table.ts";
 import type { Terminal } from "./terminal.ts";
+import { tryMiddlewares } from "./trial.ts";
 
 export const CONFIG: FlagSpec = {
   name: "config",
@@ -39,18 +40,22 @@ export function configFile(flags: Flags): string {
   );
 }
 
-/** Loads a config and adds what only the route table knows: routes that can never match. */
+/** Loads a config and adds what shows only later: routes that can never match, middlewares that cannot be created. */
 export async function prepare(origin: ConfigOrigin): Promise<Prepared> {
   const file = "file" in origin ? origin.file : null;
   const loaded = await loadConfig(origin, catalog, process.env);
   const diagnostics = [...loaded.diagnostics];
-  if (loaded.config !== null) diagnostics.push(...unreachableRoutes(loaded, loaded.config));
+  const directory = file === null ? process.cwd() : dirname(resolve(file));
+  if (loaded.config !== null) {
+    const failed = tryMiddlewares(loaded.config, directory).map(({ path, problem }) => loaded.diagnose(path, problem));
+    diagnostics.push(...unreachableRoutes(loaded, loaded.config), ...failed);
+  }
   return {
     ...loaded,
     config: hasErrors(diagnostics) ? null : loaded.config,
     diagnostics: sortDiagnostics(diagnostics, loaded.files),
     origin: "file" in origin ? origin.file : origin.origin,
-    directory: file === null ? process.cwd() : dirname(resolve(file)),
+    directory,
   };
 }
 

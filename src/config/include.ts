@@ -102,6 +102,8 @@ export class FileReader {
       );
       return found.map((name) => join(base, name)).sort();
     } catch (thrown) {
+      // No folder, no files: nothing that the pattern promises is missing.
+      if ((thrown as { code?: unknown }).code === "ENOENT") return [];
       this.#refuse(span, "unreadable-file", `${JSON.stringify(pattern)} cannot be looked up: ${reason(thrown)}`);
       return [];
     }

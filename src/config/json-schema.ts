@@ -1,51 +1,63 @@
 /** The config's JSON Schema, for editors and other programs; made from the same schema that reads it. */
 import { z } from "zod";
-import type { Catalog } from "./catalog.ts";
+import type { Catalog, CatalogEntry } from "./catalog.ts";
 import { isMiddlewareEntry } from "./schema/site.ts";
 import { configSchema } from "./schema.ts";
 
-export const SCHEMA_ID = "https://lintel.dev/schema/config.json";
+export const SCHEMA_ID = "urn:lintel:config";
 
 type JsonSchema = z.core.JSONSchema.BaseSchema;
 
 /** JSON Schema (draft 2020-12) of what may be written in a config. */
 export function jsonSchema(catalog: Catalog): JsonSchema {
-  const { $schema, ...schema } = z.toJSONSchema(configSchema(catalog), {
+  const { $defs, ...schema } = z.toJSONSchema(configSchema(catalog), {
     io: "input",
     unrepresentable: "any",
     override({ zodSchema, jsonSchema: made }) {
       // Read by its own code; zod cannot know what it takes.
       if (isMiddlewareEntry(zodSchema)) Object.assign(made, { $ref: "#/$defs/middleware" });
     },
-  }) as JsonSchema & { $defs?: Record<string, JsonSchema> };
-  const $defs = { ...schema.$defs, middleware: middlewares(catalog) };
+  });
+  const definitions = [...catalog.middlewares.values()];
+  const options = definitions.map(optionsOf);
   return {
-    $schema: $schema ?? "https://json-schema.org/draft/2020-12/schema",
     $id: SCHEMA_ID,
-    ...schema,
-    $defs,
+    ...(schema as JsonSchema),
+    $defs: {
+      ...$defs,
+      ...Object.assign({}, ...options.map((one) => one.$defs)),
+      middleware: middleware(definitions, options),
+    },
+  };
+}
+
+/** A middleware's options. What they refer to moves to the root, under names of their own. */
+function optionsOf({ name, options }: CatalogEntry): { schema: JsonSchema; $defs: Record<string, JsonSchema> } {
+  const { $schema: _, ...made } = z.toJSONSchema(options, { io: "input", unrepresentable: "any" });
+  const own = JSON.stringify(made)
+    .replaceAll('"#/$defs/', `"#/$defs/${name}-`)
+    .replaceAll('"$ref":"#"', `"$ref":"#/$defs/${name}"`);
+  const { $defs = {}, ...schema } = JSON.parse(own) as JsonSchema & { $defs?: Record<string, JsonSchema> };
+  const moved = Object.entries($defs).map(([key, value]) => [`${name}-${key}`, value] as const);
+  return {
+    schema,
+    $defs: Object.fromEntries([...moved, ...(own.includes(`"#/$defs/${name}"`) ? [[name, schema] as const] : [])]),
   };
 }
 
 /** One entry of `use`: a map with one key, or the name alone where every option has a default. */
-function middlewares(catalog: Catalog): JsonSchema {
-  const definitions = [...catalog.middlewares.values()];
-  const bare = definitions
-    .filter((definition) => definition.options.safeParse({}).success)
-    .map((definition) => definition.name);
-  const maps = definitions.map((definition): JsonSchema => {
-    const { $schema: _, ...options } = z.toJSONSchema(definition.options, { io: "input", unrepresentable: "any" });
+function middleware(definitions: readonly CatalogEntry[], options: readonly { schema: JsonSchema }[]): JsonSchema {
+  const bare = definitions.filter((definition) => definition.options.safeParse({}).success).map(({ name }) => name);
+  const names: JsonSchema[] = bare.length === 0 ? [] : [{ title: "Name of a middleware", type: "string", enum: bare }];
+  const maps = definitions.map(({ name, summary }, i): JsonSchema => {
+    const about = { title: name, description: summary };
     return {
-      title: definition.name,
-      description: definition.summary,
+      ...about,
       type: "object",
-      properties: {
-        [definition.name]: { title: definition.name, description: definition.summary, ...(options as JsonSchema) },
-      },
-      required: [definition.name],
+      properties: { [name]: { ...about, ...options[i]!.schema } },
+      required: [name],
       additionalProperties: false,
     };
   });
-  const names: JsonSchema[] = bare.length === 0 ? [] : [{ title: "Name of a middleware", type: "string", enum: bare }];
   return { title: "Middleware", description: "A middleware with its options.", anyOf: [...names, ...maps] };
 }

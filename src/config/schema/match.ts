@@ -123,7 +123,7 @@ const path = textOption("bad-path", readPathPattern, {
 export const match: z.ZodType<MatchConfig, string | MatchInput> = z
   .union([path, conditions])
   .transform((given): MatchConfig => (typeof given === "string" ? { path: [given] } : tidy(given as MatchConfig)))
-  .meta({ description: "Which requests the route takes: a path pattern, or conditions. Default: all." });
+  .meta({ id: "match", description: "Which requests the route takes: a path pattern, or conditions. Default: all." });
 
 /** Without keys that hold nothing, and without a condition every host meets. */
 function tidy(given: MatchConfig): MatchConfig {

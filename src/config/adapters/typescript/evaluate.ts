@@ -45,15 +45,19 @@ async function evaluate(file: string): Promise<Evaluation> {
     return { kind: "data", ...flatten(await module.default) };
   } catch (thrown) {
     const causes: unknown[] = thrown instanceof AggregateError && thrown.errors.length > 0 ? thrown.errors : [thrown];
-    return { kind: "failed", failures: causes.map((cause) => describe(cause, file)) };
+    return { kind: "failed", failures: await Promise.all(causes.map((cause) => describe(cause, file))) };
   }
 }
 
 const at = (file: string | null, message: string): Thrown => ({ message, file, line: 1, column: 1, length: 1 });
 
-function describe(thrown: unknown, file: string): Thrown {
+async function describe(thrown: unknown, file: string): Promise<Thrown> {
   if (typeof thrown !== "object" || thrown === null) return at(file, `the file throws ${String(thrown)}`);
-  const { message, stack, position } = thrown as { message?: unknown; stack?: unknown; position?: Position | null };
+  const { message, stack, position, specifier, referrer } = thrown as Partial<Record<string, unknown>> & {
+    position?: Position | null;
+  };
+  if (typeof specifier === "string")
+    return await unresolved(specifier, typeof referrer === "string" && referrer !== "" ? referrer : file);
   if (position !== undefined && position !== null && typeof position.line === "number") {
     return {
       message: String(message),
@@ -72,6 +76,19 @@ function describe(thrown: unknown, file: string): Thrown {
     return { message: text, file: path, line: Number(line), column: Number(column), length: 1 };
   }
   return at(file, text);
+}
+
+/** An import that leads nowhere; the runtime does not say on which line it stands. */
+async function unresolved(specifier: string, file: string): Promise<Thrown> {
+  const lines = (
+    await Bun.file(file)
+      .text()
+      .catch(() => "")
+  ).split("\n");
+  const line = lines.findIndex((text) => /\b(?:import|export|require)\b/.test(text) && text.includes(specifier));
+  const message = `there is no module ${JSON.stringify(specifier)}`;
+  if (line < 0) return at(file, message);
+  return { message, file, line: line + 1, column: lines[line]!.indexOf(specifier) + 1, length: specifier.length };
 }
 
 /** What Bun's parser says about a place. */

@@ -33,7 +33,7 @@ export function readYaml(text: string, file: string): Reading {
     document = parseDocument(text, {
       uniqueKeys: false,
       prettyErrors: false,
-      logLevel: "silent",
+      logLevel: "error",
       stringKeys: false,
       version: "1.2",
     });
