@@ -19,7 +19,6 @@ import { Failure } from "../../base/failure.ts";
 import { defineMiddleware } from "../../http/define.ts";
 import { failureResponse } from "../../http/error-response.ts";
 import type { Exchange } from "../../http/exchange.ts";
-import { Field } from "../../http/field-name.ts";
 import type { HttpResponse } from "../../http/message.ts";
 import { compileTemplate, type Template } from "../../http/variable.ts";
 import { answer, dropContent } from "../answer.ts";
@@ -69,7 +68,7 @@ export const errorPages = defineMiddleware({
   name: "error-pages",
   summary: "Answers failures with pages of your own.",
   options,
-  create({ pages, contentType, intercept, problem }, { directory }) {
+  create({ pages, contentType, intercept, problem }, { directory, log }) {
     const entries = Object.entries(pages).map(([name, { body, file, contentType: own }]) => {
       const type = own ?? contentType;
       return { pattern: statusPattern(name)!, page: compilePage(body ?? readPage(directory, file!), type) };
@@ -97,7 +96,7 @@ export const errorPages = defineMiddleware({
     const wants = (exchange: Exchange, response: HttpResponse): boolean => {
       if (response.status < 400 || response.tunnel !== null) return false;
       // Without an attempt at an endpoint, the gateway made it; one with content was made so on purpose.
-      if (exchange.attempts === null || exchange.attempts.length === 0) return isEmpty(response);
+      if (exchange.attempts === null || exchange.attempts.length === 0) return response.body.length === 0;
       return intercepted === null ? intercept === true : intercepted[response.status] === true;
     };
 
@@ -112,19 +111,17 @@ export const errorPages = defineMiddleware({
         const before = exchange.failure;
         exchange.failure ??= failure; // For the log, and for the page's own `{outcome.code}`.
         const dressed = dress(exchange, failureResponse(failure));
-        if (dressed !== null) return dressed;
-        exchange.failure = before;
-        throw thrown;
+        if (dressed === null) {
+          exchange.failure = before;
+          throw thrown;
+        }
+        if (failure.code === "internal") log.error("a fault in an exchange", { error: failure.message });
+        return dressed;
       }
       return wants(exchange, response) ? (dress(exchange, response) ?? response) : response;
     };
   },
 });
-
-/** The answer to a HEAD has the length of what a GET would get. */
-function isEmpty({ body, fields }: HttpResponse): boolean {
-  return body.length === 0 && !fields.hasKnown(Field["content-length"]);
-}
 
 const CLIENT_GONE = 499;
 
