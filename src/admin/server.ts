@@ -4,8 +4,9 @@
  * On a loopback address it answers requests for local names alone: a web page whose host name is
  * made to point at 127.0.0.1 (DNS rebinding) would otherwise read it through a visitor's browser.
  */
-import { type Address, formatAddress, parseAddress } from "../net/address.ts";
+import { type Address, formatAddress, isIp, parseAddress } from "../net/address.ts";
 import type { Admin, SupervisorView } from "../server/supervisor.ts";
+import { claimAddress } from "../server/supervisor-listen.ts";
 import { EXPOSITION_TYPE } from "../telemetry/exposition.ts";
 
 interface Page {
@@ -34,10 +35,12 @@ const PAGES: Readonly<Record<string, Page>> = {
  * @throws {Error} if it cannot be listened on
  */
 export function startAdmin(address: string, view: SupervisorView): Admin {
-  const parsed = parseAddress(address);
+  const parsed = parseAddress(address.replace(/^localhost:/, "127.0.0.1:"));
   if (parsed === null) throw new Error(`admin: ${address} is not an address`);
   const place = parsed.kind === "unix" ? { unix: parsed.path } : { hostname: parsed.host || "::", port: parsed.port };
   const localOnly = parsed.kind === "tcp" && isLocalHost(parsed.host);
+  // The runtime's own server shares a port that is taken already without a word.
+  if (parsed.kind === "unix" || parsed.host === "" || isIp(parsed.host)) claimAddress("admin", parsed);
   try {
     const server = Bun.serve({ ...place, development: false, fetch: (request) => answer(request, view, localOnly) });
     return { url: urlOf(parsed, server.port), stop: () => void server.stop(true) };

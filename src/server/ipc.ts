@@ -22,8 +22,8 @@ export interface Start {
 
 export type ToWorker =
   | Start
-  /** Stop accepting, finish what is in flight within `graceMs`, exit with 0. */
-  | { readonly kind: "drain"; readonly graceMs: number }
+  /** Stop accepting, finish what is in flight within the config's drain time, exit with 0. */
+  | { readonly kind: "drain" }
   /** Open log files again. */
   | { readonly kind: "reopen" };
 

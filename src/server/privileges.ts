@@ -1,5 +1,5 @@
 /** Becoming an ordinary user once the ports below 1024 are bound. */
-import { chownSync, closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, fchownSync, fstatSync, openSync, readFileSync } from "node:fs";
 
 export interface Account {
   readonly name: string;
@@ -60,13 +60,15 @@ export function dropPrivileges(account: Account): void {
   if (regained) throw new Error("user: root's rights could be taken back");
 }
 
-/** Makes a log file that the account may open again later, even in a folder where it may not create one. */
+/**
+ * Makes a log file that the account may open again later, even in a folder where it may not create
+ * one. A file that is there already becomes the account's too, as root may have begun it.
+ */
 export function prepareLogFile(path: string, account: Account): void {
+  const fd = openSync(path, "a", 0o640);
   try {
-    closeSync(openSync(path, "ax", 0o640));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "EEXIST") return;
-    throw error;
+    if (fstatSync(fd).isFile()) fchownSync(fd, account.uid, account.gid);
+  } finally {
+    closeSync(fd);
   }
-  chownSync(path, account.uid, account.gid);
 }

@@ -57,11 +57,11 @@ const UNIX_MODE = 0o666;
  */
 export async function bindListener(config: ListenerConfig, slots: number): Promise<BoundListener[]> {
   const address = parseAddress(config.address);
-  if (address === null) throw new ListenError(`listener "${config.name}": ${config.address} is not an address`);
+  if (address === null) throw new ListenError(`${titleOf(config)}: ${config.address} is not an address`);
   if (address.kind === "unix") return [bindUnix(config, address)];
   const bound: BoundListener[] = [];
   try {
-    for (const host of await hostsOf(config.name, address.host)) {
+    for (const host of await hostsOf(titleOf(config), address.host)) {
       const port = address.port === 0 && bound.length > 0 ? (bound[0]!.address as typeof address).port : address.port;
       bound.push(bindTcp(config, { kind: "tcp", host, port }, slots));
     }
@@ -72,15 +72,13 @@ export async function bindListener(config: ListenerConfig, slots: number): Promi
   }
 }
 
-async function hostsOf(listener: string, host: string): Promise<string[]> {
+async function hostsOf(who: string, host: string): Promise<string[]> {
   if (host === "") return [hasIpv6() ? "::" : "0.0.0.0"];
   if (isIp(host)) return [host];
   try {
     return [...new Set((await lookup(host, { all: true })).map(({ address }) => address))];
   } catch (error) {
-    throw new ListenError(
-      `listener "${listener}": ${host} has no address: ${error instanceof Error ? error.message : error}`,
-    );
+    throw new ListenError(`${who}: ${host} has no address: ${error instanceof Error ? error.message : error}`);
   }
 }
 
@@ -95,9 +93,8 @@ function hasIpv6(): boolean {
 }
 
 function bindTcp(config: ListenerConfig, wanted: Address & { kind: "tcp" }, slots: number): BoundListener {
-  // SO_REUSEPORT lets another process of this user bind the same port unnoticed and take half of
-  // the connections. A socket without it finds out.
-  if (wanted.port !== 0) libc.close(bindSocket(config, wanted, false));
+  const who = titleOf(config);
+  claimAddress(who, wanted);
   const fds: number[] = [];
   let address = wanted;
   const close = () => {
@@ -105,10 +102,10 @@ function bindTcp(config: ListenerConfig, wanted: Address & { kind: "tcp" }, slot
   };
   try {
     for (let slot = 0; slot < slots; slot++) {
-      const fd = bindSocket(config, address, true);
+      const fd = bindSocket(who, address, true);
       fds.push(fd);
       if (address.port === 0) address = { ...address, port: boundPort(fd) };
-      if (libc.listen(fd, config.backlog) !== 0) throw refused(config, address, errno());
+      if (libc.listen(fd, config.backlog) !== 0) throw refused(who, address, errno());
     }
   } catch (error) {
     close();
@@ -117,21 +114,21 @@ function bindTcp(config: ListenerConfig, wanted: Address & { kind: "tcp" }, slot
   return { name: config.name, address, fds, close };
 }
 
-function bindSocket(config: ListenerConfig, address: Address & { kind: "tcp" }, shared: boolean): number {
+function bindSocket(who: string, address: Address & { kind: "tcp" }, shared: boolean): number {
   const sockaddr = encodeSockaddr(address);
-  const fd = openSocket(config, familyOf(sockaddr), address);
+  const fd = openSocket(who, familyOf(sockaddr), address);
   setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
   if (shared) setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
   if (address.host === "::") setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
   if (libc.bind(fd, sockaddr, sockaddr.length) === 0) return fd;
   const error = errno();
   libc.close(fd);
-  throw refused(config, address, error);
+  throw refused(who, address, error);
 }
 
-function openSocket(config: ListenerConfig, family: number, address: Address): number {
+function openSocket(who: string, family: number, address: Address): number {
   const fd = libc.socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) throw refused(config, address, errno());
+  if (fd < 0) throw refused(who, address, errno());
   return fd;
 }
 
@@ -141,8 +138,8 @@ function boundPort(fd: number): number {
   return sockaddrPort(octets);
 }
 
-function refused(config: ListenerConfig, address: Address, error: number): ListenError {
-  const place = `listener "${config.name}" cannot listen on ${formatAddress(address)}`;
+function refused(who: string, address: Address, error: number): ListenError {
+  const place = `${who} cannot listen on ${formatAddress(address)}`;
   if (error === EADDRINUSE) {
     const owner = address.kind === "tcp" ? portOwner(address.port) : null;
     return new ListenError(`${place}: ${owner ?? "another process"} already does. Stop it or choose another address`);
@@ -158,14 +155,15 @@ function refused(config: ListenerConfig, address: Address, error: number): Liste
 
 /** One socket that all slots accept from. A file that nobody accepts on is left from a crash and goes. */
 function bindUnix(config: ListenerConfig, address: Address & { kind: "unix" }): BoundListener {
+  const who = titleOf(config);
+  claimAddress(who, address);
   const sockaddr = encodeSockaddr(address);
   const inFileSystem = !address.path.startsWith("@");
-  if (inFileSystem) removeStale(config, address, sockaddr);
-  const fd = openSocket(config, familyOf(sockaddr), address);
+  const fd = openSocket(who, familyOf(sockaddr), address);
   try {
-    if (libc.bind(fd, sockaddr, sockaddr.length) !== 0) throw refused(config, address, errno());
+    if (libc.bind(fd, sockaddr, sockaddr.length) !== 0) throw refused(who, address, errno());
     if (inFileSystem) chmodSync(address.path, UNIX_MODE);
-    if (libc.listen(fd, config.backlog) !== 0) throw refused(config, address, errno());
+    if (libc.listen(fd, config.backlog) !== 0) throw refused(who, address, errno());
   } catch (error) {
     libc.close(fd);
     throw error;
@@ -174,23 +172,44 @@ function bindUnix(config: ListenerConfig, address: Address & { kind: "unix" }): 
   const close = () => {
     libc.close(fd);
     // A successor may have put its own there.
-    if (inFileSystem && inodeOf(address.path) === inode) unlinkSync(address.path);
+    if (inFileSystem && inodeOf(address.path) === inode) unlinkIfAllowed(address.path);
   };
   return { name: config.name, address, fds: [fd], close };
 }
 
-function removeStale(config: ListenerConfig, address: Address & { kind: "unix" }, sockaddr: Uint8Array): void {
+/**
+ * Makes sure that nobody else listens on an address, and removes the socket file of one who has
+ * gone. With SO_REUSEPORT two processes of a user can bind the same port unnoticed, and each takes
+ * half of the connections; a socket without it finds out.
+ * @param who for the message, such as `listener "web"`
+ * @throws {ListenError}
+ */
+export function claimAddress(who: string, address: Address): void {
+  if (address.kind === "unix") removeStale(who, address);
+  else if (address.port !== 0) libc.close(bindSocket(who, address, false));
+}
+
+function removeStale(who: string, address: Address & { kind: "unix" }): void {
   const found = lstatSync(address.path, { throwIfNoEntry: false });
   if (found === undefined) return;
-  if (!found.isSocket()) {
-    throw new ListenError(`listener "${config.name}": ${address.path} exists and is not a socket`);
-  }
-  const probe = openSocket(config, familyOf(sockaddr), address);
-  const accepted = libc.connect(probe, sockaddr, sockaddr.length) === 0;
-  const error = accepted ? EADDRINUSE : errno();
+  if (!found.isSocket()) throw new ListenError(`${who}: ${address.path} exists and is not a socket`);
+  const sockaddr = encodeSockaddr(address);
+  const probe = openSocket(who, familyOf(sockaddr), address);
+  const error = libc.connect(probe, sockaddr, sockaddr.length) === 0 ? EADDRINUSE : errno();
   libc.close(probe);
-  if (error !== ECONNREFUSED) throw refused(config, address, error);
+  if (error !== ECONNREFUSED) throw refused(who, address, error);
   unlinkSync(address.path);
 }
+
+/** Once root's rights are gone the folder may be closed to us; the next start takes the file away. */
+function unlinkIfAllowed(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // It stays.
+  }
+}
+
+const titleOf = ({ name }: ListenerConfig): string => `listener "${name}"`;
 
 const inodeOf = (path: string): number => lstatSync(path, { throwIfNoEntry: false })?.ino ?? -1;

@@ -135,18 +135,18 @@ async function serve(
     }
     const signal = await signals.first;
     const graceMs = config.timeouts.drain;
-    log.info(`${signal}: finishing what is in flight, for ${graceMs / 1000} s at most; signal again to end now`);
-    const drained = workers.drain(graceMs).then((inTime) => {
-      if (!inTime) log.warn("workers that had not finished were ended");
-      return 0;
-    });
-    closeAll(bound);
-    const ended = signals.second.then(async (again) => {
+    const patience = graceMs === Infinity ? "however long it takes" : `for ${graceMs / 1000} s at most`;
+    log.info(`${signal}: finishing what is in flight, ${patience}; signal again to end now`);
+    let killed = false;
+    void signals.second.then((again) => {
       log.warn(`${again}: ending now`);
-      await workers.kill();
-      return 1;
+      killed = true;
+      return workers.kill();
     });
-    return await Promise.race([drained, ended]);
+    const drained = workers.drain(graceMs);
+    closeAll(bound);
+    if (!(await drained) && !killed) log.warn("workers that had not finished were ended");
+    return killed ? 1 : 0;
   } finally {
     process.off("SIGUSR1", reopen);
     signals.dispose();

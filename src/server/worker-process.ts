@@ -61,17 +61,17 @@ export function runWorker(parts: WorkerParts): void {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
 
   let running: RunningWorker | null = null;
-  const drain = (graceMs: number) => {
+  const drain = () => {
     if (running === null) process.exit(0);
-    void running.drain(graceMs).then(() => process.exit(0));
+    void running.drain().then(() => process.exit(0));
   };
   process.on("SIGUSR1", () => running?.accessLog?.reopen());
   process.on("disconnect", () => {
     log.warn("the supervisor is gone: draining");
-    drain(running?.config.timeouts.drain ?? 0);
+    drain();
   });
   process.on("message", async (message: ToWorker) => {
-    if (message.kind === "drain") return drain(message.graceMs);
+    if (message.kind === "drain") return drain();
     if (message.kind === "reopen") return running?.accessLog?.reopen();
     try {
       const config = await parts.readConfig(message);
@@ -86,9 +86,8 @@ export function runWorker(parts: WorkerParts): void {
 }
 
 interface RunningWorker {
-  readonly config: GatewayConfig;
   readonly accessLog: AccessLog | null;
-  drain(graceMs: number): Promise<void>;
+  drain(): Promise<void>;
 }
 
 async function startWorker(parts: WorkerParts, start: Start, config: GatewayConfig, log: Log): Promise<RunningWorker> {
@@ -103,14 +102,14 @@ async function startWorker(parts: WorkerParts, start: Start, config: GatewayConf
   const gateway = await parts.createGateway({ config, directory, workers, listeners, recorder, metrics, log });
   await gateway.start();
   let draining: Promise<void> | null = null;
-  const drain = async (graceMs: number) => {
-    const drained = gateway.drain(graceMs);
+  const drain = async () => {
+    const drained = gateway.drain(config.timeouts.drain);
     // The supervisor closes its own: with the last one gone, clients are refused at once and go elsewhere.
     for (const fd of new Set(listeners.map((listener) => listener.fd))) libc.close(fd);
     await drained;
     await accessLog?.close();
   };
-  return { config, accessLog, drain: (graceMs) => (draining ??= drain(graceMs)) };
+  return { accessLog, drain: () => (draining ??= drain()) };
 }
 
 function openAccessLog(config: GatewayConfig, directory: string, metrics: GatewayMetrics, log: Log): AccessLog | null {

@@ -72,11 +72,12 @@ export class Workers {
 
   /**
    * Lets all finish what they have in flight. Nothing is started again after this.
+   * @param graceMs the config's drain time
    * @returns false if one had to be killed after the grace time
    */
   async drain(graceMs: number): Promise<boolean> {
     const ended = this.#stop();
-    for (const worker of this.#workers) worker.drain(graceMs);
+    for (const worker of this.#workers) worker.drain();
     let inTime = true;
     const deadline =
       graceMs === Infinity
@@ -196,10 +197,10 @@ class Worker {
     if (this.state === "waiting") this.state = "ended";
   }
 
-  drain(graceMs: number): void {
+  drain(): void {
     if (this.state === "ended") return;
     this.state = "draining";
-    this.send({ kind: "drain", graceMs });
+    this.send({ kind: "drain" });
   }
 
   signal(signal: NodeJS.Signals): void {

@@ -3,9 +3,9 @@ import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { createLog, SILENT } from "../base/log.ts";
 import { AccessLog } from "./access-log.ts";
-import { sampleExchange } from "./sample.test-support.ts";
 import { Batch } from "./sinks/batch.ts";
 import type { Output, Written } from "./sinks/output.ts";
+import { sampleExchange } from "./testing.ts";
 
 const folders: string[] = [];
 function folder(): string {
@@ -94,7 +94,7 @@ describe("access log to a file", () => {
     const directory = folder();
     const code = `
       const { AccessLog } = await import(${JSON.stringify(`${import.meta.dir}/access-log.ts`)});
-      const { sampleExchange } = await import(${JSON.stringify(`${import.meta.dir}/sample.test-support.ts`)});
+      const { sampleExchange } = await import(${JSON.stringify(`${import.meta.dir}/testing.ts`)});
       const { SILENT } = await import(${JSON.stringify(`${import.meta.dir}/../base/log.ts`)});
       const [mark, directory] = process.argv.slice(-2);
       const log = new AccessLog({ config: ${JSON.stringify({ ...config, buffer: 5000 })}, directory, log: SILENT, onDropped() { process.exit(1); } });

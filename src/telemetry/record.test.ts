@@ -7,7 +7,7 @@ import { renderMetrics } from "./exposition.ts";
 import { jsonLine } from "./formats/json.ts";
 import { GatewayMetrics } from "./metrics.ts";
 import { ExchangeRecorder } from "./record.ts";
-import { CLIENT, SAMPLE_CONFIG, sampleExchange } from "./sample.test-support.ts";
+import { CLIENT, SAMPLE_CONFIG, sampleExchange } from "./testing.ts";
 
 function setUp() {
   clock.now = 1003;

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from "bun:test";
 import { Failure } from "../../base/failure.ts";
 import { clock } from "../../base/timer.ts";
 import { lineFormat } from "../access-log.ts";
-import { sampleExchange } from "../sample.test-support.ts";
+import { sampleExchange } from "../testing.ts";
 import { combinedLine } from "./combined.ts";
 import { escapeControls, escapeQuoted, jsonString } from "./escape.ts";
 import { jsonLine } from "./json.ts";

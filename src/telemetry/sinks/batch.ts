@@ -43,7 +43,7 @@ export class Batch {
 
   /** @param line without its line feed */
   add(line: string): void {
-    const { buffer, flushMs, maxPending } = this.#options;
+    const { buffer, maxPending } = this.#options;
     const octets = this.#pending.length + line.length + 1;
     if (octets > maxPending && this.#writing) {
       this.#dropped(1, "the output does not keep up");
@@ -52,7 +52,7 @@ export class Batch {
     this.#pending += `${line}\n`;
     this.#pendingLines++;
     if (octets >= buffer) this.#flush();
-    else this.#timer ??= setTimeout(() => this.#flush(), flushMs);
+    else this.#flushLater();
   }
 
   reopen(): void {
@@ -96,8 +96,13 @@ export class Batch {
       }
       // What came meanwhile has waited long enough if it fills a buffer, or if somebody closes.
       if (this.#pending.length >= this.#options.buffer || this.#onIdle.length > 0) this.#flush();
-      else if (this.#pending !== "") this.#timer ??= setTimeout(() => this.#flush(), this.#options.flushMs);
+      else if (this.#pending !== "") this.#flushLater();
     });
+  }
+
+  #flushLater(): void {
+    const { flushMs } = this.#options;
+    if (flushMs !== Infinity) this.#timer ??= setTimeout(() => this.#flush(), flushMs);
   }
 
   #dropped(lines: number, why: string): void {
