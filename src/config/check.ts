@@ -26,13 +26,13 @@ class Check {
   readonly #problems: PlacedProblem[] = [];
   readonly #tree: Map_;
   readonly #catalog: Catalog;
-  readonly #upstreams: string[];
+  readonly #upstreams: ReadonlySet<string>;
   readonly #used = new Set<string>();
 
   constructor(tree: Map_, catalog: Catalog) {
     this.#tree = tree;
     this.#catalog = catalog;
-    this.#upstreams = isMap(tree["upstreams"]) ? Object.keys(tree["upstreams"]) : [];
+    this.#upstreams = new Set(isMap(tree["upstreams"]) ? Object.keys(tree["upstreams"]) : []);
   }
 
   run(): PlacedProblem[] {
@@ -159,9 +159,9 @@ class Check {
     if (typeof to !== "string") return;
     this.#used.add(to);
     // A ":" makes it an address; what is neither is the schema's business.
-    if (!/^(?!\d+$)[A-Za-z0-9_][\w.-]*$/.test(to) || this.#upstreams.includes(to)) return;
+    if (!/^(?!\d+$)[A-Za-z0-9_][\w.-]*$/.test(to) || this.#upstreams.has(to)) return;
     const message = `${title(noun, owner)} sends to upstream ${JSON.stringify(to)}, which is not defined`;
-    this.#add([...owner.path, "to"], "unknown-upstream", message, suggestion(to, this.#upstreams, "upstreams"));
+    this.#add([...owner.path, "to"], "unknown-upstream", message, suggestion(to, [...this.#upstreams], "upstreams"));
   }
 
   /** The same host twice on one listener: which site would be meant? */
