@@ -38,7 +38,7 @@ describe.each(middlewares)("the page of $name", ({ name, options }) => {
 
   test("names every option", () => {
     for (const option of optionNames(z.toJSONSchema(options, { io: "input" }) as Schema))
-      expect(page).toMatch(new RegExp(`\\\`${option}[.\\\`]`));
+      expect([page.includes(`\`${option}\``) || page.includes(`\`${option}.`), option]).toEqual([true, option]);
   });
 });
 

@@ -57,50 +57,58 @@ function deleting(name: string): (fields: FieldSection) => void {
   return id === 0 ? (fields) => void fields.delete(name) : (fields) => void fields.deleteKnown(id);
 }
 
+/** The name was checked with the config, the value is made safe by its template. An empty value is no line. */
+function appending(name: string): (fields: FieldSection, value: string) => void {
+  const id = fieldId(name.toLowerCase());
+  return (fields, value) => {
+    if (value !== "") fields.appendTrusted(id, name, value);
+  };
+}
+
 function setting(name: string, values: readonly Template[]): Edit {
   const remove = deleting(name);
-  const add = adding(name, values);
-  const readsItself = values.some(({ constant }) => constant === null);
-  if (!readsItself) {
+  const append = appending(name);
+  const [first, second] = values;
+  if (first === undefined) return remove;
+  // A template may name the very field that it sets: read before it is removed.
+  if (second === undefined) {
     return (fields, exchange) => {
+      const text = first(exchange);
       remove(fields);
-      add(fields, exchange);
+      append(fields, text);
     };
   }
-  // A template may name the very field that it sets: read before it is removed.
   return (fields, exchange) => {
     const texts = values.map((value) => value(exchange));
     remove(fields);
-    for (const text of texts) appendChecked(fields, name, text);
+    for (const text of texts) append(fields, text);
   };
 }
 
 function adding(name: string, values: readonly Template[]): Edit {
+  const append = appending(name);
   return (fields, exchange) => {
-    for (const value of values) appendChecked(fields, name, value(exchange));
+    for (const value of values) append(fields, value(exchange));
   };
-}
-
-/** The name was checked with the config, the value is made safe by its template. An empty value is no line. */
-function appendChecked(fields: FieldSection, name: string, value: string): void {
-  if (value !== "") fields.appendTrusted(fieldId(name.toLowerCase()), name, value);
 }
 
 function defaulting(name: string, values: readonly Template[]): Edit {
   const add = adding(name, values);
+  const id = fieldId(name.toLowerCase());
   return (fields, exchange) => {
-    if (!fields.has(name)) add(fields, exchange);
+    if (id === 0 ? !fields.has(name) : !fields.hasKnown(id)) add(fields, exchange);
   };
 }
 
 function replacing(name: string, replacements: readonly Replacement[]): Edit {
+  const append = appending(name);
   return (fields) => {
     if (!fields.has(name)) return;
     const before = fields.getAll(name);
     const after = before.map((value) => replaceAll(value, replacements));
     if (after.every((value, i) => value === before[i])) return;
     fields.delete(name);
-    for (const value of after) appendChecked(fields, name, trimOws(value));
+    for (const value of after) append(fields, trimOws(value));
   };
 }
 
