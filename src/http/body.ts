@@ -46,6 +46,19 @@ export const NO_BODY: BodySource = {
   },
 };
 
+/** No content, but the length it would have: for HEAD and 304 (RFC 9110 §8.6). */
+export class DeclaredLength implements BodySource {
+  readonly length: number;
+
+  constructor(length: number) {
+    this.length = length;
+  }
+
+  sendTo(sink: BodySink): void {
+    NO_BODY.sendTo(sink);
+  }
+}
+
 /** Content that is already in memory. */
 export class MemoryBody implements BodySource {
   constructor(readonly octets: Uint8Array) {}

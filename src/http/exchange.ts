@@ -19,7 +19,7 @@ export interface ClientInfo {
   readonly localPort: number;
   readonly tls: TlsFacts | null;
   /** What proxy/forwarded.ts adds to this connection's requests, kept because most of them are for one authority. */
-  forwarded?: { readonly authority: string; readonly fields: FieldSection };
+  forwarded?: { readonly authority: string; readonly protocol: Protocol; readonly fields: FieldSection };
 }
 
 export interface TlsFacts {

@@ -102,6 +102,21 @@ export class FieldSection {
     }
   }
 
+  /** Removes lines whose name becomes one of these (in lower case, with "-") when "_" is read as "-". */
+  deleteDisguised(names: readonly string[]): void {
+    const lines = this.#lines;
+    for (let at = 0; at < lines.length; at += STRIDE) {
+      if (lines[at] !== 0) continue;
+      const length = lines[at + 2]! - lines[at + 1]! - 2;
+      for (let i = 0; i < names.length; i++) {
+        if (names[i]!.length !== length || this.#name(at).toLowerCase().replaceAll("_", "-") !== names[i]) continue;
+        lines[at] = REMOVED;
+        this.#removed++;
+        break;
+      }
+    }
+  }
+
   /**
    * Replaces all lines of that name by one.
    * @throws {TypeError} as `append`; the section is as before then

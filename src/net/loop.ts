@@ -161,7 +161,7 @@ function patience(deadline: number): number {
   if (again.length > 0) return 0;
   if (deadline === Infinity) return FOREIGN_TIMER_MS;
   const wait = Math.ceil(deadline - performance.now());
-  return wait <= 0 ? 0 : wait < FOREIGN_TIMER_MS ? wait : FOREIGN_TIMER_MS;
+  return wait <= 0 ? 0 : Math.min(wait, FOREIGN_TIMER_MS);
 }
 
 function finishTurn(): void {

@@ -177,7 +177,11 @@ class Forwarding implements ResponseTaker, ConnectionTaker {
     attempt.firstOctetAt = clock.now;
     attempt.status = response.status;
     this.#settings.branding?.rewrite(response, this.#exchange);
-    response.fields.appendTrusted(Field.via, "via", "1.1 lintel");
+    response.fields.appendTrusted(
+      Field.via,
+      "via",
+      response.receivedVersion === "1.1" ? "1.1 lintel" : `${response.receivedVersion} lintel`,
+    );
     this.#settle();
     this.#resolve(response);
   }

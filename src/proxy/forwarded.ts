@@ -19,7 +19,17 @@ const CLAIMS = fieldSet(
   "x-real-ip",
 );
 
-const VIA = "1.1 lintel";
+/** Origin servers of the CGI family read "_" and "-" in names alike, so these claim the same. */
+const DISGUISED = [
+  "forwarded",
+  "x-forwarded-for",
+  "x-forwarded-proto",
+  "x-forwarded-host",
+  "x-forwarded-port",
+  "x-real-ip",
+  "content-length",
+  "transfer-encoding",
+];
 
 /** @param trusted the peer is a trusted proxy: what it says is kept */
 export function addForwardedFields(exchange: Exchange, trusted: boolean): void {
@@ -30,9 +40,12 @@ export function addForwardedFields(exchange: Exchange, trusted: boolean): void {
     return;
   }
   fields.deleteSet(CLAIMS);
+  fields.deleteDisguised(DISGUISED);
   let memo = client.forwarded;
-  if (memo === undefined || memo.authority !== request.authority) {
-    memo = { authority: request.authority, fields: freshFields(client.peer, request.scheme, request.authority) };
+  if (memo === undefined || memo.authority !== request.authority || memo.protocol !== exchange.protocol) {
+    const { authority, scheme } = request;
+    memo = { authority, protocol: exchange.protocol, fields: freshFields(client.peer, scheme, authority) };
+    memo.fields.append("via", via(exchange));
     client.forwarded = memo;
   }
   request.gatewayFields = memo.fields;
@@ -46,8 +59,12 @@ function freshFields(peer: string, scheme: Scheme, authority: string): FieldSect
   fields.append("x-forwarded-port", portOf(authority, scheme));
   if (peer !== "") fields.append("x-real-ip", peer);
   fields.append("forwarded", forwardedElement(peer, scheme, authority));
-  fields.append("via", VIA);
   return fields;
+}
+
+/** RFC 9110 §7.6.3: the version in which the message was received. */
+function via({ protocol }: Exchange): string {
+  return `${protocol.slice("HTTP/".length)} lintel`;
 }
 
 function continueFields(exchange: Exchange): void {
@@ -63,7 +80,7 @@ function continueFields(exchange: Exchange): void {
   const elements = fields.getKnown(Field.forwarded);
   const ours = forwardedElement(client.peer, scheme, authority);
   fields.set("forwarded", elements === undefined || elements === "" ? ours : `${elements}, ${ours}`);
-  fields.append("via", VIA);
+  fields.append("via", via(exchange));
 }
 
 function forwardedElement(peer: string, scheme: Scheme, authority: string): string {

@@ -86,8 +86,7 @@ export class Generation {
 
   /** Answers an exchange: the one function engines call. */
   readonly handle: Handler = (exchange) => {
-    if (this.#trusted !== null && this.#trusted.has(exchange.client.peer))
-      exchange.clientAddress = clientAddress(exchange, this.#trusted);
+    if (this.#trusted?.has(exchange.client.peer)) exchange.clientAddress = clientAddress(exchange, this.#trusted);
     if (exchange.request.method === "CONNECT" && !this.#connectListeners.has(exchange.client.listener)) {
       throw new Failure("connect-not-allowed", `CONNECT is not allowed on listener ${exchange.client.listener}`);
     }
@@ -142,7 +141,7 @@ export class Generation {
     };
   }
 
-  readonly #trusts = (exchange: Exchange): boolean => this.#trusted !== null && this.#trusted.has(exchange.client.peer);
+  readonly #trusts = (exchange: Exchange): boolean => (this.#trusted?.has(exchange.client.peer) ?? false);
 
   #createUpstream(config: UpstreamConfig): Upstream {
     const { limits } = this.#options.config;

@@ -10,7 +10,7 @@
 import { drainMicrotasks } from "bun:jsc";
 import { Failure } from "../../base/failure.ts";
 import { Timer, type TimerList } from "../../base/timer.ts";
-import { type BodySink, type BodySource, type Flow, NO_BODY } from "../../http/body.ts";
+import { type BodySink, type BodySource, DeclaredLength, type Flow, NO_BODY } from "../../http/body.ts";
 import { Field, fieldSet } from "../../http/field-name.ts";
 import type { FieldSection } from "../../http/field-section.ts";
 import { type HttpRequest, HttpResponse, type Tunnel } from "../../http/message.ts";
@@ -139,10 +139,11 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
     if (request.upgrade !== null) head += `connection: upgrade\r\nupgrade: ${request.upgrade}\r\n`;
     else if (request.acceptsTrailers) head += "te: trailers\r\nconnection: te\r\n";
     this.connection.writeText(`${head}\r\n`);
-    if (firstOctetTime !== null) this.#timer.arm(firstOctetTime);
-    else this.#timer.cancel();
-    if (body === NO_BODY) this.#requestDone = true;
-    else {
+    this.#timer.cancel();
+    if (body === NO_BODY) {
+      this.#requestDone = true;
+      this.#active();
+    } else {
       this.#requestDone = false;
       body.sendTo(this);
     }
@@ -176,8 +177,8 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
       connection.write(octets);
       connection.writeText("\r\n");
     } else connection.write(octets);
-    this.#active();
     if (connection.full) this.#requestFlow?.pause();
+    this.#active();
   }
 
   end(trailers: FieldSection | null): void {
@@ -189,6 +190,7 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
       if (this.#contentDecoder.done) this.#close(null);
     } else if (this.#requestChunked)
       this.connection.writeText(`0\r\n${trailers === null ? "" : trailers.serialize(NOT_RELAYED)}\r\n`);
+    this.#active();
   }
 
   /** The request is cut: the endpoint must not take what it has for the whole. */
@@ -262,6 +264,7 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
     this.#reusable = decoder.version >= 11 ? !decoder.close : decoder.keepAlive && !decoder.close;
     this.#dropOptions(fields);
     const response = new HttpResponse(status, fields);
+    if (decoder.version < 11) response.receivedVersion = "1.0";
     if (status === 101 || connected) this.#frameTunnel(response);
     else this.#frameContent(response);
     this.#state = State.content;
@@ -364,10 +367,17 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
     this.#close(why);
   }
 
-  /** Octets passed: the time limit that runs starts anew. */
+  /**
+   * Octets passed: the time limit that runs starts anew. Before a response it only runs while the
+   * endpoint has all of the request or takes none of it: a slow client is not the endpoint's fault.
+   */
   #active(): void {
-    const list = this.#state === State.head ? this.#firstOctetTime : this.#idleTime;
-    if (list !== null && (this.#content === null || !this.#content.stopped)) this.#timer.arm(list);
+    if (this.#state === State.head) {
+      if (this.#firstOctetTime !== null && (this.#requestDone || this.connection.full))
+        this.#timer.arm(this.#firstOctetTime);
+      else this.#timer.cancel();
+    } else if (this.#idleTime !== null && (this.#content === null || !this.#content.stopped))
+      this.#timer.arm(this.#idleTime);
   }
 
   // ── ends ───────────────────────────────────────────────────────────────────────────────────
@@ -440,18 +450,5 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
   /** Closes a connection that carries nothing. */
   closeIdle(): void {
     if (this.#state === State.idle) this.#close(null);
-  }
-}
-
-/** No content, but the length it would have had: for HEAD and 304. */
-class DeclaredLength implements BodySource {
-  readonly length: number;
-
-  constructor(length: number) {
-    this.length = length;
-  }
-
-  sendTo(sink: BodySink): void {
-    NO_BODY.sendTo(sink);
   }
 }

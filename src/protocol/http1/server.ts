@@ -9,7 +9,7 @@
  * RFC 9112; RFC 9110 §6.6.1 (Date), §10.1.1 (Expect), §15.2 (1xx).
  */
 import { Failure } from "../../base/failure.ts";
-import { clock, Timer, type TimerList } from "../../base/timer.ts";
+import { clock, Timer, type TimerList, timerList } from "../../base/timer.ts";
 import { type BodySink, type BodySource, type Flow, NO_BODY } from "../../http/body.ts";
 import { nowHttpDate } from "../../http/date.ts";
 import type { Handler } from "../../http/define.ts";
@@ -20,7 +20,7 @@ import type { FieldSection } from "../../http/field-section.ts";
 import { HttpRequest, type HttpResponse, isContentless, type Scheme } from "../../http/message.ts";
 import { statusLine } from "../../http/status.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
-import { ContentDecoder, type ContentLimits } from "./content-decoder.ts";
+import { ContentDecoder, type ContentLimits, type ContentReceiver } from "./content-decoder.ts";
 import { HeadDecoder, type HeadLimits } from "./head-decoder.ts";
 import { IncomingContent } from "./incoming-content.ts";
 import { resolveTarget } from "./request-target.ts";
@@ -76,6 +76,10 @@ const NOT_RELAYED_101 = fieldSet(
   "te",
 );
 
+/** Request content that is read on over when the response did not wait for it. */
+const DISCARD_OCTETS = 64 * 1024;
+const DROPPED: ContentReceiver = { stopped: false, onContent() {} };
+
 const CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
 
 /** How the response's content is delimited. */
@@ -103,6 +107,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
   /** At least one exchange is over, and the next has not begun. */
   #keptAlive = false;
   #awaitsContinue = false;
+  #discarded = 0;
   #contentOctets = 0;
   /** How long we waited for content, without the time the taker was full. */
   #contentWaitedMs = 0;
@@ -115,6 +120,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
   #left = 0;
   #flow: Flow | null = null;
   #peerEnded = false;
+  #tunnelIdleTime: TimerList | null = null;
   #retired = false;
 
   readonly #timer = new Timer(() => this.#expired());
@@ -153,7 +159,8 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
     this.#processing = true;
     try {
       while (at < end && !this.#retired) {
-        if (this.#exchange === null) {
+        if (this.#exchange === null && !this.#contentDecoder.done) at = this.#discard(octets, at, end);
+        else if (this.#exchange === null) {
           const next = this.#beginExchange(octets, at, end);
           if (next < 0) break;
           at = next;
@@ -173,6 +180,20 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
     if (at === end || this.#retired) return;
     this.#held = Buffer.from(octets.subarray(at, end));
     if (this.#exchange !== null) this.connection.pause();
+  }
+
+  /** Reads on over content nobody wanted, so that the connection can carry the next request; within bounds. */
+  #discard(octets: Buffer, at: number, end: number): number {
+    const next = this.#contentDecoder.decode(octets, at, end, DROPPED);
+    this.#discarded += next - at;
+    if (this.#contentDecoder.done) {
+      const { keepAliveTime } = this.#settings;
+      if (keepAliveTime !== null) this.#timer.arm(keepAliveTime);
+    } else if (this.#discarded > DISCARD_OCTETS) {
+      this.connection.close(true);
+      this.#retire();
+    }
+    return next;
   }
 
   /** Uses what was held back, once that is possible. */
@@ -347,14 +368,15 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
     const { request } = exchange;
     if (response.tunnel !== null) return this.#beginTunnel(exchange, response);
     // A client that still waits for 100 will send content or not: only closing is sure.
-    const keepAlive = this.#keepAlive && !this.#hooks.draining && !this.#awaitsContinue && !this.#peerEnded;
-    this.#keepAlive = keepAlive;
+    if (this.#hooks.draining || this.#awaitsContinue || this.#peerEnded || this.#tooMuchToDiscard)
+      this.#keepAlive = false;
     let head = statusLine(status) + response.fields.serialize(NOT_RELAYED);
     if (!response.fields.hasKnown(Field.date)) head += `date: ${nowHttpDate()}\r\n`;
     const { length } = body;
     if (request.method === "HEAD" || isContentless(status)) {
       this.#framing = Framing.none;
-      if (length !== null && status >= 200 && status !== 204 && (length > 0 || status !== 304))
+      // NO_BODY says that nobody knows the length GET would have given (RFC 9110 §8.6).
+      if (length !== null && body !== NO_BODY && status >= 200 && status !== 204)
         head += `content-length: ${length}\r\n`;
     } else if (length !== null) {
       this.#framing = Framing.length;
@@ -374,6 +396,18 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
       if (body !== NO_BODY) body.sendTo(new Unwanted());
       this.#responseComplete();
     } else body.sendTo(this);
+  }
+
+  /** The request's content is long and nobody takes it: reading on over it would take longer than a new connection. */
+  get #tooMuchToDiscard(): boolean {
+    const content = this.#content;
+    return (
+      content !== null &&
+      !content.taken &&
+      content.length !== null &&
+      content.length > DISCARD_OCTETS &&
+      !this.#contentDecoder.done
+    );
   }
 
   begin(flow: Flow): void {
@@ -470,7 +504,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
     else {
       // The rest of the request is not wanted: the origin server has answered.
       this.#stopContent(new Failure("client-closed", "the response was complete before the request content"));
-      this.#keepAlive = false;
+      this.#discarded = 0;
       this.#finish();
     }
   }
@@ -489,8 +523,9 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
       return;
     }
     this.#keptAlive = true;
-    if (this.#settings.keepAliveTime !== null) this.#timer.arm(this.#settings.keepAliveTime);
-    if (this.#held !== null) this.#processHeld();
+    const rest = this.#contentDecoder.done ? this.#settings.keepAliveTime : this.#settings.contentIdleTime;
+    if (rest !== null) this.#timer.arm(rest);
+    if (this.#held !== null || !this.#contentDecoder.done) this.#processHeld();
     else if (this.#peerEnded) this.closeIdle();
   }
 
@@ -498,6 +533,8 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
 
   #beginTunnel(exchange: Exchange, response: HttpResponse): void {
     exchange.phase = "tunnel";
+    const idleMs = exchange.timeouts?.tunnelIdleMs;
+    this.#tunnelIdleTime = idleMs === undefined ? this.#settings.tunnelIdleTime : timerList(idleMs);
     this.#framing = Framing.tunnel;
     this.#keepAlive = false;
     let head = statusLine(response.status) + response.fields.serialize(NOT_RELAYED_101);
@@ -518,8 +555,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
 
   /** Octets passed: the idle limit starts anew. */
   #tunnelActive(): void {
-    const { tunnelIdleTime } = this.#settings;
-    if (this.#inTunnel && this.#exchange !== null && tunnelIdleTime !== null) this.#timer.arm(tunnelIdleTime);
+    if (this.#inTunnel && this.#exchange !== null && this.#tunnelIdleTime !== null) this.#timer.arm(this.#tunnelIdleTime);
   }
 
   // ── ends ───────────────────────────────────────────────────────────────────────────────────
