@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
+import { type Config, defineConfig, type Middlewares, upstream } from "lintel";
 import type { z } from "zod";
-import type { configSchema } from "./config/schema.ts";
-import { type Config, defineConfig, type Middlewares, upstream } from "./index.ts";
-import { middlewares } from "./middleware/index.ts";
+import type { configSchema } from "../config/schema.ts";
+import { middlewares } from "../middleware/index.ts";
 
 /** What the types allow, the schema reads. Upstream objects are taken out before it sees them. */
 type Written = z.input<ReturnType<typeof configSchema>>;
