@@ -11,7 +11,11 @@ export function startProcessSampling(metrics: GatewayMetrics): () => void {
     const seconds = (user + system) / 1e6;
     metrics.cpuSeconds.add(seconds - before);
     before = seconds;
-    metrics.residentMemory.set(process.memoryUsage.rss());
+    try {
+      metrics.residentMemory.set(process.memoryUsage.rss());
+    } catch {
+      // It opens a file for that, and there is no descriptor left: the last value stays.
+    }
   };
   sample();
   const timer = setInterval(sample, EVERY_MS);
