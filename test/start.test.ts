@@ -1,0 +1,43 @@
+/** `npm start` as a newcomer meets it: what it prints to try works as printed. */
+import { expect, test } from "bun:test";
+import { join } from "node:path";
+import { curlPath } from "./support/curl.ts";
+import { descendants, isAlive } from "./support/gateway.ts";
+
+test.skipIf(curlPath === null)(
+  "npm start serves, every line it says to try works, and Ctrl-C leaves nothing behind",
+  async () => {
+    const child = Bun.spawn(["node", join(import.meta.dir, "../scripts/start.mjs")], {
+      stdin: "ignore",
+      stdout: "pipe",
+      stderr: "ignore",
+      env: { ...process.env, LISTEN: "127.0.0.1:0", ADMIN: "127.0.0.1:0" },
+    });
+    let said = "";
+    void (async () => {
+      const decoder = new TextDecoder();
+      for await (const chunk of child.stdout) said += decoder.decode(chunk);
+    })();
+    for (let i = 0; i < 400 && !said.includes("Ctrl-C ends it all"); i++) await Bun.sleep(50);
+    const lines = said.split("\n").filter((line) => line.startsWith("  curl "));
+    expect(lines.length).toBeGreaterThan(6);
+
+    for (const line of lines) {
+      const run = Bun.spawnSync(["sh", "-c", `${line.replace("curl ", "curl -sSf ")}`], {
+        stdout: "pipe",
+        stderr: "pipe",
+      });
+      expect({ line, exitCode: run.exitCode, error: run.stderr.toString() }).toEqual({ line, exitCode: 0, error: "" });
+      expect(run.stdout.length).toBeGreaterThan(0);
+      if (line.includes("two")) expect(run.stdout.toString()).toContain('"origin": "two"');
+      if (line.includes("-r 0-4")) expect(run.stdout.toString()).toBe("abcde");
+    }
+
+    const processes = [child.pid, ...descendants(child.pid)];
+    expect(processes.length).toBeGreaterThan(3);
+    child.kill("SIGINT");
+    expect(await child.exited).toBe(0);
+    expect(processes.filter(isAlive)).toEqual([]);
+  },
+  60_000,
+);
