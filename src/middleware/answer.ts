@@ -1,6 +1,6 @@
 /** What middlewares that answer by themselves share. */
 import { Failure } from "../base/failure.ts";
-import { type BodySink, type BodySource, type Flow, MemoryBody, NO_BODY } from "../http/body.ts";
+import { type BodySource, DeclaredLength, type Flow, MemoryBody, NO_BODY } from "../http/body.ts";
 import type { Exchange } from "../http/exchange.ts";
 import type { FieldSection } from "../http/field-section.ts";
 import { HttpResponse, isContentless } from "../http/message.ts";
@@ -17,16 +17,7 @@ export function answer(exchange: Exchange, status: number, fields: FieldSection,
 
 /** The response to a HEAD whose GET would have `length` octets of content. */
 export function headAnswer(status: number, fields: FieldSection, length: number): HttpResponse {
-  return new HttpResponse(status, fields, length === 0 ? NO_BODY : new LengthAlone(length));
-}
-
-/** No content, but the length that it would have: what engines write in the answer to a HEAD. */
-class LengthAlone implements BodySource {
-  constructor(readonly length: number) {}
-
-  sendTo(sink: BodySink): void {
-    NO_BODY.sendTo(sink);
-  }
+  return new HttpResponse(status, fields, new DeclaredLength(length));
 }
 
 /** A short rest is read to its end, so that the connection it comes from can be used again. */

@@ -22,11 +22,11 @@ export interface Replacement {
 }
 
 /** In the order they are done. */
-export function compileEdits(edits: Edits, side: "request" | "response"): Edit[] {
+export function compileEdits(edits: Edits, side: Side): Edit[] {
   return [
     ...edits.remove.map((pattern) => removal(pattern, side)),
     ...Object.entries(edits.replace).map(([name, replacements]) => replacing(name, replacements)),
-    ...Object.entries(edits.set).map(([name, values]) => setting(name, values)),
+    ...Object.entries(edits.set).map(([name, values]) => setting(name, values, side)),
     ...Object.entries(edits.add).map(([name, values]) => adding(name, values)),
     ...Object.entries(edits.default).map(([name, values]) => defaulting(name, values)),
   ];
@@ -38,23 +38,42 @@ export function readsResponse({ set, add, default: missing }: Edits): boolean {
   return templates.some(({ variables }) => variables.some((name) => name.startsWith("response.")));
 }
 
-function removal(pattern: string, side: "request" | "response"): Edit {
-  if (!pattern.endsWith("*")) return deleting(pattern);
+type Side = "request" | "response";
+
+function removal(pattern: string, side: Side): Edit {
+  if (!pattern.endsWith("*")) return deleting(pattern, side);
   const prefix = pattern.slice(0, -1).toLowerCase();
   return (fields) => {
     for (const name of namesWith(fields, prefix, side)) fields.delete(name);
   };
 }
 
-function namesWith(fields: FieldSection, prefix: string, side: "request" | "response"): Set<string> {
+function namesWith(fields: FieldSection, prefix: string, side: Side): Set<string> {
   const names = new Set<string>();
-  for (const [name] of fields) if (name.startsWith(prefix) && isEditable(name, side)) names.add(name);
+  for (const [name] of fields) {
+    const read = side === "request" ? name.replaceAll("_", "-") : name;
+    if ((name.startsWith(prefix) || read.startsWith(prefix)) && isEditable(name, side)) names.add(name);
+  }
   return names;
 }
 
-function deleting(name: string): (fields: FieldSection) => void {
-  const id = fieldId(name.toLowerCase());
-  return id === 0 ? (fields) => void fields.delete(name) : (fields) => void fields.deleteKnown(id);
+/**
+ * In a request `X_User` goes with `X-User`: origin servers of the CGI family read both as the same,
+ * and what was removed or set here must not come back under the other spelling.
+ */
+function deleting(name: string, side: Side): (fields: FieldSection) => void {
+  const lower = name.toLowerCase();
+  const id = fieldId(lower);
+  const remove =
+    id === 0
+      ? (fields: FieldSection) => void fields.delete(name)
+      : (fields: FieldSection) => void fields.deleteKnown(id);
+  if (side === "response" || !lower.includes("-")) return remove;
+  const alike = [lower];
+  return (fields) => {
+    remove(fields);
+    fields.deleteDisguised(alike);
+  };
 }
 
 /** The name was checked with the config, the value is made safe by its template. An empty value is no line. */
@@ -65,8 +84,8 @@ function appending(name: string): (fields: FieldSection, value: string) => void 
   };
 }
 
-function setting(name: string, values: readonly Template[]): Edit {
-  const remove = deleting(name);
+function setting(name: string, values: readonly Template[], side: Side): Edit {
+  const remove = deleting(name, side);
   const append = appending(name);
   const [first, second] = values;
   if (first === undefined) return remove;

@@ -56,6 +56,15 @@ test('"*" removes everything but what belongs to framing and, in a request, Host
   });
 });
 
+test("a request's field cannot come back with an underscore, which some origin servers read as a hyphen", async () => {
+  const sent = { X_User: "forged", "x-USER": "forged", X_Internal_A: "1", other_a: "1", x_request_id: "1" };
+  expect(await up({ set: { "X-User": "real" }, remove: ["x-internal-*", "x-request-id"] }, sent)).toEqual({
+    other_a: ["1"],
+    "x-user": ["real"],
+  });
+  expect(await down({ remove: ["x-a"] }, { x_a: "1" })).toEqual([["x_a", "1"]]);
+});
+
 test("replace changes each line where the expression matches, with its groups", async () => {
   const edited = await down(
     { replace: { "set-cookie": { pattern: "; domain=([a-z]+)\\.internal", with: "; domain=$1.example" } } },

@@ -48,6 +48,12 @@ test.each(["", "a b", "a,b", 'a"b', "a\u00e9", "x".repeat(129), "<script>", "a\t
   },
 );
 
+test.each(["x-request-id", "x-trace-id"])("%s does not come in under another spelling either", async (field) => {
+  const exchange = get("/", { [field.replaceAll("-", "_").toUpperCase()]: "forged" });
+  await build(requestId, { field })(origin().handler)(exchange);
+  expect([...exchange.request.fields]).toEqual([[field, exchange.id]]);
+});
+
 test("two field lines are one list and therefore no identifier", async () => {
   const exchange = get("/", { "x-request-id": ["a", "b"] });
   await build(requestId, { accept: "always" })(origin().handler)(exchange);

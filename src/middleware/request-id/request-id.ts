@@ -49,14 +49,14 @@ export const requestId = defineMiddleware({
   options,
   create({ field, accept, response: inResponse, format }) {
     const make = MAKERS[format];
+    const alike = [field.toLowerCase()];
     const identify = (exchange: Exchange) => {
       const { fields } = exchange.request;
       const theirs = accept === "never" ? undefined : fields.get(field);
       if (theirs !== undefined && (accept === "always" || isVouchedFor(exchange)) && HARMLESS.test(theirs)) {
         exchange.id = theirs;
-        return;
-      }
-      if (make !== null) exchange.id = make();
+      } else if (make !== null) exchange.id = make();
+      fields.deleteDisguised(alike); // `X_Request_Id`, which some origin servers read as the same.
       fields.set(field, exchange.id);
     };
     return (next) => {
