@@ -5,9 +5,6 @@ import type { PathPattern } from "./path-pattern.ts";
 import type { Route } from "./table.ts";
 
 export class Candidate<T> {
-  /** Place in the order of matching within the site; of two that match, the lower wins. */
-  order = 0;
-
   constructor(
     readonly route: Route<T>,
     readonly path: PathPattern | null,

@@ -1,7 +1,6 @@
 /** The table in words: what `lintel routes`, `lintel explain` and `lintel check` show. */
 import type { Exchange } from "../http/exchange.ts";
 import type { Candidate } from "./candidate.ts";
-import type { HostEntry } from "./host-map.ts";
 import type { Route, RouteTable, Site } from "./table.ts";
 
 /** A line of the table in order of matching; a route with several paths has one for each. */
@@ -48,12 +47,12 @@ export interface TriedRoute {
 
 /** What `RouteTable.find` does with an exchange, told step by step; changes nothing. */
 export function explainRoute<T>(table: RouteTable<T>, exchange: Exchange): Explanation<T> {
-  const entry = table.siteFor(exchange);
+  const found = table.siteFor(exchange);
   const tried: TriedRoute[] = [];
-  const because = siteReason(entry, exchange);
-  if (entry === null) return { site: null, because, tried, chosen: null, params: null };
-  const site = entry.value.name;
-  for (const candidate of entry.value.candidates) {
+  const because = siteReason(found?.pattern ?? null, exchange);
+  if (found === null) return { site: null, because, tried, chosen: null, params: null };
+  const site = found.site.name;
+  for (const candidate of found.site.candidates) {
     const { route, path } = candidate;
     const failed = firstFailure(candidate, exchange);
     const told = { name: route.name, path: path?.text ?? null };
@@ -63,10 +62,9 @@ export function explainRoute<T>(table: RouteTable<T>, exchange: Exchange): Expla
   return { site, because, tried, chosen: null, params: null };
 }
 
-function siteReason<T>(entry: HostEntry<Site<T>> | null, { host, client: { listener } }: Exchange): string {
+function siteReason(pattern: string | null, { host, client: { listener } }: Exchange): string {
   const shown = JSON.stringify(host);
-  if (entry === null) return `no site on listener ${JSON.stringify(listener)} takes host ${shown}`;
-  const { pattern } = entry;
+  if (pattern === null) return `no site on listener ${JSON.stringify(listener)} takes host ${shown}`;
   if (pattern === "*") return `it takes every host, and no other site takes ${shown}`;
   if (pattern === host) return `it names host ${shown}`;
   return `its pattern ${pattern} fits host ${shown}`;

@@ -6,15 +6,18 @@
  * Hosts are in lower case and without port, as `exchange.host` is.
  */
 import { compileRegex, isRegex, readHostPattern } from "../config/pattern.ts";
+import { StringIndex } from "./string-index.ts";
 
-export interface HostEntry<T> {
+interface HostEntry<T> {
   /** In its tidy form. */
   readonly pattern: string;
   readonly value: T;
 }
 
 export class HostMap<T> {
-  readonly #exact = new Map<string, HostEntry<T>>();
+  readonly #exact = new StringIndex();
+  /** By the number of the exact name. */
+  readonly #exactValues: T[] = [];
   /** By what follows the one label: ".example.com". */
   readonly #oneLabel = new Map<string, HostEntry<T>>();
   readonly #suffixes = new Map<string, HostEntry<T>>();
@@ -24,32 +27,43 @@ export class HostMap<T> {
 
   /**
    * The first to claim a pattern keeps it.
-   * @returns who had it already, or null
+   * @returns false if it was taken
    * @throws {TypeError} if the text is not a host pattern
    */
-  add(text: string, value: T): HostEntry<T> | null {
+  add(text: string, value: T): boolean {
     const reading = readHostPattern(text);
     if ("problem" in reading) throw new TypeError(reading.problem);
-    const entry: HostEntry<T> = { pattern: reading.text, value };
-    if (entry.pattern === "*") {
-      const before = this.#everyHost;
+    const pattern = reading.text;
+    const entry: HostEntry<T> = { pattern, value };
+    if (pattern === "*") {
+      const isFree = this.#everyHost === null;
       this.#everyHost ??= entry;
-      return before;
+      return isFree;
     }
-    if (isRegex(entry.pattern)) {
-      const before = this.#regexes.find((other) => other.entry.pattern === entry.pattern);
-      if (before === undefined) this.#regexes.push({ regex: compileRegex(entry.pattern), entry });
-      return before?.entry ?? null;
+    if (isRegex(pattern)) {
+      const isFree = this.#regexes.every((other) => other.entry.pattern !== pattern);
+      if (isFree) this.#regexes.push({ regex: compileRegex(pattern), entry });
+      return isFree;
     }
-    if (entry.pattern.startsWith("*.")) return claim(this.#oneLabel, entry.pattern.slice(1), entry);
-    if (!entry.pattern.startsWith(".")) return claim(this.#exact, entry.pattern, entry);
-    this.#longestSuffix = Math.max(this.#longestSuffix, entry.pattern.length);
-    return claim(this.#suffixes, entry.pattern, entry);
+    if (pattern.startsWith("*.")) return claim(this.#oneLabel, pattern.slice(1), entry);
+    if (!pattern.startsWith(".")) {
+      const isFree = this.#exact.add(pattern) >= 0;
+      if (isFree) this.#exactValues.push(value);
+      return isFree;
+    }
+    this.#longestSuffix = Math.max(this.#longestSuffix, pattern.length);
+    return claim(this.#suffixes, pattern, entry);
   }
 
-  find(host: string): HostEntry<T> | null {
-    const exact = this.#exact.get(host);
-    return exact === undefined ? this.#findPattern(host) : exact;
+  /** What the pattern that decides stands for; undefined if the host fits none. */
+  find(host: string): T | undefined {
+    const exact = this.#exact.find(host);
+    return exact >= 0 ? this.#exactValues[exact] : this.#findPattern(host)?.value;
+  }
+
+  /** The pattern that decides, in its tidy form. */
+  patternFor(host: string): string | undefined {
+    return this.#exact.find(host) >= 0 ? host : this.#findPattern(host)?.pattern;
   }
 
   #findPattern(host: string): HostEntry<T> | null {
@@ -71,9 +85,8 @@ export class HostMap<T> {
   }
 }
 
-function claim<T>(map: Map<string, HostEntry<T>>, key: string, entry: HostEntry<T>): HostEntry<T> | null {
-  const before = map.get(key);
-  if (before !== undefined) return before;
-  map.set(key, entry);
-  return null;
+function claim<V>(map: Map<string, V>, key: string, value: V): boolean {
+  if (map.has(key)) return false;
+  map.set(key, value);
+  return true;
 }

@@ -1,173 +1,236 @@
 /**
- * All routes of a site by path: a radix tree over the characters of the patterns, in which a param is
- * a branch that takes one segment. A look-up walks the path once and compares no string twice; it
- * allocates nothing. Among all candidates whose pattern fits, the one with the lowest order whose
- * conditions hold is the answer, so the same tree serves both orders of matching.
+ * All routes of all sites by path: for each site a radix tree over the characters of its patterns, in
+ * which a param is a branch that takes one segment. A look-up walks the path once. Among all candidates
+ * whose pattern fits, the one with the lowest order whose conditions hold is the answer, so the same
+ * tree serves both orders of matching.
+ *
+ * The trees are written one after another into one array of numbers, with all places relative, and
+ * sites of equal shape share one. As objects, the trees of 10,000 hosts lay scattered over more memory
+ * than the processor caches, and a look-up took four times as long.
+ *
+ *     site:   its root, number of candidates without a tree, each of them (see `entry`);
+ *             then for each candidate where the value of its `*` begins (see `#restOf`)
+ *     node:   least order here and below, its param node (0: none), number of ends, rests, branches;
+ *             the ends and rests (see `entry`); then first character and branch, sorted by character
+ *     branch: length of its label, the label's characters, its node
  */
 import type { Exchange } from "../http/exchange.ts";
 import type { Candidate } from "./candidate.ts";
 import { isParam, type PathPattern } from "./path-pattern.ts";
+import { TreeNode } from "./path-tree.ts";
+import type { Route } from "./table.ts";
 
-/** A node with more literal branches than this finds them by table. */
-const WIDE = 6;
 const SLASH = 0x2f;
+/** Higher than any order. */
+const NONE = 0x3fffffff;
 
-class Node<T> {
-  /** Text of the branch that leads here; "" at the root and after a param. */
-  label: string;
-  readonly children: Node<T>[] = [];
-  /** For wide nodes: index + 1 of the child whose label begins with that ASCII character. */
-  table: Uint8Array | null = null;
-  /** Takes a segment that is not empty. */
-  param: Node<T> | null = null;
-  /** Of those whose pattern ends here, in order. */
-  readonly ends: Candidate<T>[] = [];
-  /** Of those that take whatever follows, in order. */
-  readonly rests: Candidate<T>[] = [];
-  /** The lowest order here and below. */
-  least = Infinity;
+/** In place of where `*` begins: a candidate without params, and this less the number of a pattern that has to be asked. */
+const NO_PARAMS = -1;
+const ASK_PATTERN = -2;
 
-  constructor(label: string) {
-    this.label = label;
-  }
-}
+const PARAM = 1;
+const ENDS = 2;
+const RESTS = 3;
+const BRANCHES = 4;
+const HEAD = 5;
 
 export class PathIndex<T> {
-  readonly #root = new Node<T>("");
-  /** Without a path or with a regex, in order. */
-  readonly #anywhere: Candidate<T>[] = [];
+  readonly #code: Int32Array;
+  /** For each site where its part of the code begins, and its first place in the following lists. */
+  readonly #sites: Int32Array;
+  readonly #candidates: readonly Candidate<T>[];
+  readonly #routes: readonly Route<T>[];
+  /** Those with params other than `*`, one for each text. */
+  readonly #patterns: readonly PathPattern[];
 
-  /** @param candidates in order of matching */
-  constructor(candidates: readonly Candidate<T>[]) {
-    for (const candidate of candidates) {
-      const { path } = candidate;
-      if (path === null || path.kind === "regex") this.#anywhere.push(candidate);
-      else this.#insert(candidate, path);
+  /** @param sites candidates of each site, in order of matching */
+  constructor(sites: readonly (readonly Candidate<T>[])[]) {
+    const written = new CodeWriter();
+    this.#sites = new Int32Array(sites.length * 2);
+    let base = 0;
+    for (const [site, candidates] of sites.entries()) {
+      this.#sites[site * 2] = written.add(candidates);
+      this.#sites[site * 2 + 1] = base;
+      base += candidates.length;
     }
-    finish(this.#root);
+    this.#code = Int32Array.from(written.code);
+    this.#patterns = written.patterns;
+    this.#candidates = sites.flat();
+    this.#routes = this.#candidates.map(({ route }) => route);
   }
 
-  find(exchange: Exchange): Candidate<T> | null {
+  /**
+   * The route that answers, or null. Sets the exchange's `params`.
+   * @param site index of the site
+   */
+  find(site: number, exchange: Exchange): Route<T> | null {
+    const code = this.#code;
     const { path } = exchange;
-    let best = path.charCodeAt(0) === SLASH ? search(this.#root, path, 0, exchange, null) : null;
-    for (const candidate of this.#anywhere) {
-      if (best !== null && candidate.order > best.order) break;
-      if ((candidate.path === null || candidate.path.matches(path)) && candidate.holds(exchange)) best = candidate;
+    const start = this.#sites[site * 2]!;
+    const base = this.#sites[site * 2 + 1]!;
+    let best = path.charCodeAt(0) === SLASH ? this.#search(start + code[start]!, path, 0, exchange, base, NONE) : NONE;
+    const loose = start + 2;
+    const rests = loose + code[start + 1]!;
+    for (let at = loose; at < rests; at++) {
+      const order = code[at]! >> 1;
+      if (order > best) break;
+      if ((code[at]! & 1) === 0 || fits(this.#candidates[base + order]!, exchange)) best = order;
+    }
+    if (best === NONE) return null;
+    const rest = code[rests + best]!;
+    if (rest >= 0) exchange.params = { "*": path.slice(rest) };
+    else if (rest <= ASK_PATTERN) exchange.params = this.#patterns[ASK_PATTERN - rest]!.params(path);
+    return this.#routes[base + best]!;
+  }
+
+  /** The lowest order at or below a node that beats `best`, else `best`. `at`: how much of the path led here. */
+  #search(node: number, path: string, at: number, exchange: Exchange, base: number, best: number): number {
+    const code = this.#code;
+    const ends = node + HEAD;
+    const rests = ends + code[node + ENDS]!;
+    const branches = rests + code[node + RESTS]!;
+    if (at === path.length) best = this.#first(ends, rests, exchange, base, best);
+    else {
+      const branch = findBranch(code, branches, code[node + BRANCHES]!, path.charCodeAt(at));
+      if (branch !== 0) {
+        const next = branch + 1 + code[branch]!;
+        if (code[next]! < best && follows(code, branch, path, at)) {
+          best = this.#search(next, path, at + code[branch]!, exchange, base, best);
+        }
+      }
+      const param = node + code[node + PARAM]!;
+      if (param !== node && code[param]! < best && path.charCodeAt(at) !== SLASH) {
+        const slash = path.indexOf("/", at);
+        best = this.#search(param, path, slash < 0 ? path.length : slash, exchange, base, best);
+      }
+    }
+    return this.#first(rests, branches, exchange, base, best);
+  }
+
+  /** Of the entries from `at` to `end` the first that holds, if it beats `best`. */
+  #first(at: number, end: number, exchange: Exchange, base: number, best: number): number {
+    const code = this.#code;
+    for (; at < end; at++) {
+      const order = code[at]! >> 1;
+      if (order > best) return best;
+      if ((code[at]! & 1) === 0 || this.#candidates[base + order]!.holds(exchange)) return order;
     }
     return best;
   }
-
-  #insert(candidate: Candidate<T>, { segments, kind }: PathPattern): void {
-    let node = this.#root;
-    let literal = "";
-    for (const segment of segments) {
-      if (!isParam(segment)) {
-        literal += `/${segment}`;
-        continue;
-      }
-      node = descend(node, `${literal}/`);
-      node.param ??= new Node("");
-      node = node.param;
-      literal = "";
-    }
-    node = descend(node, literal);
-    if (kind !== "prefix") node.ends.push(candidate);
-    else {
-      // "/prefix/*" takes "/prefix" as well, which has no slash at its end. "/*" has no such second end.
-      if (segments.length > 0) node.ends.push(candidate);
-      descend(node, "/").rests.push(candidate);
-    }
-  }
 }
 
-/** The node below `node` that the text leads to; makes and splits branches as needed. */
-function descend<T>(node: Node<T>, text: string): Node<T> {
-  if (text === "") return node;
-  const at = node.children.findIndex((child) => child.label[0] === text[0]);
-  const child = node.children[at];
-  if (child === undefined) {
-    const leaf = new Node<T>(text);
-    node.children.push(leaf);
-    return leaf;
-  }
-  let common = 1;
-  while (common < child.label.length && common < text.length && child.label[common] === text[common]) common++;
-  if (common === child.label.length) return descend(child, text.slice(common));
-  const middle = new Node<T>(child.label.slice(0, common));
-  node.children[at] = middle;
-  child.label = child.label.slice(common);
-  middle.children.push(child);
-  return descend(middle, text.slice(common));
+function fits<T>(candidate: Candidate<T>, exchange: Exchange): boolean {
+  return (candidate.path === null || candidate.path.matches(exchange.path)) && candidate.holds(exchange);
 }
 
-/** Once all are in: what the look-up reads of a node besides its branches. */
-function finish<T>(node: Node<T>): number {
-  let least = Math.min(node.ends[0]?.order ?? Infinity, node.rests[0]?.order ?? Infinity);
-  for (const child of node.children) least = Math.min(least, finish(child));
-  if (node.param !== null) least = Math.min(least, finish(node.param));
-  if (node.children.length > WIDE && node.children.length < 256) {
-    node.table = new Uint8Array(128);
-    for (const [i, child] of node.children.entries()) {
-      const code = child.label.charCodeAt(0);
-      if (code < 128) node.table[code] = i + 1;
-    }
+/** Where the branch that begins with a character is; 0 if there is none. */
+function findBranch(code: Int32Array, branches: number, count: number, char: number): number {
+  let low = 0;
+  let high = count;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    const first = code[branches + middle * 2]!;
+    if (first === char) return branches + middle * 2 + 1 + code[branches + middle * 2 + 1]!;
+    if (first < char) low = middle + 1;
+    else high = middle;
   }
-  node.least = least;
-  return least;
+  return 0;
 }
 
-/** The best candidate at or below a node that beats `best`, else `best`. `at`: how much of the path led here. */
-function search<T>(
-  node: Node<T>,
-  path: string,
-  at: number,
-  exchange: Exchange,
-  best: Candidate<T> | null,
-): Candidate<T> | null {
-  if (at === path.length) best = first(node.ends, exchange, best);
-  else {
-    const child = branch(node, path, at);
-    if (child !== null && (best === null || child.least < best.order)) {
-      best = search(child, path, at + child.label.length, exchange, best);
-    }
-    const { param } = node;
-    if (param !== null && (best === null || param.least < best.order) && path.charCodeAt(at) !== SLASH) {
-      const slash = path.indexOf("/", at);
-      best = search(param, path, slash < 0 ? path.length : slash, exchange, best);
-    }
-  }
-  return first(node.rests, exchange, best);
-}
-
-/** The literal branch that the path goes on with. */
-function branch<T>(node: Node<T>, path: string, at: number): Node<T> | null {
-  const { children, table } = node;
-  const code = path.charCodeAt(at);
-  if (table !== null && code < 128) {
-    const index = table[code]!;
-    return index !== 0 && follows(path, at, children[index - 1]!.label) ? children[index - 1]! : null;
-  }
-  for (const child of children) {
-    if (child.label.charCodeAt(0) === code) return follows(path, at, child.label) ? child : null;
-  }
-  return null;
-}
-
-/** As `path.startsWith(label, at)`, whose call costs more than these few comparisons. */
-function follows(path: string, at: number, label: string): boolean {
-  if (at + label.length > path.length) return false;
-  for (let i = 1; i < label.length; i++) if (path.charCodeAt(at + i) !== label.charCodeAt(i)) return false;
+/** Does the path go on with the branch's label? Its first character is known to. */
+function follows(code: Int32Array, branch: number, path: string, at: number): boolean {
+  const length = code[branch]!;
+  if (at + length > path.length) return false;
+  const label = branch + 1;
+  for (let i = 1; i < length; i++) if (path.charCodeAt(at + i) !== code[label + i]) return false;
   return true;
 }
 
-function first<T>(
-  candidates: readonly Candidate<T>[],
-  exchange: Exchange,
-  best: Candidate<T> | null,
-): Candidate<T> | null {
-  for (const candidate of candidates) {
-    if (best !== null && candidate.order > best.order) return best;
-    if (candidate.holds(exchange)) return candidate;
+/** The code of all sites; one of equal shape is written once. */
+class CodeWriter {
+  readonly code: number[] = [];
+  readonly patterns: PathPattern[] = [];
+  readonly #numbers = new Map<string, number>();
+  readonly #places = new Map<string, number>();
+
+  /** @returns where it is */
+  add<T>(candidates: readonly Candidate<T>[]): number {
+    const site = this.#siteCode(candidates);
+    const shape = site.join();
+    const before = this.#places.get(shape);
+    if (before !== undefined) return before;
+    const place = this.code.length;
+    this.#places.set(shape, place);
+    for (const number of site) this.code.push(number);
+    return place;
   }
-  return best;
+
+  #siteCode<T>(candidates: readonly Candidate<T>[]): number[] {
+    const tree = new TreeNode("");
+    const loose: number[] = [];
+    for (const [order, candidate] of candidates.entries()) {
+      const { path } = candidate;
+      if (path === null || path.kind === "regex") loose.push(entry(order, candidate));
+      else insert(tree, entry(order, candidate), path);
+    }
+    const code = [0, loose.length, ...loose];
+    for (const { path } of candidates) code.push(this.#restOf(path));
+    code[0] = writeNode(code, tree);
+    return code;
+  }
+
+  /** Where the value of `*` begins if that is the only param. */
+  #restOf(path: PathPattern | null): number {
+    if (path === null || path.kind === "exact") return NO_PARAMS;
+    if (path.hasOnlyRest) return path.literalLength;
+    const before = this.#numbers.get(path.text);
+    if (before !== undefined) return ASK_PATTERN - before;
+    this.#numbers.set(path.text, this.patterns.length);
+    this.patterns.push(path);
+    return ASK_PATTERN - (this.patterns.length - 1);
+  }
+}
+
+/** Order and, in the lowest bit, whether there is something to check once the tree has led there. */
+function entry<T>(order: number, { path, conditions }: Candidate<T>): number {
+  return order * 2 + (conditions.length > 0 || path?.kind === "regex" ? 1 : 0);
+}
+
+function insert(root: TreeNode, entered: number, { segments, kind }: PathPattern): void {
+  let node = root;
+  let literal = "";
+  for (const segment of segments) {
+    if (!isParam(segment)) {
+      literal += `/${segment}`;
+      continue;
+    }
+    node = node.descend(`${literal}/`).descendParam();
+    literal = "";
+  }
+  node = node.descend(literal);
+  if (kind !== "prefix") node.ends.push(entered);
+  else {
+    // "/prefix/*" takes "/prefix" as well, which has no slash at its end. "/*" has no such second end.
+    if (segments.length > 0) node.ends.push(entered);
+    node.descend("/").rests.push(entered);
+  }
+}
+
+/** @returns where it was written */
+function writeNode(code: number[], node: TreeNode): number {
+  const start = code.length;
+  const children = node.children.toSorted((a, b) => a.label.charCodeAt(0) - b.label.charCodeAt(0));
+  code.push(node.least() >> 1, 0, node.ends.length, node.rests.length, children.length);
+  code.push(...node.ends, ...node.rests);
+  const branches = code.length;
+  for (const { label } of children) code.push(label.charCodeAt(0), 0);
+  for (const [i, { label }] of children.entries()) {
+    const slot = branches + i * 2 + 1;
+    code[slot] = code.length - slot;
+    code.push(label.length);
+    for (let c = 0; c < label.length; c++) code.push(label.charCodeAt(c));
+    writeNode(code, children[i]!);
+  }
+  if (node.param !== null) code[start + PARAM] = writeNode(code, node.param) - start;
+  return start;
 }

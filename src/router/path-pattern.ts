@@ -48,6 +48,11 @@ export class PathPattern {
     this.literalLength = literals.reduce((sum, literal) => sum + 1 + literal.length, closed ? 1 : 0);
   }
 
+  /** True for a prefix without further params: `*` is what follows the literal text. */
+  get hasOnlyRest(): boolean {
+    return this.kind === "prefix" && this.literalLength === this.text.length - 1;
+  }
+
   matches(path: string): boolean {
     if (path.charCodeAt(0) !== SLASH) return false;
     if (this.kind === "exact") return path === this.text;
@@ -66,9 +71,7 @@ export class PathPattern {
   params(path: string): Record<string, string> | null {
     if (!this.#hasParams) return null;
     if (this.#regex !== null) return groups(this.#regex, path);
-    // Most prefixes have no other param, and one literal object is cheaper than one that grows.
-    if (this.kind === "prefix" && this.literalLength >= this.text.length - 1)
-      return { "*": path.slice(this.literalLength) };
+    if (this.hasOnlyRest) return { "*": path.slice(this.literalLength) };
     const params: Record<string, string> = {};
     let at = 0;
     for (const segment of this.segments) {

@@ -16,7 +16,7 @@
 import type { MatchConfig } from "../config/gateway-config.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { byPosition, bySpecificity, Candidate } from "./candidate.ts";
-import { type HostEntry, HostMap } from "./host-map.ts";
+import { HostMap } from "./host-map.ts";
 import { conditionsOf } from "./match.ts";
 import { PathIndex } from "./path-index.ts";
 import { PathPattern } from "./path-pattern.ts";
@@ -50,7 +50,6 @@ export class Site<T> {
   readonly name: string;
   readonly hosts: readonly string[];
   readonly candidates: readonly Candidate<T>[];
-  readonly #index: PathIndex<T>;
 
   /** @throws {TypeError} if a pattern in it cannot be compiled */
   constructor(spec: SiteSpec<T>) {
@@ -58,13 +57,7 @@ export class Site<T> {
     this.hosts = spec.hosts;
     const candidates = spec.routes.flatMap((route, position) => candidatesOf(spec.name, route, position));
     candidates.sort(spec.order === "file" ? byPosition : bySpecificity);
-    for (const [order, candidate] of candidates.entries()) candidate.order = order;
     this.candidates = candidates;
-    this.#index = new PathIndex(candidates);
-  }
-
-  find(exchange: Exchange): Candidate<T> | null {
-    return this.#index.find(exchange);
   }
 }
 
@@ -79,21 +72,23 @@ function candidatesOf<T>(site: string, { name, match, target }: RouteSpec<T>, po
 export class RouteTable<T> {
   /** In the order of the config. */
   readonly sites: readonly Site<T>[];
-  /** For listeners that some site names. */
-  readonly #byListener = new Map<string, HostMap<Site<T>>>();
+  /** For listeners that some site names: index of the site by host. */
+  readonly #byListener = new Map<string, HostMap<number>>();
   /** For all other listeners: the sites that name none. */
-  readonly #elsewhere: HostMap<Site<T>>;
+  readonly #elsewhere: HostMap<number>;
+  readonly #index: PathIndex<T>;
 
   /** @throws {TypeError} if a pattern cannot be compiled */
   constructor(specs: readonly SiteSpec<T>[]) {
-    const sites = specs.map((spec) => ({ site: new Site(spec), listeners: spec.listeners ?? [] }));
-    this.sites = sites.map(({ site }) => site);
-    for (const listener of new Set(sites.flatMap(({ listeners }) => listeners))) {
-      const here = sites.filter(({ listeners }) => listeners.length === 0 || listeners.includes(listener));
-      this.#byListener.set(listener, hostMap(here.map(({ site }) => site)));
+    this.sites = specs.map((spec) => new Site(spec));
+    for (const listener of new Set(specs.flatMap(({ listeners }) => listeners ?? []))) {
+      this.#byListener.set(
+        listener,
+        hostMap(specs, (names) => names.length === 0 || names.includes(listener)),
+      );
     }
-    const everywhere = sites.filter(({ listeners }) => listeners.length === 0);
-    this.#elsewhere = hostMap(everywhere.map(({ site }) => site));
+    this.#elsewhere = hostMap(specs, (names) => names.length === 0);
+    this.#index = new PathIndex(this.sites.map(({ candidates }) => candidates));
   }
 
   /**
@@ -101,30 +96,36 @@ export class RouteTable<T> {
    * site but no route for it, `site` is set and `route` null.
    */
   find(exchange: Exchange): Route<T> | null {
-    const entry = this.siteFor(exchange);
-    if (entry === null) return null;
-    const site = entry.value;
-    exchange.site = site.name;
-    const candidate = site.find(exchange);
-    if (candidate === null) return null;
-    const { route, path } = candidate;
-    exchange.route = route.name;
-    exchange.params = path === null ? null : path.params(exchange.path);
+    const site = this.#hosts(exchange).find(exchange.host);
+    if (site === undefined) return null;
+    const route = this.#index.find(site, exchange);
+    exchange.site = route === null ? this.sites[site]!.name : route.site;
+    if (route !== null) exchange.route = route.name;
     return route;
   }
 
   /** The site for the exchange's listener and host, with the pattern that decided. */
-  siteFor(exchange: Exchange): HostEntry<Site<T>> | null {
-    const hosts = this.#byListener.get(exchange.client.listener) ?? this.#elsewhere;
-    return hosts.find(exchange.host);
+  siteFor(exchange: Exchange): { readonly site: Site<T>; readonly pattern: string } | null {
+    const hosts = this.#hosts(exchange);
+    const site = hosts.find(exchange.host);
+    return site === undefined ? null : { site: this.sites[site]!, pattern: hosts.patternFor(exchange.host)! };
+  }
+
+  #hosts(exchange: Exchange): HostMap<number> {
+    return this.#byListener.get(exchange.client.listener) ?? this.#elsewhere;
   }
 }
 
-function hostMap<T>(sites: readonly Site<T>[]): HostMap<Site<T>> {
-  const map = new HostMap<Site<T>>();
-  for (const site of sites) {
-    if (site.hosts.length === 0) map.add("*", site);
-    for (const host of site.hosts) map.add(host, site);
+/** Index of the site by host, of the sites whose listeners are accepted. */
+function hostMap<T>(
+  specs: readonly SiteSpec<T>[],
+  accepts: (listeners: readonly string[]) => boolean,
+): HostMap<number> {
+  const map = new HostMap<number>();
+  for (const [site, { hosts, listeners = [] }] of specs.entries()) {
+    if (!accepts(listeners)) continue;
+    if (hosts.length === 0) map.add("*", site);
+    for (const host of hosts) map.add(host, site);
   }
   return map;
 }

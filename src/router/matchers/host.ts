@@ -13,7 +13,7 @@ export const host = defineMatcher<readonly string[]>({
     for (const pattern of patterns) hosts.add(pattern, true);
     return {
       specificity: 1,
-      matches: (exchange) => hosts.find(exchange.host) !== null,
+      matches: (exchange) => hosts.find(exchange.host) === true,
       describe: () => `host ${orList(patterns)}`,
       found: (exchange) => JSON.stringify(exchange.host),
     };
