@@ -128,7 +128,7 @@ class Check {
     }
   }
 
-  /** The first middleware that responds, `around` if it does, or null. Those after it are reported. */
+  /** The first middleware that responds, `around` if it does, or null. The first one after it is reported. */
   #chain(use: unknown, path: Path, around: Placed<string> | null = null): Placed<string> | null {
     let responder = around;
     if (!Array.isArray(use)) return responder;
@@ -140,7 +140,9 @@ class Check {
       if (responder !== null) {
         const message = `middleware ${JSON.stringify(name)} is never reached: ${JSON.stringify(responder.value)} answers before`;
         this.#add(at, "unreachable-middleware", message, null, "warning", "key");
-      } else if (this.#catalog.middlewares.get(name)?.responds === true) responder = { value: name, path: at };
+        break;
+      }
+      if (this.#catalog.middlewares.get(name)?.responds === true) responder = { value: name, path: at };
     }
     return responder;
   }

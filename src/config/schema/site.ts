@@ -57,12 +57,9 @@ export function middleware(catalog: Catalog) {
     const result = definition.options.safeParse(given);
     if (result.success) return { name, options: result.data };
     if (keys === null) {
-      const missing = result.error.issues.map((issue) => JSON.stringify(issue.path[0])).join(", ");
-      return refuse(
-        "missing-option",
-        `middleware ${JSON.stringify(name)} needs ${missing}`,
-        `write \`${name}: { … }\``,
-      );
+      const missing = result.error.issues.flatMap(({ path }) => (path.length === 0 ? [] : [JSON.stringify(path[0])]));
+      const needs = missing.length === 0 ? "options" : missing.join(", ");
+      return refuse("missing-option", `middleware ${JSON.stringify(name)} needs ${needs}`, `write \`${name}: { … }\``);
     }
     for (const issue of result.error.issues) {
       ctx.issues.push({ ...issue, path: [name, ...issue.path], input: given, continue: false } as z.core.$ZodRawIssue);
