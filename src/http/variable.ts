@@ -183,9 +183,9 @@ export function compileTemplate(text: string, escapeFor: EscapeFor | null = null
 }
 
 const escaped =
-  (read: Read, escape: (value: string) => string): Read =>
+  (read: Read, makeSafe: (value: string) => string): Read =>
   (exchange) =>
-    escape(read(exchange));
+    makeSafe(read(exchange));
 
 /** The usual short templates without a loop. `literals` has one entry more than `reads`. */
 function concatenation(literals: readonly string[], reads: readonly Read[]): Read {
