@@ -140,8 +140,8 @@ export const kinds: readonly Kind[] = [
   single("new connection", 8, "length", SMALL, whole),
   single("slow reader", 1, "length", LARGE, whole, { paceMs: 40 }),
   single("HEAD", 2, "length", 5000, (received) => whole(received, 0), { method: "HEAD", expected: Buffer.alloc(0) }),
-  single("204", 1, "none", 204, (received) => whole(received, 0, 204)),
-  single("304", 1, "none", 304, (received) => whole(received, 0, 304)),
+  single("204 No Content", 1, "none", 204, (received) => whole(received, 0, 204)),
+  single("304 Not Modified", 1, "none", 304, (received) => whole(received, 0, 304)),
 
   single("reset", 2, "reset", 60_000, broken),
   single("reset chunked", 2, "reset-chunked", 60_000, broken),

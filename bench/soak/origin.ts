@@ -20,12 +20,13 @@ const answers: Readonly<Record<string, Answer>> = {
     response.end(request.method === "HEAD" ? undefined : contentOf(seed, length));
   },
 
-  async chunked({ seed, length }, _request, response) {
-    response.writeHead(200, { Trailer: "X-Length" });
+  async chunked({ seed, length }, request, response) {
+    const trailers = request.httpVersion === "1.1";
+    response.writeHead(200, trailers ? { Trailer: "X-Length" } : {});
     for (let at = 0, piece = 1; at < length; at += piece, piece = Math.min((piece * 3) % 20_011, length - at)) {
       if (!response.write(contentOf(seed, length).subarray(at, at + piece))) await drained(response);
     }
-    response.addTrailers({ "X-Length": String(length) });
+    if (trailers) response.addTrailers({ "X-Length": String(length) });
     response.end();
   },
 
@@ -41,7 +42,8 @@ const answers: Readonly<Record<string, Answer>> = {
 
   /** Ended by the end of the connection. */
   close({ seed, length }, _request, response) {
-    const socket = response.socket!;
+    const { socket } = response;
+    if (socket === null) return;
     socket.write("HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nConnection: close\r\n\r\n");
     socket.end(contentOf(seed, length));
   },
@@ -107,11 +109,11 @@ const answers: Readonly<Record<string, Answer>> = {
   },
 
   "reset-head"(_wanted, _request, response) {
-    response.socket!.resetAndDestroy();
+    response.socket?.resetAndDestroy();
   },
 
   garbage(_wanted, _request, response) {
-    response.socket!.end("BANG 200 HTTP\r\n\r\nnot a response");
+    response.socket?.end("BANG 200 HTTP\r\n\r\nnot a response");
   },
 
   /** Never answers. */
@@ -130,6 +132,14 @@ async function halfOf(response: ServerResponse, seed: number, length: number): P
     if (!response.write(half.subarray(at, at + PIECE))) await drained(response);
   }
   await sleep(30);
+}
+
+/**
+ * Resolves when the response before it on the connection is done. Node.js would queue what is
+ * written until then, but an interim response so queued leaves after the final head.
+ */
+async function turn(response: ServerResponse): Promise<void> {
+  while (response.socket === null && !response.destroyed) await sleep(1);
 }
 
 function drained(response: ServerResponse): Promise<void> {
@@ -159,8 +169,9 @@ const server = createServer({ keepAliveTimeout: 30_000, requestTimeout: 0, heade
     return;
   }
   if (request.method === "GET" || request.method === "HEAD") request.resume();
-  void answer(wanted, request, response);
+  void turn(response).then(() => answer(wanted, request, response));
 });
+process.on("uncaughtException", (error) => report(`the origin server itself: ${error.stack}`));
 
 // A client that leaves in mid-message, and Lintel with it, is no fault; anything else is.
 const LEFT = ["ECONNRESET", "EPIPE", "HPE_INVALID_EOF_STATE"];
