@@ -76,6 +76,8 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
   #upgrade: string | null = null;
   #requestDone = true;
   #requestChunked = false;
+  /** Octets still to come of a request content of declared length. */
+  #requestLeft = 0;
   #requestFlow: Flow | null = null;
 
   // Its response.
@@ -134,7 +136,10 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
       if (length === null) {
         this.#requestChunked = true;
         head += "transfer-encoding: chunked\r\n";
-      } else head += `content-length: ${length}\r\n`;
+      } else {
+        this.#requestLeft = length;
+        head += `content-length: ${length}\r\n`;
+      }
     } else if (request.hasEmptyContent) head += "content-length: 0\r\n";
     if (request.upgrade !== null) head += `connection: upgrade\r\nupgrade: ${request.upgrade}\r\n`;
     else if (request.acceptsTrailers) head += "te: trailers\r\nconnection: te\r\n";
@@ -176,7 +181,12 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
       connection.writeText(`${octets.length.toString(16)}\r\n`);
       connection.write(octets);
       connection.writeText("\r\n");
-    } else connection.write(octets);
+    } else {
+      this.#requestLeft -= octets.length;
+      // One octet too many would be read as the next request.
+      if (this.#requestLeft < 0) return this.#close(wrongLength("longer"));
+      connection.write(octets);
+    }
     if (connection.full) this.#requestFlow?.pause();
     this.#active();
   }
@@ -190,6 +200,7 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
       if (this.#contentDecoder.done) this.#close(null);
     } else if (this.#requestChunked)
       this.connection.writeText(`0\r\n${trailers === null ? "" : trailers.serialize(NOT_RELAYED)}\r\n`);
+    else if (this.#requestLeft > 0) return this.#close(wrongLength("shorter"));
     this.#active();
   }
 
@@ -209,6 +220,7 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
   /** After 101: the client's octets, without framing. */
   accept(fromClient: BodySource): void {
     this.#requestChunked = false;
+    this.#requestLeft = Infinity;
     this.#requestDone = false;
     fromClient.sendTo(this);
   }
@@ -235,7 +247,7 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
         if (this.#state === State.head) {
           if (!decoder.decodeResponse(octets, at, end, this.#settings.head)) break;
           at = decoder.end;
-          this.#beginResponse();
+          this.#beginResponse(at < end);
         } else {
           const content = this.#content!;
           at = this.#contentDecoder.decode(octets, at, end, content);
@@ -253,7 +265,8 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
     if (this.#state === State.content) this.connection.pause();
   }
 
-  #beginResponse(): void {
+  /** @param surplus octets came after the head: content, the next head, or what nobody asked for */
+  #beginResponse(surplus: boolean): void {
     const { status, fields } = decoder;
     const connected = this.#method === "CONNECT" && status >= 200 && status < 300;
     if (status < 200 && status !== 101) {
@@ -271,7 +284,7 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
     const taker = this.#taker!;
     if (this.#content === null) {
       this.#taker = null;
-      this.#complete(false);
+      this.#complete(surplus);
       taker.onResponse(response);
       taker.onComplete(null);
       return;
@@ -279,7 +292,7 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
     taker.onResponse(response);
     // The taker usually waits by promise. Its continuation runs here, so that the content that
     // came with the head can go on from the buffer it lies in.
-    if (!this.#content.taken) drainMicrotasks();
+    if (this.#content?.taken === false) drainMicrotasks();
   }
 
   /** RFC 9112 §6.3: which content a response has. Sets `#content` to null if it has none. */
@@ -294,6 +307,7 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
       if (contentLength >= 0)
         throw new Failure("upstream-malformed", "both Transfer-Encoding and Content-Length (RFC 9112 §6.1)");
       if (!chunked) throw new Failure("upstream-malformed", "a Transfer-Encoding other than chunked");
+      if (decoder.version < 11) this.#reusable = false; // RFC 9112 §6.1: its framing is not to be trusted.
       this.#contentDecoder.startChunked();
       response.body = this.#content = new IncomingContent(this, null);
     } else if (contentLength === 0) this.#contentDecoder.startFixed(0);
@@ -342,6 +356,8 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
     } else if (this.#reusable && this.#requestDone && !surplus) {
       this.#state = State.idle;
       this.#timer.cancel();
+      // The taker may have been full at the last octets.
+      this.connection.resume();
       this.#owner.idle(this);
     } else this.#close(null);
     taker?.onComplete(null);
@@ -349,9 +365,9 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
   }
 
   contentWanted(): void {
+    this.connection.resume();
     if (this.#processing) return;
     this.#active();
-    this.connection.resume();
     const held = this.#held;
     if (held === null) return;
     this.#held = null;
@@ -425,7 +441,7 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
     this.#timer.cancel();
     this.#held = null;
     if (why === null) this.connection.close(false);
-    else this.connection.destroy();
+    else this.connection.destroy(this.#inTunnel); // Without framing a plain end would look like the whole content.
     this.#owner.gone(this);
     const taker = this.#taker;
     const content = this.#content;
@@ -452,3 +468,6 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
     if (this.#state === State.idle) this.#close(null);
   }
 }
+
+const wrongLength = (how: string): Failure =>
+  new Failure("internal", `request content is ${how} than its declared length`);

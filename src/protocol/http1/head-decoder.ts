@@ -10,7 +10,7 @@
 import "../../base/buffer.ts";
 import { Failure, type FailureCode } from "../../base/failure.ts";
 import { Field, knownName, knownNameCount } from "../../http/field-name.ts";
-import { FieldSection } from "../../http/field-section.ts";
+import { FieldSection, trimOws } from "../../http/field-section.ts";
 import { fieldValueOctet, targetOctet, tokenLower } from "../../http/grammar.ts";
 
 /** Largest parts of a head, in octets unless said otherwise. */
@@ -30,6 +30,7 @@ const COLON = 0x3a;
 export class HeadDecoder {
   /** Failure code for heads that break the grammar: whose fault it is differs by side. */
   readonly #malformed: FailureCode;
+  readonly #isRequest: boolean;
   #text = "";
   #hostStart = -1;
   #hostEnd = -1;
@@ -60,7 +61,8 @@ export class HeadDecoder {
   teTrailers = false;
 
   constructor(side: "request" | "response") {
-    this.#malformed = side === "request" ? "request-malformed" : "upstream-malformed";
+    this.#isRequest = side === "request";
+    this.#malformed = this.#isRequest ? "request-malformed" : "upstream-malformed";
   }
 
   /**
@@ -80,7 +82,8 @@ export class HeadDecoder {
     const lineStart = at;
     const lineLimit = lineStart + limits.requestLineOctets;
     while (at < end && tokenLower[octets[at]!] !== 0) at++;
-    if (at === end) return this.#lineIncomplete(at, lineLimit);
+    if (at > lineLimit) throw tooLong(limits);
+    if (at === end) return false;
     if (octets[at] !== SP || at === lineStart)
       throw this.#error(
         `the request line does not begin with a method and one space: ${shown(octets, lineStart, end)}`,
@@ -89,7 +92,7 @@ export class HeadDecoder {
     const targetStart = at;
     while (at < end && targetOctet[octets[at]!] === 1) at++;
     if (at > lineLimit) throw tooLong(limits);
-    if (at === end) return this.#lineIncomplete(at, lineLimit);
+    if (at === end) return false;
     const targetEnd = at;
     if (octets[at] === CR || octets[at] === LF)
       throw this.#error(
@@ -98,17 +101,18 @@ export class HeadDecoder {
     if (octets[at] !== SP || targetEnd === targetStart)
       throw this.#error(`octet ${hex(octets[at]!)} in the request target`);
     at++;
-    if (end - at < 10) {
+    if (at + 8 > lineLimit) throw tooLong(limits);
+    if (at + 8 > end) {
       this.#checkVersionSoFar(octets, at, end);
-      return this.#lineIncomplete(end, lineLimit);
+      return false;
     }
     this.version = this.#decodeVersion(octets, at);
     at += 8;
-    if (octets[at] !== CR || octets[at + 1] !== LF)
+    if ((at < end && octets[at] !== CR) || (at + 1 < end && octets[at + 1] !== LF))
       throw this.#error("the request line does not end with CRLF after the HTTP version");
-    if (at > lineLimit) throw tooLong(limits);
+    if (at + 1 >= end) return false;
     this.#reset();
-    if (!this.#decodeFields(octets, lineStart, at + 2, end, limits)) return false;
+    if (!this.#decodeFields(octets, lineStart, at + 2, end, limits, true)) return false;
     this.method = methodName(this.#text, methodEnd - lineStart);
     this.target = this.#text.slice(targetStart - lineStart, targetEnd - lineStart);
     return true;
@@ -148,13 +152,13 @@ export class HeadDecoder {
     if (octets[at] !== CR || octets[at + 1] !== LF) throw this.#error(`octet ${hex(octets[at]!)} in the status line`);
     this.#reset();
     this.status = status;
-    return this.#decodeFields(octets, start, at + 2, end, limits);
+    return this.#decodeFields(octets, start, at + 2, end, limits, true);
   }
 
   /** Decodes a trailer section up to and including its empty line. @returns false if it is not complete yet */
   decodeTrailers(octets: Uint8Array, start: number, end: number, limits: HeadLimits): boolean {
     this.#reset();
-    return this.#decodeFields(octets, start, start, end, limits);
+    return this.#decodeFields(octets, start, start, end, limits, false);
   }
 
   #reset(): void {
@@ -175,14 +179,22 @@ export class HeadDecoder {
   /**
    * @param origin where the message starts: the text is made from there once, and the target, Host
    *        and all fields are pieces of it
+   * @param isHead its fields say how the message is framed and what becomes of the connection
    */
-  #decodeFields(octets: Uint8Array, origin: number, start: number, end: number, limits: HeadLimits): boolean {
+  #decodeFields(
+    octets: Uint8Array,
+    origin: number,
+    start: number,
+    end: number,
+    limits: HeadLimits,
+    isHead: boolean,
+  ): boolean {
     const lines: number[] = [];
     const sectionLimit = start + limits.fieldSectionOctets;
     let canonical = true;
     let at = start;
     for (;;) {
-      if (at === end) return this.#sectionIncomplete(at, sectionLimit);
+      if (at === end) return false;
       if (octets[at] === CR) {
         if (at + 1 === end) return false;
         if (octets[at + 1] !== LF) throw this.#error("a bare CR where a field line should begin");
@@ -196,18 +208,20 @@ export class HeadDecoder {
         hash = (hash * 31 + lower) | 0;
         at++;
       }
-      if (at === end) return this.#sectionIncomplete(at, sectionLimit);
-      if (octets[at] !== COLON || at === nameStart) throw this.#badName(octets, nameStart, at);
+      if (at === end || octets[at] !== COLON || at === nameStart) {
+        this.#checkLine(nameStart, at, sectionLimit, limits);
+        if (at === end) return false;
+        throw this.#badName(octets, nameStart, at);
+      }
       const nameEnd = at++;
       while (at < end && (octets[at] === SP || octets[at] === HTAB)) at++;
       const valueStart = at;
       while (at < end && fieldValueOctet[octets[at]!] === 1) at++;
-      if (at - nameStart > limits.fieldLineOctets)
-        throw this.#tooLarge(`a field line is longer than limits.fieldLine of ${limits.fieldLineOctets} octets`);
-      if (at === end) return this.#sectionIncomplete(at, sectionLimit);
+      this.#checkLine(nameStart, at, sectionLimit, limits);
+      if (at === end) return false;
       if (octets[at] !== CR)
         throw this.#error(`octet ${hex(octets[at]!)} in the value of field ${text(octets, nameStart, nameEnd)}`);
-      if (at + 1 === end) return this.#sectionIncomplete(at, sectionLimit);
+      if (at + 1 === end) return false;
       if (octets[at + 1] !== LF)
         throw this.#error(`a bare CR in the value of field ${text(octets, nameStart, nameEnd)}`);
       let valueEnd = at;
@@ -215,14 +229,11 @@ export class HeadDecoder {
       if (valueStart !== nameEnd + 2 || octets[nameEnd + 1] !== SP || valueEnd !== at) canonical = false;
       const id = recognize(hash, octets, nameStart, nameEnd);
       lines.push(id, nameStart - origin, valueStart - origin, valueEnd - origin);
-      if (id !== 0 && id <= Field.te) this.#note(id, octets, valueStart, valueEnd);
       at += 2;
-      if (at > sectionLimit)
-        throw this.#tooLarge(
-          `the field section is longer than limits.fieldSection of ${limits.fieldSectionOctets} octets`,
-        );
+      if (at > sectionLimit) throw this.#sectionTooLarge(limits);
       if (lines.length > limits.fieldCount * 4)
         throw this.#tooLarge(`there are more than limits.fields of ${limits.fieldCount} field lines`);
+      if (id !== 0 && id <= Field.te && isHead) this.#note(id, octets, valueStart, valueEnd);
     }
     const head = text(octets, origin, at);
     this.#text = head;
@@ -236,6 +247,7 @@ export class HeadDecoder {
   #note(id: number, octets: Uint8Array, start: number, end: number): void {
     switch (id) {
       case Field.host:
+        if (!this.#isRequest) return;
         if (this.#hostStart >= 0) throw this.#error("more than one Host field (RFC 9112 §3.2)");
         this.#hostStart = start;
         this.#hostEnd = end;
@@ -253,6 +265,7 @@ export class HeadDecoder {
         else this.#noteConnection(text(octets, start, end).toLowerCase());
         return;
       case Field.expect:
+        if (!this.#isRequest) return;
         if (text(octets, start, end).toLowerCase() !== "100-continue")
           throw new Failure("expectation-failed", `Expect: ${text(octets, start, end)} cannot be met`);
         this.expectContinue = true;
@@ -261,7 +274,7 @@ export class HeadDecoder {
         this.upgrade = text(octets, start, end);
         return;
       case Field.te:
-        this.teTrailers = /(?:^|,)[ \t]*trailers[ \t]*(?:$|,|;)/i.test(text(octets, start, end));
+        this.teTrailers ||= /(?:^|,)[ \t]*trailers[ \t]*(?:$|,|;)/i.test(text(octets, start, end));
         return;
     }
   }
@@ -287,7 +300,7 @@ export class HeadDecoder {
     if (value === "chunked") this.chunked = true;
     else if (/^[!#$%&'*+\-.^_`|~0-9a-z]+[ \t]*,[ \t]*chunked$/.test(value) && !value.startsWith("chunked")) {
       throw new Failure(
-        this.#malformed === "request-malformed" ? "transfer-coding-unsupported" : this.#malformed,
+        this.#isRequest ? "transfer-coding-unsupported" : this.#malformed,
         `Transfer-Encoding: ${value}: only chunked is spoken here`,
       );
     } else throw this.#error(`Transfer-Encoding: ${value}: chunked must be the only coding (RFC 9112 §6.1)`);
@@ -295,7 +308,7 @@ export class HeadDecoder {
 
   #noteConnection(value: string): void {
     for (const part of value.split(",")) {
-      const option = part.trim();
+      const option = trimOws(part);
       if (option === "keep-alive") this.keepAlive = true;
       else if (option === "close") this.close = true;
       else if (option === "upgrade") this.upgradeOption = true;
@@ -315,7 +328,7 @@ export class HeadDecoder {
       isDigit(octets[at + 7]!)
     ) {
       if (octets[at + 5] === 0x31) return octets[at + 7] === 0x30 ? 10 : 11;
-      if (this.#malformed === "request-malformed")
+      if (this.#isRequest)
         throw new Failure(
           "http-version-unsupported",
           `${text(octets, at, at + 8)} is not spoken on this listener; HTTP/1.1 is`,
@@ -324,23 +337,27 @@ export class HeadDecoder {
     throw this.#error(`not an HTTP version: ${shown(octets, at, at + 8)}`);
   }
 
-  /** Refuses octets that cannot become an HTTP version any more, before their line is complete. */
+  /** Refuses octets that cannot become an HTTP version (and, in a response, a status) any more, before they are all there. */
   #checkVersionSoFar(octets: Uint8Array, at: number, end: number): void {
-    const expected = "HTTP/";
+    const expected = "HTTP/#.# ###";
     for (let i = 0; i < expected.length && at + i < end; i++) {
-      if (octets[at + i] !== expected.charCodeAt(i))
+      const octet = octets[at + i]!;
+      if (expected[i] === "#" ? !isDigit(octet) : octet !== expected.charCodeAt(i))
         throw this.#error(`not an HTTP version: ${shown(octets, at, end)}`);
     }
   }
 
-  #lineIncomplete(at: number, limit: number): boolean {
-    if (at > limit) throw new Failure("request-line-too-long", "the request line is longer than limits.requestLine");
-    return false;
+  /** Checks a field line as far as it is known, before anything else is said about it. */
+  #checkLine(lineStart: number, at: number, sectionLimit: number, limits: HeadLimits): void {
+    if (at - lineStart > limits.fieldLineOctets)
+      throw this.#tooLarge(`a field line is longer than limits.fieldLine of ${limits.fieldLineOctets} octets`);
+    if (at > sectionLimit) throw this.#sectionTooLarge(limits);
   }
 
-  #sectionIncomplete(at: number, limit: number): boolean {
-    if (at > limit) throw this.#tooLarge("the field section is longer than limits.fieldSection");
-    return false;
+  #sectionTooLarge(limits: HeadLimits): Failure {
+    return this.#tooLarge(
+      `the field section is longer than limits.fieldSection of ${limits.fieldSectionOctets} octets`,
+    );
   }
 
   #badName(octets: Uint8Array, start: number, at: number): Failure {
@@ -354,7 +371,7 @@ export class HeadDecoder {
   }
 
   #tooLarge(message: string): Failure {
-    return new Failure(this.#malformed === "request-malformed" ? "fields-too-large" : "upstream-malformed", message);
+    return new Failure(this.#isRequest ? "fields-too-large" : "upstream-malformed", message);
   }
 
   #error(message: string): Failure {

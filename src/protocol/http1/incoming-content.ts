@@ -20,6 +20,9 @@ export class IncomingContent implements BodySource, Flow, ContentReceiver {
   #paused = false;
   #cancelled = false;
   #ended = false;
+  /** How it ended; for a taker that comes after that. */
+  #trailers: FieldSection | null = null;
+  #failure: Failure | null = null;
   /** Octets decoded so far. */
   octets = 0;
 
@@ -41,7 +44,11 @@ export class IncomingContent implements BodySource, Flow, ContentReceiver {
   sendTo(sink: BodySink): void {
     this.#sink = sink;
     sink.begin(this);
-    if (!this.#ended && !this.#paused && !this.#cancelled) this.#owner.contentWanted();
+    if (this.#cancelled) return;
+    if (!this.#ended) {
+      if (!this.#paused) this.#owner.contentWanted();
+    } else if (this.#failure !== null) sink.abort(this.#failure);
+    else sink.end(this.#trailers);
   }
 
   onContent(octets: Uint8Array): void {
@@ -52,6 +59,7 @@ export class IncomingContent implements BodySource, Flow, ContentReceiver {
   complete(trailers: FieldSection | null): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#trailers = trailers;
     if (!this.#cancelled) this.#sink?.end(trailers);
   }
 
@@ -59,6 +67,7 @@ export class IncomingContent implements BodySource, Flow, ContentReceiver {
   stop(why: Failure): void {
     if (this.#ended) return;
     this.#ended = true;
+    this.#failure = why;
     if (!this.#cancelled) this.#sink?.abort(why);
   }
 
@@ -75,8 +84,8 @@ export class IncomingContent implements BodySource, Flow, ContentReceiver {
   }
 
   cancel(why: Failure): void {
-    if (this.#cancelled || this.#ended) return;
+    if (this.#cancelled) return;
     this.#cancelled = true;
-    this.#owner.contentCancelled(why);
+    if (!this.#ended) this.#owner.contentCancelled(why);
   }
 }

@@ -4,6 +4,7 @@
  * Exactly one valid Host in HTTP/1.1. An absolute-form target wins over Host. authority-form is
  * for CONNECT alone, asterisk-form for OPTIONS alone.
  */
+import { isIPv6 } from "node:net";
 import { Failure } from "../../base/failure.ts";
 
 export interface TargetParts {
@@ -51,16 +52,19 @@ const hostOctet = new Uint8Array(128);
 for (const char of "abcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=%") hostOctet[char.charCodeAt(0)] = 1;
 for (const char of "ABCDEFGHIJKLMNOPQRSTUVWXYZ") hostOctet[char.charCodeAt(0)] = 2;
 
+const BAD_ESCAPE = /%(?![0-9A-Fa-f]{2})/;
+
 /** True for "host", "host:port", "[v6]" and "[v6]:port"; no userinfo, not empty. */
 export function isAuthority(text: string): boolean {
   let at = 0;
   if (text.charCodeAt(0) === 0x5b) {
     const end = text.indexOf("]");
-    if (end < 3 || !/^[0-9A-Fa-f:.]+$/.test(text.slice(1, end))) return false;
+    // A zone identifier ("%eth0") means something on the client's machine only.
+    if (!isIPv6(text.slice(1, Math.max(end, 1))) || text.includes("%")) return false;
     at = end + 1;
   } else {
     while (at < text.length && text.charCodeAt(at) < 128 && hostOctet[text.charCodeAt(at)] !== 0) at++;
-    if (at === 0) return false;
+    if (at === 0 || (text.includes("%") && BAD_ESCAPE.test(text))) return false;
   }
   if (at === text.length) return true;
   if (text.charCodeAt(at) !== 0x3a || text.length - at > 6) return false;

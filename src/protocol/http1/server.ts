@@ -80,6 +80,9 @@ const NOT_RELAYED_101 = fieldSet(
 const DISCARD_OCTETS = 64 * 1024;
 const DROPPED: ContentReceiver = { stopped: false, onContent() {} };
 
+/** HTTP/2 without TLS: a tunnel in which no rule of the gateway holds, and retired (RFC 9113 §3.1). */
+const H2C = /(?:^|[ \t,])h2c(?:$|[ \t,/])/i;
+
 const CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
 
 /** How the response's content is delimited. */
@@ -111,7 +114,8 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
   #contentOctets = 0;
   /** How long we waited for content, without the time the taker was full. */
   #contentWaitedMs = 0;
-  #contentAwaitedSince = 0;
+  /** -1 while nobody waits for content. */
+  #contentAwaitedSince = -1;
 
   // Its response.
   #responding = false;
@@ -161,6 +165,8 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
       while (at < end && !this.#retired) {
         if (this.#exchange === null && !this.#contentDecoder.done) at = this.#discard(octets, at, end);
         else if (this.#exchange === null) {
+          // A client that does not take its responses gets no more of them.
+          if (this.connection.full) break;
           const next = this.#beginExchange(octets, at, end);
           if (next < 0) break;
           at = next;
@@ -168,6 +174,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
           const next = this.#contentDecoder.decode(octets, at, end, this.#content);
           this.#octetsOfContent(next - at);
           at = next;
+          if (this.#retired) break;
           if (this.#contentDecoder.done) this.#requestComplete();
           else if (at < end) break;
         } else break;
@@ -179,7 +186,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
     this.#processing = false;
     if (at === end || this.#retired) return;
     this.#held = Buffer.from(octets.subarray(at, end));
-    if (this.#exchange !== null) this.connection.pause();
+    if (this.#exchange !== null || this.connection.full) this.connection.pause();
   }
 
   /** Reads on over content nobody wanted, so that the connection can carry the next request; within bounds. */
@@ -219,8 +226,11 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
     if (decoder.otherOptions !== null) for (const name of decoder.otherOptions) fields.delete(name);
     request.acceptsTrailers = decoder.teTrailers;
     this.#frameContent(request);
-    if (decoder.upgradeOption && version >= 11 && this.#content === null && decoder.upgrade !== "h2c")
-      request.upgrade = decoder.upgrade;
+    if (method === "CONNECT" && this.#content !== null)
+      throw new Failure("request-malformed", "content in a CONNECT request (RFC 9110 §9.3.6)");
+    const { upgrade } = decoder;
+    if (decoder.upgradeOption && version >= 11 && this.#content === null && upgrade && !H2C.test(upgrade))
+      request.upgrade = upgrade;
     const exchange = new Exchange(this.#client, version >= 11 ? "HTTP/1.1" : "HTTP/1.0", request, this.#headStartedAt);
     exchange.inform = version >= 11 ? this.#inform : null;
     this.#exchange = exchange;
@@ -257,6 +267,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
     request.body = this.#content;
     if (decoder.expectContinue && this.#version >= 11) this.#awaitsContinue = true;
     this.#contentWaitedMs = 0;
+    this.#contentAwaitedSince = -1;
     this.#contentOctets = 0;
   }
 
@@ -288,17 +299,25 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
   contentWanted(): void {
     this.#contentAwaitedSince = clock.now;
     if (this.#inTunnel) return this.#processHeld();
-    const { continueTime, contentIdleTime } = this.#settings;
+    const { continueTime } = this.#settings;
     if (this.#awaitsContinue && continueTime !== null) this.#timer.arm(continueTime);
-    else if (contentIdleTime !== null) this.#timer.arm(contentIdleTime);
+    else this.#armContentIdle();
     this.#processHeld();
+  }
+
+  /** From now on the idle limit runs; without one, none does. */
+  #armContentIdle(): void {
+    const { contentIdleTime } = this.#settings;
+    if (contentIdleTime === null) this.#timer.cancel();
+    else this.#timer.arm(contentIdleTime);
   }
 
   contentPaused(): void {
     this.connection.pause();
     if (this.#inTunnel) return;
     this.#timer.cancel();
-    this.#contentWaitedMs += clock.now - this.#contentAwaitedSince;
+    if (this.#contentAwaitedSince >= 0) this.#contentWaitedMs += clock.now - this.#contentAwaitedSince;
+    this.#contentAwaitedSince = -1;
   }
 
   /** The rest is read and dropped, so that the connection can go on. */
@@ -308,14 +327,14 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
 
   /** Keeps the content's clocks: the idle limit starts anew, the rate is checked after its grace. */
   #octetsOfContent(octets: number): void {
-    const { contentIdleTime, contentRate } = this.#settings;
+    const { contentRate } = this.#settings;
     if (octets === 0 || this.#content === null || this.#exchange === null) return;
     this.#exchange.requestOctets = this.#content.octets;
     if (this.#inTunnel) return this.#tunnelActive();
     this.#awaitsContinue = false;
     this.#contentOctets += octets;
-    if (!this.#timer.armed) return; // Nobody waits for the client.
-    if (contentIdleTime !== null) this.#timer.arm(contentIdleTime);
+    if (this.#contentAwaitedSince < 0) return;
+    this.#armContentIdle();
     const waitedMs = this.#contentWaitedMs + clock.now - this.#contentAwaitedSince;
     if (contentRate > 0 && waitedMs > 5000 && (this.#contentOctets * 1000) / waitedMs < contentRate) {
       throw new Failure(
@@ -327,6 +346,8 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
 
   #requestComplete(): void {
     this.#timer.cancel();
+    // The taker may have been full at the last octets.
+    this.connection.resume();
     const content = this.#content!;
     content.complete(this.#contentDecoder.trailers);
     if (this.#responded) this.#finish();
@@ -339,7 +360,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
     if (status === 100) {
       if (!this.#awaitsContinue) return;
       this.#awaitsContinue = false;
-      if (this.#timer.armed && this.#settings.contentIdleTime !== null) this.#timer.arm(this.#settings.contentIdleTime);
+      if (this.#timer.armed) this.#armContentIdle();
       this.connection.writeText(CONTINUE);
     } else this.connection.writeText(`${statusLine(status)}${fields.serialize(NOT_RELAYED_101)}\r\n`);
   };
@@ -486,6 +507,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
     this.#sendTimer?.cancel();
     this.#tunnelActive();
     this.#flow?.resume();
+    if (this.#exchange === null && this.#held !== null) this.#processHeld();
   }
 
   #sendStalled(): void {
@@ -555,7 +577,8 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
 
   /** Octets passed: the idle limit starts anew. */
   #tunnelActive(): void {
-    if (this.#inTunnel && this.#exchange !== null && this.#tunnelIdleTime !== null) this.#timer.arm(this.#tunnelIdleTime);
+    if (this.#inTunnel && this.#exchange !== null && this.#tunnelIdleTime !== null)
+      this.#timer.arm(this.#tunnelIdleTime);
   }
 
   // ── ends ───────────────────────────────────────────────────────────────────────────────────
@@ -671,7 +694,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
     if (this.#awaitsContinue) {
       // Nobody upstream said 100 in time: the client may begin (RFC 9110 §10.1.1).
       this.#inform(100, this.#exchange.request.fields);
-      if (this.#settings.contentIdleTime !== null) this.#timer.arm(this.#settings.contentIdleTime);
+      this.#armContentIdle();
       return;
     }
     this.#refuse(new Failure("content-timeout", "no request content for timeouts.contentIdle"), 0);
