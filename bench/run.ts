@@ -9,7 +9,8 @@ import { parseArgs } from "node:util";
 import { type Case, cases, ROUTES, routePrefix } from "./cases.ts";
 import { measureIdle } from "./load/idle.ts";
 import { runWrk, writeScript, wrkVersion } from "./load/wrk.ts";
-import { FIELDS_PATH, nginxOrigin } from "./origin/nginx-origin.ts";
+import { FIELDS_PATH } from "./origin/nginx-origin.ts";
+import { startOrigins } from "./origin/start.ts";
 import type { Contender } from "./proxies/contender.ts";
 import { proxies } from "./proxies/index.ts";
 import { render } from "./report.ts";
@@ -80,31 +81,14 @@ async function run(): Promise<void> {
   if (!present.some(({ name }) => name === REFERENCE)) say(`without ${REFERENCE} there are no ratios`);
   if (Bun.which("nginx") === null) return fail("nginx is not installed, and it is the origin server of all cases");
   for (const note of results.leftOut) say(note);
-  const [small, upload] = freePorts(2) as [number, number];
-  await startOrigins(small, upload);
+  const started = await startOrigins(children, directory, pinning.origin);
+  origins = started.children;
   for (const each of options.cases) {
-    const originPort = each.upload > 0 ? upload : small;
+    const originPort = each.upload > 0 ? started.uploadPort : started.port;
     const taking = present.filter(({ tuned }) => each.tuned || !tuned);
     if (each.kind === "idle") await idleCase(each, taking, originPort);
     else await loadCase(each, taking, originPort);
   }
-}
-
-async function startOrigins(small: number, upload: number): Promise<void> {
-  const home = join(directory, "origin");
-  const log = join(directory, "origin.log");
-  const cpu = pinning.origin;
-  const nginx = children.start({ name: "origin server", command: nginxOrigin(home, small), cpu, log });
-  const program = join(import.meta.dir, "origin/upload-origin.ts");
-  const reader = children.start({
-    name: "upload origin server",
-    command: [process.execPath, program, String(upload)],
-    cpu,
-    log,
-  });
-  await answered(nginx, small);
-  await answered(reader, upload);
-  origins = [nginx, reader];
 }
 
 interface Running {

@@ -31,7 +31,7 @@ function configuration({ directory, port, adminPort, originPort, prefixes, acces
       : `  - routes:\n${prefixes.map((prefix) => `      - { match: "${prefix}/*", to: origin }\n`).join("")}`;
   return `workers: 1
 listeners:
-  - { name: bench, address: "127.0.0.1:${port}", maxConnections: 19000 }
+  - { name: bench, address: "127.0.0.1:${port}", maxConnections: 15000 }
 admin: { address: "127.0.0.1:${adminPort}" }
 telemetry: { accessLog: ${log} }
 upstreams: { origin: "127.0.0.1:${originPort}" }
