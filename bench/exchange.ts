@@ -43,6 +43,9 @@ class NoConnection implements Connection {
     this.octetsOut += this.#length;
     this.#length = 0;
   }
+  isQuiet(): boolean {
+    return true;
+  }
   pause(): void {}
   resume(): void {}
   endWriting(): void {}

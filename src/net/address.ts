@@ -87,8 +87,8 @@ function parseIpv6(text: string): number[] | null {
   if (!/^[0-9a-fA-F:.]+$/.test(text) || !text.includes(":")) return null;
   const halves = text.split("::");
   if (halves.length > 2) return null;
-  const left = parseWords(halves[0]!);
-  const right = halves.length === 2 ? parseWords(halves[1]!) : [];
+  const left = parseWords(halves[0]!, halves.length === 1);
+  const right = halves.length === 2 ? parseWords(halves[1]!, true) : [];
   if (left === null || right === null) return null;
   const missing = 8 - left.length - right.length;
   if (halves.length === 1 ? missing !== 0 : missing < 1) return null;
@@ -96,12 +96,13 @@ function parseIpv6(text: string): number[] | null {
   return words.flatMap((word) => [word >> 8, word & 255]);
 }
 
-function parseWords(text: string): number[] | null {
+/** @param atEnd the last two words may be written as IPv4 */
+function parseWords(text: string, atEnd: boolean): number[] | null {
   if (text === "") return [];
   const words: number[] = [];
   const parts = text.split(":");
   for (const [i, part] of parts.entries()) {
-    const v4 = i === parts.length - 1 ? parseIpv4(part) : null;
+    const v4 = atEnd && i === parts.length - 1 ? parseIpv4(part) : null;
     if (v4 !== null) words.push((v4[0]! << 8) | v4[1]!, (v4[2]! << 8) | v4[3]!);
     else if (/^[0-9a-fA-F]{1,4}$/.test(part)) words.push(Number.parseInt(part, 16));
     else return null;

@@ -25,6 +25,8 @@ export interface ConnectHandler {
   onConnected(connection: TcpConnection): void;
   /** @param error an errno name; "ETIMEDOUT" also when our own time limit passed */
   onConnectFailed(error: string): void;
+  /** `onConnected` threw; that connection is destroyed. */
+  fault(thrown: unknown): void;
 }
 
 /** A connection being opened. */
@@ -56,9 +58,10 @@ export class Connecting implements Pollable {
         return;
       }
     }
+    // Watched first: that sets the clock, which may have stood still, before the timer reads it.
+    watch(this.#fd, this, "connection");
     const list = timerList(timeoutMs);
     if (list !== null) this.#timer.arm(list);
-    watch(this.#fd, this, "connection");
   }
 
   /** Gives up; the handler is not called. */
@@ -76,7 +79,13 @@ export class Connecting implements Pollable {
     this.#done = true;
     this.#timer.cancel();
     unwatch(this.#fd);
-    this.#handler.onConnected(new TcpConnection(this.#fd));
+    const connection = new TcpConnection(this.#fd);
+    try {
+      this.#handler.onConnected(connection);
+    } catch (thrown) {
+      connection.destroy();
+      this.#handler.fault(thrown);
+    }
   }
 
   onAgain(): void {

@@ -4,7 +4,7 @@ export interface Connection {
   /**
    * Sends octets. They are only borrowed until the call returns: what the kernel does not take is
    * copied and queued. Small writes of one turn leave together. Never fails: a broken connection
-   * says so through `onClose`.
+   * says so through `onLost`.
    */
   write(octets: Uint8Array): void;
   /** As `write`, for text whose characters are octets (latin1). */
@@ -15,6 +15,11 @@ export interface Connection {
   readonly unsent: number;
   /** Sends what is queued so far now instead of at the end of the turn. */
   flush(): void;
+  /**
+   * Asks the kernel: true if nothing has arrived that was not handed on, and the peer has neither
+   * ended nor reset. For a connection that was kept, before something is sent that must not be lost.
+   */
+  isQuiet(): boolean;
   /** No more `onOctets` until `resume`; the kernel's buffer fills and the peer has to wait. */
   pause(): void;
   resume(): void;

@@ -52,6 +52,7 @@ export function errno(): number {
 export const EAGAIN = 11;
 export const EINTR = 4;
 export const EMFILE = 24;
+export const EPIPE = 32;
 export const ENFILE = 23;
 export const ENOBUFS = 105;
 export const ENOMEM = 12;
@@ -104,6 +105,7 @@ export const IPPROTO_IPV6 = 41;
 export const IPV6_V6ONLY = 26;
 export const SHUT_WR = 1;
 export const SO_LINGER = 13;
+export const MSG_PEEK = 0x02;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
 

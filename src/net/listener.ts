@@ -10,10 +10,6 @@ import {
   EAGAIN,
   ECONNABORTED,
   EINTR,
-  EMFILE,
-  ENFILE,
-  ENOBUFS,
-  ENOMEM,
   errno,
   errnoName,
   IPPROTO_TCP,
@@ -33,6 +29,8 @@ export interface AcceptHandler {
   onConnection(connection: TcpConnection, peer: string, peerPort: number): void;
   /** Accepting stopped for a while. @param reason an errno name, or "limit" */
   onAcceptPaused(reason: string): void;
+  /** `onConnection` threw; that connection is destroyed. */
+  fault(thrown: unknown): void;
 }
 
 export class Listener implements Pollable {
@@ -76,20 +74,25 @@ export class Listener implements Pollable {
   }
 
   onReady(): void {
-    for (let i = 0; i < ACCEPTS_PER_EVENT; i++) {
+    for (let i = 0; i < ACCEPTS_PER_EVENT && this.#watching; i++) {
       if (this.#connections >= this.#maxConnections) return this.#pause("limit");
       this.#peerLength[0] = this.#peer.length;
       const fd = libc.accept4(this.#fd, this.#peer, this.#peerLength, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (fd < 0) {
         const error = errno();
-        if (error === EMFILE || error === ENFILE || error === ENOBUFS || error === ENOMEM)
-          this.#pause(errnoName(error));
         if (error === ECONNABORTED || error === EINTR) continue;
         if (error !== EAGAIN) this.#pause(errnoName(error));
         return;
       }
       this.#connections++;
-      this.#handler.onConnection(new TcpConnection(fd), sockaddrHost(this.#peer), sockaddrPort(this.#peer));
+      const connection = new TcpConnection(fd);
+      try {
+        this.#handler.onConnection(connection, sockaddrHost(this.#peer), sockaddrPort(this.#peer));
+      } catch (thrown) {
+        connection.destroy();
+        this.#connections--;
+        this.#handler.fault(thrown);
+      }
     }
   }
 

@@ -4,15 +4,15 @@
  * The runtime's own loop (timers of libraries, DNS, files, messages from the supervisor) keeps
  * running: its epoll descriptor is a member of our set, so anything it waits for wakes us and gets
  * a pass at once; else it gets one every `SLICE_MS` of work. (A pass at each turn cost 1 µs of CPU
- * per request.) Only its timers cannot be seen from here; they may be late by `FOREIGN_TIMER_MS`.
- * Our own deadlines (base/timer.ts) bound the wait exactly.
+ * per request.) Only its timers and immediates cannot be seen from here; they may be late by
+ * `FOREIGN_TIMER_MS`. Our own deadlines (base/timer.ts) bound the wait exactly.
  *
  * A turn: expire timers → wait → read and write what is ready → flush. A descriptor closed
  * during a turn is only given back to the kernel at its end: an event that is still in the batch
  * can never meet a descriptor of the same number opened since.
  */
 import { drainMicrotasks } from "bun:jsc";
-import { readdirSync, readlinkSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { clock, nextDeadline, tickTimers } from "../base/timer.ts";
 import { libc, SOCK_CLOEXEC } from "./libc.ts";
 
@@ -111,12 +111,17 @@ export function run(): void {
 /** Turns until the runtime needs a pass. */
 function slice(): void {
   const end = performance.now() + SLICE_MS;
-  do {
-    if (!turn()) {
-      running = false; // Nothing left to wait for: let the process end if nobody else needs it.
-      return;
-    }
-  } while (!runtimeReady && clock.now < end);
+  try {
+    do {
+      if (!turn()) {
+        running = false; // Nothing left to wait for: let the process end if nobody else needs it.
+        return;
+      }
+    } while (!runtimeReady && clock.now < end);
+  } catch (thrown) {
+    setImmediate(slice); // A process that outlives such a fault still has its connections.
+    throw thrown;
+  }
   setImmediate(slice);
 }
 
@@ -174,15 +179,25 @@ function finishTurn(): void {
 function joinRuntimeLoop(): void {
   clock.now = performance.now();
   if (runtime >= 0) return;
-  // The main thread's is made first at start-up, so it has the lowest number.
-  const fds = readdirSync("/proc/self/fd")
-    .map(Number)
-    .sort((a, b) => a - b);
-  runtime = fds.find((fd) => fd !== epoll && target(fd) === "anon_inode:[eventpoll]") ?? -1;
+  runtime = findRuntimeLoop();
   if (runtime < 0) throw new Error("the runtime's epoll descriptor was not found in /proc/self/fd");
   change[0] = READABLE;
   change[DATA_WORD] = runtime;
   libc.epoll_ctl(epoll, CTL_ADD, runtime, change);
+}
+
+/** Other threads of the runtime may have epoll descriptors too: ours is the one that gets a socket made here. */
+function findRuntimeLoop(): number {
+  const candidates = readdirSync("/proc/self/fd")
+    .map(Number)
+    .filter((fd) => fd !== epoll && target(fd) === "anon_inode:[eventpoll]");
+  if (candidates.length <= 1) return candidates[0] ?? -1;
+  const probe = Bun.listen({ unix: `\0lintel-loop-${process.pid}-${crypto.randomUUID()}`, socket: { data() {} } });
+  const { fd: wanted } = probe as unknown as { fd: number };
+  const holds = new RegExp(`^tfd: *${wanted} `, "m");
+  const found = candidates.find((fd) => holds.test(readFileSync(`/proc/self/fdinfo/${fd}`, "latin1")));
+  probe.stop(true);
+  return found ?? -1;
 }
 
 function target(fd: number): string {

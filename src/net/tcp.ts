@@ -14,13 +14,16 @@ import {
   ECONNRESET,
   EINTR,
   ENOBUFS,
+  EPIPE,
   errno,
   errnoName,
   libc,
   MSG_NOSIGNAL,
+  MSG_PEEK,
   SHUT_WR,
   SO_LINGER,
   SOL_SOCKET,
+  socketError,
 } from "./libc.ts";
 import {
   BROKEN,
@@ -48,6 +51,8 @@ const room = Buffer.allocUnsafeSlow(ROOM_OCTETS);
 const roomAddress = ptr(room);
 const cork = Buffer.allocUnsafeSlow(CORK_OCTETS);
 const corkAddress = ptr(cork);
+/** Not `room`: whoever asks may be handing on what is in it. */
+const peeked = new Uint8Array(1);
 let corked: TcpConnection | null = null;
 let corkLength = 0;
 
@@ -86,8 +91,8 @@ export class TcpConnection implements Connection, Pollable {
   #peerEnded = false;
   #endWriting = false;
   #closing = false;
-  /** A write failed with this error; reported in the next turn. */
-  #sendError = 0;
+  /** A call failed with this error (and the kernel has forgotten it since); reported in the next turn. */
+  #error = 0;
   #linger: Timer | null = null;
 
   constructor(fd: number) {
@@ -114,7 +119,8 @@ export class TcpConnection implements Connection, Pollable {
     if ((events & WRITABLE) !== 0 && this.#queue !== null) this.#drain();
     if ((events & (READABLE | PEER_ENDED | BROKEN)) !== 0) {
       this.#readable = true;
-      if (!this.#paused) this.#read();
+      // Draining may have called the handler, and it may have closed.
+      if (this.open && !this.#paused) this.#read();
     }
   }
 
@@ -137,9 +143,9 @@ export class TcpConnection implements Connection, Pollable {
 
   onAgain(): void {
     if (!this.open) return;
-    if (this.#sendError !== 0) {
+    if (this.#error !== 0) {
       // What the peer sent before it went away may still be there to read.
-      if (this.#paused || this.#closing) this.#lose(this.#sendError);
+      if (this.#paused || this.#closing) this.#lose(this.#error);
       else this.#read();
     } else if (this.#readable && !this.#paused) this.#read();
   }
@@ -149,18 +155,14 @@ export class TcpConnection implements Connection, Pollable {
     if (length > 0) {
       this.octetsIn += length;
       // A short read has emptied the socket, unless the end follows: the next edge will tell.
-      if (length === ROOM_OCTETS || this.#peerEnding || this.#sendError !== 0) nextTurn(this);
+      if (length === ROOM_OCTETS || this.#peerEnding || this.#error !== 0) nextTurn(this);
       else this.#readable = false;
       if (this.#closing) return;
       this.handler.onOctets(room, length);
-    } else if (length === 0) {
-      this.#readable = false;
-      this.#peerEnded = true;
-      if (this.#closing) this.#finish();
-      else this.handler.onPeerEnd();
-    } else {
+    } else if (length === 0) this.#end();
+    else {
       const error = errno();
-      if (this.#sendError !== 0) this.#lose(this.#sendError);
+      if (this.#error !== 0) this.#lose(this.#error);
       else if (error === EAGAIN || error === EINTR) {
         this.#readable = error === EINTR;
         if (error === EINTR) nextTurn(this);
@@ -168,9 +170,22 @@ export class TcpConnection implements Connection, Pollable {
     }
   }
 
+  /** A read says that the peer has ended. It says so again after a reset, which only SO_ERROR tells then. */
+  #end(): void {
+    this.#readable = false;
+    if (this.#peerEnded && this.#error === 0) this.#error = socketError(this.#fd);
+    // After a write that failed for a reset, too, reads just end: no FIN, unless it was EPIPE.
+    if (this.#error !== 0 && (this.#peerEnded || this.#error !== EPIPE)) return this.#lose(this.#error);
+    if (this.#peerEnded) return;
+    this.#peerEnded = true;
+    if (this.#error !== 0) nextTurn(this);
+    if (this.#closing) this.#finish();
+    else this.handler.onPeerEnd();
+  }
+
   write(octets: Uint8Array): void {
     const { length } = octets;
-    if (!this.open || length === 0 || this.#sendError !== 0) return;
+    if (!this.open || length === 0 || this.#error !== 0) return;
     this.octetsOut += length;
     if (this.#queue !== null) {
       this.#queue.push(new Uint8Array(octets));
@@ -185,7 +200,7 @@ export class TcpConnection implements Connection, Pollable {
 
   writeText(text: string): void {
     const { length } = text;
-    if (!this.open || length === 0 || this.#sendError !== 0) return;
+    if (!this.open || length === 0 || this.#error !== 0) return;
     this.octetsOut += length;
     if (this.#queue !== null) {
       this.#queue.push(Buffer.from(text, "latin1"));
@@ -238,9 +253,7 @@ export class TcpConnection implements Connection, Pollable {
     if (sent < 0) {
       const error = errno();
       if (error !== EAGAIN && error !== EINTR && error !== ENOBUFS) {
-        // Not from within the caller's write: it may be in the middle of something.
-        this.#sendError = error;
-        nextTurn(this);
+        this.#fail(error);
         return;
       }
     }
@@ -257,7 +270,7 @@ export class TcpConnection implements Connection, Pollable {
       const sent = libc.send(this.#fd, octets, octets.length, MSG_NOSIGNAL);
       if (sent < 0) {
         const error = errno();
-        if (error !== EAGAIN && error !== EINTR && error !== ENOBUFS) this.#lose(error);
+        if (error !== EAGAIN && error !== EINTR && error !== ENOBUFS) this.#fail(error);
         return;
       }
       if (sent < octets.length) {
@@ -274,6 +287,22 @@ export class TcpConnection implements Connection, Pollable {
     }
   }
 
+  /** Not from within the caller's write, which may be in the middle of something; and after what is there to read. */
+  #fail(error: number): void {
+    this.#error = error;
+    this.#queue = null;
+    nextTurn(this);
+  }
+
+  isQuiet(): boolean {
+    if (!this.open || this.#error !== 0) return false;
+    if (libc.recv(this.#fd, peeked, 1, MSG_PEEK) >= 0) return false;
+    const error = errno();
+    if (error === EAGAIN) return true;
+    this.#fail(error);
+    return false;
+  }
+
   endWriting(): void {
     if (this.#endWriting || !this.open) return;
     this.#endWriting = true;
@@ -286,7 +315,9 @@ export class TcpConnection implements Connection, Pollable {
     this.#closing = true;
     this.handler = nobody;
     this.flush();
-    if (!peerMaySend) this.#peerEnded = true;
+    // A peer that sends everything before it reads takes our last octets only if we go on reading.
+    if (peerMaySend) this.resume();
+    else this.#peerEnded = true;
     if (this.#queue === null) this.#finish();
     else this.#startLinger(STALL_MS);
   }
@@ -300,7 +331,6 @@ export class TcpConnection implements Connection, Pollable {
     }
     libc.shutdown(this.#fd, SHUT_WR);
     this.#startLinger(LINGER_MS);
-    this.resume();
   }
 
   #startLinger(ms: number): void {

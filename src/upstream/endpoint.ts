@@ -145,6 +145,11 @@ class Opening implements ConnectHandler {
     this.#taker.onClient(this.#endpoint.adopt(connection));
   }
 
+  fault(thrown: unknown): void {
+    this.#endpoint.fault(thrown);
+    this.#taker.onConnectFailed(Failure.from(thrown));
+  }
+
   onConnectFailed(error: string): void {
     if (this.#next < this.#sockaddrs.length) return this.start();
     const code =
