@@ -5,7 +5,7 @@ import type { Exchange } from "./exchange.ts";
 import type { HttpResponse } from "./message.ts";
 
 /** Answers an exchange. Throws or rejects with a Failure if it cannot. */
-export type Handler = (exchange: Exchange) => HttpResponse | Promise<HttpResponse>;
+export type Handler = (exchange: Exchange) => HttpResponse | PromiseLike<HttpResponse>;
 
 /** Wraps a handler. `next` is bound when the route is built, not per exchange. */
 export type Middleware = (next: Handler) => Handler;

@@ -1,6 +1,6 @@
 /**
  * The end of a route's chain: sends the exchange to an endpoint of an upstream and gives back the
- * response whose content is still flowing. One object and one promise per exchange.
+ * response whose content is still flowing. One object per exchange: the response to come itself.
  *
  * Another endpoint is tried when the failure says so (base/failure.ts): nothing was sent, or the
  * method is idempotent and there was no content to send again.
@@ -13,6 +13,7 @@ import type { Attempt, Exchange } from "../http/exchange.ts";
 import { Field } from "../http/field-name.ts";
 import type { FieldSection } from "../http/field-section.ts";
 import { type HttpResponse, isIdempotent } from "../http/message.ts";
+import { PendingResponse } from "../http/pending-response.ts";
 import type { Http1ClientConnection, ResponseTaker } from "../protocol/http1/client.ts";
 import type { ConnectionTaker, Endpoint } from "../upstream/endpoint.ts";
 import type { Upstream } from "../upstream/upstream.ts";
@@ -39,20 +40,9 @@ export function forwardTo(settings: ForwardSettings): Handler {
   };
 }
 
-// `new Promise` calls its executor at once: one function for all promises, instead of closures for each.
-let resolveLast: (response: HttpResponse) => void;
-let rejectLast: (failure: Failure) => void;
-const capture = (resolve: (response: HttpResponse) => void, reject: (failure: Failure) => void): void => {
-  resolveLast = resolve;
-  rejectLast = reject;
-};
-
-class Forwarding implements ResponseTaker, ConnectionTaker {
+class Forwarding extends PendingResponse implements ResponseTaker, ConnectionTaker {
   readonly #exchange: Exchange;
   readonly #settings: ForwardSettings;
-  #resolve!: (response: HttpResponse) => void;
-  #reject!: (failure: Failure) => void;
-  #settled = false;
   #endpoint: Endpoint | null = null;
   #attempt: Attempt | null = null;
   #client: Http1ClientConnection | null = null;
@@ -65,14 +55,12 @@ class Forwarding implements ResponseTaker, ConnectionTaker {
   #deadline: Timer | null = null;
 
   constructor(exchange: Exchange, settings: ForwardSettings) {
+    super();
     this.#exchange = exchange;
     this.#settings = settings;
   }
 
-  start(): Promise<HttpResponse> {
-    const promise = new Promise<HttpResponse>(capture);
-    this.#resolve = resolveLast;
-    this.#reject = rejectLast;
+  start(): this {
     const limit = timerList(this.#exchange.timeouts?.exchangeMs ?? this.#settings.exchangeMs);
     if (limit !== null) {
       this.#deadline = new Timer(() => this.#expired());
@@ -80,7 +68,7 @@ class Forwarding implements ResponseTaker, ConnectionTaker {
     }
     this.#exchange.waitsFor = this;
     this.#try();
-    return promise;
+    return this;
   }
 
   #try(): void {
@@ -93,7 +81,7 @@ class Forwarding implements ResponseTaker, ConnectionTaker {
       return;
     }
     this.#lease(endpoint);
-    const kept = endpoint.takeIdle();
+    const kept = endpoint.takeIdle(false);
     if (kept !== null) this.#send(kept, true);
     else this.#connect(endpoint);
   }
@@ -182,8 +170,8 @@ class Forwarding implements ResponseTaker, ConnectionTaker {
       "via",
       response.receivedVersion === "1.1" ? "1.1 lintel" : `${response.receivedVersion} lintel`,
     );
-    this.#settle();
-    this.#resolve(response);
+    this.#exchange.waitsFor = null;
+    this.resolve(response);
   }
 
   onComplete(failure: Failure | null): void {
@@ -208,7 +196,7 @@ class Forwarding implements ResponseTaker, ConnectionTaker {
   }
 
   #mayRetry(failure: Failure, stale: boolean): boolean {
-    if (this.#settled || this.#contentSent) return false;
+    if (this.settled || this.#contentSent) return false;
     if (!stale && this.#attempts > this.#settings.upstream.settings.retries) return false;
     return (
       failure.retry === "always" || (failure.retry === "if-idempotent" && isIdempotent(this.#exchange.request.method))
@@ -217,14 +205,9 @@ class Forwarding implements ResponseTaker, ConnectionTaker {
 
   #giveUp(failure: Failure): void {
     this.#deadline?.cancel();
-    if (this.#settled) return;
-    this.#settle();
-    this.#reject(failure);
-  }
-
-  #settle(): void {
-    this.#settled = true;
+    if (this.settled) return;
     this.#exchange.waitsFor = null;
+    this.reject(failure);
   }
 
   /** The exchange was called off before there was a response. */
@@ -239,7 +222,7 @@ class Forwarding implements ResponseTaker, ConnectionTaker {
 
   #expired(): void {
     const failure = new Failure("exchange-timeout", "the exchange took longer than its limit");
-    if (!this.#settled) return this.cancel(failure);
+    if (!this.settled) return this.cancel(failure);
     this.#client?.stop(failure);
   }
 }

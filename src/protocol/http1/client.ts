@@ -290,8 +290,8 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
       return;
     }
     taker.onResponse(response);
-    // The taker usually waits by promise. Its continuation runs here, so that the content that
-    // came with the head can go on from the buffer it lies in.
+    // A middleware that awaits the response runs on here, so that the content that came with the
+    // head can be taken from the buffer it lies in.
     if (this.#content?.taken === false) drainMicrotasks();
   }
 

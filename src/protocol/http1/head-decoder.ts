@@ -27,6 +27,9 @@ const SP = 0x20;
 const HTAB = 0x09;
 const COLON = 0x3a;
 
+/** The table of lines while it grows; each section gets a copy of the right size. */
+const scratch: number[] = [0];
+
 export class HeadDecoder {
   /** Failure code for heads that break the grammar: whose fault it is differs by side. */
   readonly #malformed: FailureCode;
@@ -189,7 +192,7 @@ export class HeadDecoder {
     limits: HeadLimits,
     isHead: boolean,
   ): boolean {
-    const lines: number[] = [];
+    let count = 0;
     const sectionLimit = start + limits.fieldSectionOctets;
     let canonical = true;
     let at = start;
@@ -228,15 +231,20 @@ export class HeadDecoder {
       while (valueEnd > valueStart && (octets[valueEnd - 1] === SP || octets[valueEnd - 1] === HTAB)) valueEnd--;
       if (valueStart !== nameEnd + 2 || octets[nameEnd + 1] !== SP || valueEnd !== at) canonical = false;
       const id = recognize(hash, octets, nameStart, nameEnd);
-      lines.push(id, nameStart - origin, valueStart - origin, valueEnd - origin);
+      scratch[count] = id;
+      scratch[count + 1] = nameStart - origin;
+      scratch[count + 2] = valueStart - origin;
+      scratch[count + 3] = valueEnd - origin;
+      count += 4;
       at += 2;
       if (at > sectionLimit) throw this.#sectionTooLarge(limits);
-      if (lines.length > limits.fieldCount * 4)
+      if (count > limits.fieldCount * 4)
         throw this.#tooLarge(`there are more than limits.fields of ${limits.fieldCount} field lines`);
       if (id !== 0 && id <= Field.te && isHead) this.#note(id, octets, valueStart, valueEnd);
     }
     const head = text(octets, origin, at);
     this.#text = head;
+    const lines = scratch.slice(0, count);
     this.fields = canonical ? new FieldSection(head, lines) : canonicalize(head, lines);
     if (this.#hostStart >= 0) this.host = head.slice(this.#hostStart - origin, this.#hostEnd - origin);
     this.end = at + 2;

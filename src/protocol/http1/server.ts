@@ -17,7 +17,8 @@ import { failureResponse } from "../../http/error-response.ts";
 import { type ClientInfo, Exchange } from "../../http/exchange.ts";
 import { Field, fieldSet } from "../../http/field-name.ts";
 import type { FieldSection } from "../../http/field-section.ts";
-import { HttpRequest, type HttpResponse, isContentless, type Scheme } from "../../http/message.ts";
+import { HttpRequest, HttpResponse, isContentless, type Scheme } from "../../http/message.ts";
+import { PendingResponse, type ResponseWaiter } from "../../http/pending-response.ts";
 import { statusLine } from "../../http/status.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
 import { ContentDecoder, type ContentLimits, type ContentReceiver } from "./content-decoder.ts";
@@ -90,7 +91,7 @@ const Framing = { none: 0, length: 1, chunked: 2, close: 3, tunnel: 4 } as const
 
 const decoder = new HeadDecoder("request");
 
-export class Http1ServerConnection implements ConnectionHandler, BodySink {
+export class Http1ServerConnection implements ConnectionHandler, BodySink, ResponseWaiter {
   readonly connection: Connection;
   readonly #client: ClientInfo;
   readonly #settings: Http1ServerSettings;
@@ -99,7 +100,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
   #held: Buffer | null = null;
   #processing = false;
   #exchange: Exchange | null = null;
-  /** The head is on its way in: a timer runs and its first octet is there. */
+  /** When the first octet of the head was there; 0 = not yet. */
   #headStartedAt = 0;
 
   // The request in work.
@@ -137,7 +138,6 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
     this.#settings = settings;
     this.#hooks = hooks;
     this.#contentDecoder = new ContentDecoder("request", settings.content);
-    this.#headStartedAt = clock.now;
     if (settings.headTime !== null) this.#timer.arm(settings.headTime);
   }
 
@@ -214,9 +214,13 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
 
   /** Decodes a head and starts its exchange. @returns index after the head, -1 if it is not complete */
   #beginExchange(octets: Buffer, at: number, end: number): number {
-    if (!this.#timer.armed || this.#keptAlive) this.#startHead();
-    if (!decoder.decodeRequest(octets, at, end, this.#settings.head)) return -1;
+    if (this.#headStartedAt === 0) this.#headStartedAt = clock.now;
+    if (!decoder.decodeRequest(octets, at, end, this.#settings.head)) {
+      if (this.#keptAlive) this.#awaitHead();
+      return -1;
+    }
     this.#timer.cancel();
+    this.#keptAlive = false;
     const { method, version, end: next } = decoder;
     this.#version = version;
     this.#keepAlive = version >= 11 ? !decoder.close : decoder.keepAlive && !decoder.close;
@@ -240,11 +244,12 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
     return next;
   }
 
-  /** The first octet of a head arrived on a connection that was idle. */
-  #startHead(): void {
+  /** Part of a head arrived on a connection that was idle. */
+  #awaitHead(): void {
     this.#keptAlive = false;
-    this.#headStartedAt = clock.now;
-    if (this.#settings.headTime !== null) this.#timer.arm(this.#settings.headTime);
+    const { headTime } = this.#settings;
+    if (headTime !== null) this.#timer.arm(headTime);
+    else this.#timer.cancel();
   }
 
   /** RFC 9112 §6.3: which content a request has. */
@@ -272,26 +277,39 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
   }
 
   #handle(exchange: Exchange): void {
-    let result: HttpResponse | Promise<HttpResponse>;
+    let result: HttpResponse | PromiseLike<HttpResponse>;
     try {
       result = this.#hooks.handle(exchange);
     } catch (thrown) {
-      this.#fail(thrown);
+      this.onResponseFailed(thrown);
       return;
     }
-    if (result instanceof Promise) result.then(this.#settle, this.#fail);
-    else this.#respond(result);
+    if (result instanceof HttpResponse) this.#respond(result);
+    else if (result instanceof PendingResponse) result.waitFor(this);
+    else result.then(this.#onReady, this.#onFailed);
   }
 
-  /** `#respond` for promises: a fault costs this connection, not the process. */
-  readonly #settle = (response: HttpResponse): void => {
+  onResponseReady(response: HttpResponse): void {
     try {
       this.#respond(response);
     } catch (thrown) {
+      // A fault costs this connection, not the process.
       this.connection.destroy(true);
       this.onFault(thrown);
     }
-  };
+  }
+
+  onResponseFailed(thrown: unknown): void {
+    const exchange = this.#exchange;
+    if (exchange === null || this.#responding) return;
+    const failure = Failure.from(thrown);
+    if (failure.code === "internal") this.#hooks.fault(thrown);
+    exchange.failure ??= failure;
+    this.#respond(failureResponse(failure));
+  }
+
+  readonly #onReady = (response: HttpResponse): void => this.onResponseReady(response);
+  readonly #onFailed = (thrown: unknown): void => this.onResponseFailed(thrown);
 
   // ── request content ────────────────────────────────────────────────────────────────────────
 
@@ -365,15 +383,6 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
     } else this.connection.writeText(`${statusLine(status)}${fields.serialize(NOT_RELAYED_101)}\r\n`);
   };
 
-  readonly #fail = (thrown: unknown): void => {
-    const exchange = this.#exchange;
-    if (exchange === null || this.#responding) return;
-    const failure = Failure.from(thrown);
-    if (failure.code === "internal") this.#hooks.fault(thrown);
-    exchange.failure ??= failure;
-    this.#respond(failureResponse(failure));
-  };
-
   #respond(response: HttpResponse): void {
     const exchange = this.#exchange;
     if (exchange === null || this.#responding) {
@@ -383,7 +392,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
     }
     this.#responding = true;
     exchange.response = response;
-    exchange.phase = "response-content";
+    if (exchange.failure === null) exchange.phase = "response-content";
     const { connection } = this;
     const { status, body } = response;
     const { request } = exchange;
@@ -545,6 +554,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink {
       return;
     }
     this.#keptAlive = true;
+    this.#headStartedAt = 0;
     const rest = this.#contentDecoder.done ? this.#settings.keepAliveTime : this.#settings.contentIdleTime;
     if (rest !== null) this.#timer.arm(rest);
     if (this.#held !== null || !this.#contentDecoder.done) this.#processHeld();
