@@ -2,7 +2,7 @@
  * The bench: Lintel beside nginx, HAProxy and Caddy, one worker each, in one interleaved run.
  * What is measured and what it means is in README.md; `bun bench/run.ts --help` says how to use it.
  */
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
@@ -26,6 +26,7 @@ const USAGE = `Usage: bun bench/run.ts [options]
   --seconds N          length of a window (default 5)
   --rounds N           windows per case and proxy (default 5)
   --markdown           tables in Markdown
+  --readme             put the tables into bench/README.md as its last section
   --json FILE          where the raw results go (default bench/results/TIME.json)
 
 Example: bun bench/run.ts --only small,1m --seconds 3 --rounds 3`;
@@ -73,6 +74,7 @@ await children.stopAll();
 mkdirSync(dirname(options.json), { recursive: true });
 writeFileSync(options.json, `${JSON.stringify(results, null, 1)}\n`);
 console.log(render(results, options.cases, options.markdown));
+if (options.readme) putIntoReadme(render(results, options.cases, true));
 say(`raw results: ${options.json}`);
 process.exit(results.failures.length > 0 ? 1 : 0);
 
@@ -201,7 +203,8 @@ async function startProxy(proxy: Contender, each: Case, originPort: number): Pro
     await checkAnswer(each, port);
     return { proxy, child, port };
   } catch (error) {
-    fail(`${each.name}, ${proxy.name}: ${messageOf(error)}`);
+    const said = child === null || !child.running() ? "" : `\n${lastLines(child)}`;
+    fail(`${each.name}, ${proxy.name}: ${messageOf(error)}${said}`);
     if (child !== null) await children.stop(child);
     return null;
   }
@@ -224,6 +227,14 @@ async function checkAnswer(each: Case, port: number): Promise<void> {
   const seen = await (await fetch(base + FIELDS_PATH)).text();
   const wanted = `127.0.0.1:${port}|127.0.0.1|http|127.0.0.1:${port}`;
   if (seen !== wanted) throw new Error(`the origin server saw Host and forwarded fields ${seen}, not ${wanted}`);
+}
+
+/** Replaces the last section of the README, or adds it. */
+function putIntoReadme(tables: string): void {
+  const file = join(import.meta.dir, "README.md");
+  const heading = "\n## Results\n";
+  const [before] = readFileSync(file, "utf8").split(heading);
+  writeFileSync(file, `${before!.trimEnd()}\n${heading}\n${tables}`);
 }
 
 async function attempt(what: string, work: () => Promise<void>): Promise<void> {
@@ -256,6 +267,7 @@ function readOptions() {
         seconds: { type: "string", default: "5" },
         rounds: { type: "string", default: "5" },
         markdown: { type: "boolean", default: false },
+        readme: { type: "boolean", default: false },
         json: { type: "string" },
         help: { type: "boolean", default: false },
       },
@@ -271,6 +283,7 @@ function readOptions() {
       seconds: count(values.seconds, "seconds", 600),
       rounds: count(values.rounds, "rounds", 100),
       markdown: values.markdown,
+      readme: values.readme,
       json: values.json ?? join(import.meta.dir, "results", `${stamp}.json`),
     };
   } catch (error) {
