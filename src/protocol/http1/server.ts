@@ -108,6 +108,8 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
   #content: IncomingContent | null = null;
   readonly #contentDecoder: ContentDecoder;
   #keepAlive = true;
+  /** The client means to send another request, and may not know yet that the connection ends. */
+  #mayContinue = false;
   /** At least one exchange is over, and the next has not begun. */
   #keptAlive = false;
   #awaitsContinue = false;
@@ -224,6 +226,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
     const { method, version, end: next } = decoder;
     this.#version = version;
     this.#keepAlive = version >= 11 ? !decoder.close : decoder.keepAlive && !decoder.close;
+    this.#mayContinue = this.#keepAlive;
     const { target, authority } = resolveTarget(method, decoder.target, decoder.host, version);
     const { fields } = decoder;
     const request = new HttpRequest(method, this.#settings.scheme, authority, target, fields, NO_BODY);
@@ -549,7 +552,8 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
     exchange.waitsFor = null;
     this.#hooks.finish(exchange);
     if (!this.#keepAlive || this.#hooks.draining) {
-      this.connection.close(!this.#contentDecoder.done || this.#held !== null);
+      const peerMaySend = this.#mayContinue || !this.#contentDecoder.done || this.#held !== null;
+      this.connection.close(peerMaySend && !this.#peerEnded);
       this.#retire();
       return;
     }
@@ -682,7 +686,9 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
       return;
     }
     this.#hooks.malformed(this.#client, failure, octets);
-    this.connection.writeText(plainResponse(failure));
+    // The rest of a request that has its response gets no second one: it would answer the next.
+    const isAnswered = this.#keptAlive && !this.#contentDecoder.done;
+    if (!isAnswered) this.connection.writeText(plainResponse(failure));
     this.connection.close(true);
     this.#retire();
   }
