@@ -138,6 +138,12 @@ export function fuzzConnection(random: Random): Buffer {
   }
 }
 
+/** One request with something changed, of those that stay HTTP. */
+export function fuzzRequest(random: Random): Buffer {
+  const seeds = SEEDS.filter((seed) => !/^CONNECT|^PRI|Upgrade:/m.test(seed));
+  return mutate(Buffer.from(random.pick(seeds), "latin1"), random);
+}
+
 /** Something that grows without end. */
 function long(random: Random): Buffer {
   const length = 1000 + random.below(200_000);
