@@ -95,7 +95,7 @@ export interface Listener {
   /** Name that sites use in their own `listeners`. Default: the address. */
   name?: string;
   address: ListenAddress;
-  /** Open connections over all workers; more are closed at once. Default: 10000. */
+  /** Open connections over all workers; more wait until one closes. Default: 10000. */
   maxConnections?: number;
   /** Connections the system keeps waiting to be accepted. Default: 4096. */
   backlog?: number;

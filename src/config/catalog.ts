@@ -15,6 +15,8 @@ export interface CatalogEntry {
   readonly options: z.ZodType;
   /** True if it answers by itself, so that nothing after it in `use`, nor `to`, is reached. */
   readonly responds?: boolean;
+  /** With these options, as they are written, it may hand on what it does not answer. */
+  readonly mayHandOn?: (written: unknown) => boolean;
 }
 
 export interface Catalog {

@@ -93,14 +93,18 @@ class Check {
   }
 
   #routes(site: Placed<Map_>): void {
+    this.#sometimes = false;
     const around = this.#chain(site.value["use"], [...site.path, "use"]);
+    const outside = this.#sometimes;
     const routes = maps(site.value["routes"], [...site.path, "routes"]);
     this.#unique(routes.flatMap(nameOf), "route", "duplicate-route");
     this.#to(site, "site");
     for (const route of routes) {
       this.#to(route, "route");
+      this.#sometimes = outside;
       this.#answered(route, "route", this.#chain(route.value["use"], [...route.path, "use"], around));
     }
+    this.#sometimes = outside;
     // Routes may be fine each by itself; the site's own `to` is one more route.
     if (site.value["to"] !== undefined || !hasItems(site.value["routes"])) this.#answered(site, "site", around);
   }
@@ -108,7 +112,7 @@ class Check {
   /** A route needs somebody who answers, and only one. */
   #answered(route: Placed<Map_>, noun: "route" | "site", responder: Placed<string> | null): void {
     const { to } = route.value;
-    if (to === undefined && responder === null && !this.#isUnclear(route.value["use"])) {
+    if (to === undefined && responder === null && !this.#sometimes && !this.#isUnclear(route.value["use"])) {
       const responders = [...this.#catalog.middlewares.values()]
         .filter((one) => one.responds === true)
         .map((one) => one.name);
@@ -128,6 +132,9 @@ class Check {
     }
   }
 
+  /** A middleware in the chain last looked at answers some requests and hands on others. */
+  #sometimes = false;
+
   /** The first middleware that responds, `around` if it does, or null. The first one after it is reported. */
   #chain(use: unknown, path: Path, around: Placed<string> | null = null): Placed<string> | null {
     let responder = around;
@@ -142,7 +149,11 @@ class Check {
         this.#add(at, "unreachable-middleware", message, null, "warning", "key");
         break;
       }
-      if (this.#catalog.middlewares.get(name)?.responds === true) responder = { value: name, path: at };
+      const definition = this.#catalog.middlewares.get(name);
+      if (definition?.responds !== true) continue;
+      if (definition.mayHandOn?.(isMap(entry) ? entry[name] : undefined) !== true)
+        responder = { value: name, path: at };
+      else this.#sometimes = true;
     }
     return responder;
   }

@@ -28,6 +28,8 @@ export interface MiddlewareDefinition<Options extends z.ZodType = z.ZodType> {
   readonly options: Options;
   /** True if it answers by itself and nothing after it in `use` is reached (`respond`, `redirect`, `files` …). */
   readonly responds?: boolean;
+  /** With these options, as they are written in the config, it may hand on what it does not answer. */
+  readonly mayHandOn?: (written: unknown) => boolean;
   create(options: z.output<Options>, scope: Scope): Middleware;
 }
 

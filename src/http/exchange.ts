@@ -82,6 +82,8 @@ export class Exchange {
   /** The client's address: the peer, or what a trusted proxy says (see proxy/client-address.ts). */
   clientAddress: string;
   request: HttpRequest;
+  /** The request target as the client sent it, whatever a rewrite made of it since. */
+  readonly clientTarget: string;
   /** Lower-case host without port, for matching. */
   host: string;
   /** Path in normal form (http/target.ts), for matching. */
@@ -121,6 +123,7 @@ export class Exchange {
     this.protocol = protocol;
     this.clientAddress = client.peer;
     this.request = request;
+    this.clientTarget = request.target;
     this.startedAt = startedAt;
     this.host = hostOf(request.authority);
     this.path = request.target.charCodeAt(0) === 0x2f ? normalizePath(pathOf(request.target)) : request.target;

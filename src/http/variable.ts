@@ -55,7 +55,7 @@ const SIMPLE: Readonly<Record<string, readonly [doc: string, read: Read]>> = {
     "Port asked for; the scheme's own if none was named.",
     (x) => portOf(x.request.authority, x.request.scheme),
   ],
-  "request.target": ["Request target as sent: path and query.", (x) => x.request.target],
+  "request.target": ["Request target as the client sent it: path and query.", (x) => x.clientTarget],
   "request.path": ["Path in normal form, the form that routes match on.", (x) => x.path],
   "request.query": ["Query as sent, without `?`.", (x) => x.query],
   "request.protocol": ["Protocol version, such as `HTTP/1.1`.", (x) => x.protocol],

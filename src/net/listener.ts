@@ -62,6 +62,11 @@ export class Listener implements Pollable {
 
   /** Accepts no more. The socket stays open: it belongs to the supervisor. */
   stop(): void {
+    // Those that wait in the backlog already are taken up for a last time, as far as the limits go.
+    for (let before = -1; this.#watching && before !== this.#connections; ) {
+      before = this.#connections;
+      this.onReady();
+    }
     this.#stopped = true;
     this.#retry.cancel();
     this.#unwatch();

@@ -8,6 +8,7 @@
  */
 import type { Exchange } from "../http/exchange.ts";
 import { Field } from "../http/field-name.ts";
+import type { Scheme } from "../http/message.ts";
 import { isIp } from "../net/address.ts";
 import type { CidrSet } from "../router/cidr.ts";
 
@@ -24,6 +25,13 @@ export function clientAddress(exchange: Exchange, trusted: CidrSet): string {
     if (!trusted.has(address)) return address;
   }
   return nearest;
+}
+
+/** The scheme the client used, as a trusted proxy that ends TLS tells it; else that of our own connection. */
+export function clientScheme(exchange: Exchange): Scheme {
+  const { fields, scheme } = exchange.request;
+  const said = fields.getKnown(Field["x-forwarded-proto"])?.trim().toLowerCase();
+  return said === "https" || said === "http" ? said : scheme;
 }
 
 function forwardedNodes(value: string | undefined): string[] {

@@ -39,6 +39,8 @@ export function createGateway(options: GatewayOptions): Gateway {
   return new TrafficGateway(options);
 }
 
+const LAST_REQUESTS_MS = 100;
+
 class TrafficGateway implements Gateway {
   readonly #generation: Generation;
   readonly #doors: Door[];
@@ -69,12 +71,15 @@ class TrafficGateway implements Gateway {
 
   async drain(graceMs: number): Promise<void> {
     this.#draining = true;
-    for (const door of this.#doors) door.listener.stop();
-    for (const connection of [...this.#connections]) connection.closeIdle();
+    for (const { listener } of this.#doors) listener.stop();
+    // A request may be on its way on a kept connection: it is read before the idle ones are closed.
+    const lastMs = Math.min(graceMs, LAST_REQUESTS_MS);
+    await new Promise((resolve) => setTimeout(resolve, lastMs));
+    for (const connection of [...this.#connections]) connection.drain();
     if (this.#connections.size > 0) {
       await new Promise<void>((resolve) => {
         this.#onEmpty = resolve;
-        if (graceMs !== Infinity) setTimeout(resolve, graceMs);
+        if (graceMs !== Infinity) setTimeout(resolve, graceMs - lastMs);
       });
     }
     for (const connection of [...this.#connections])
@@ -148,6 +153,7 @@ class Door implements AcceptHandler, ExchangeHooks {
   }
 
   onAcceptPaused(reason: string): void {
+    this.#metrics.pauses.add(1);
     if (clock.now - this.#warnedAt < 10_000) return;
     this.#warnedAt = clock.now;
     const what = reason === "limit" ? "the listener's maxConnections is reached" : `accept failed: ${reason}`;

@@ -17,7 +17,7 @@ import type { Exchange } from "../http/exchange.ts";
 import { middlewares } from "../middleware/index.ts";
 import type { Http1ClientSettings } from "../protocol/http1/client.ts";
 import { Branding } from "../proxy/branding.ts";
-import { clientAddress } from "../proxy/client-address.ts";
+import { clientAddress, clientScheme } from "../proxy/client-address.ts";
 import { forwardTo } from "../proxy/forward.ts";
 import { CidrSet } from "../router/cidr.ts";
 import { RouteTable } from "../router/table.ts";
@@ -86,7 +86,10 @@ export class Generation {
 
   /** Answers an exchange: the one function engines call. */
   readonly handle: Handler = (exchange) => {
-    if (this.#trusted?.has(exchange.client.peer)) exchange.clientAddress = clientAddress(exchange, this.#trusted);
+    if (this.#trusted?.has(exchange.client.peer)) {
+      exchange.clientAddress = clientAddress(exchange, this.#trusted);
+      exchange.request.scheme = clientScheme(exchange);
+    }
     if (exchange.request.method === "CONNECT" && !this.#connectListeners.has(exchange.client.listener)) {
       throw new Failure("connect-not-allowed", `CONNECT is not allowed on listener ${exchange.client.listener}`);
     }
@@ -141,7 +144,7 @@ export class Generation {
     };
   }
 
-  readonly #trusts = (exchange: Exchange): boolean => (this.#trusted?.has(exchange.client.peer) ?? false);
+  readonly #trusts = (exchange: Exchange): boolean => this.#trusted?.has(exchange.client.peer) ?? false;
 
   #createUpstream(config: UpstreamConfig): Upstream {
     const { limits } = this.#options.config;

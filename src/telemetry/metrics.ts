@@ -17,8 +17,8 @@ export interface ListenerMetrics {
   /** Place of the listener in `RouteMetrics.requests`. */
   readonly number: number;
   readonly accepted: Counter;
-  /** Closed at once because the listener was full. */
-  readonly refused: Counter;
+  /** Accepting stopped for a while: the listener was full, or the process out of descriptors. */
+  readonly pauses: Counter;
   readonly active: Level;
 }
 
@@ -131,7 +131,9 @@ export class GatewayMetrics {
     return {
       number,
       accepted: r.counter("lintel_connections_total", "Connections accepted.", { listener }),
-      refused: r.counter("lintel_connections_refused_total", "Connections closed because of a limit.", { listener }),
+      pauses: r.counter("lintel_accept_pauses_total", "Times that clients had to wait because of a limit.", {
+        listener,
+      }),
       active: r.level("lintel_connections_active", "Connections open.", { listener }),
     };
   }

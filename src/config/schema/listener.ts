@@ -13,9 +13,11 @@ const listener = z
   .strictObject({
     name: label("Name that sites use in their own `listeners`. Default: the address.").optional(),
     address: listenAddress("Address to listen on; `:8080` is every address of the machine."),
-    maxConnections: wholeNumber(1, 10_000_000, "Open connections over all workers; more are closed at once.").default(
-      10_000,
-    ),
+    maxConnections: wholeNumber(
+      1,
+      10_000_000,
+      "Open connections over all workers; more wait until one closes.",
+    ).default(10_000),
     backlog: wholeNumber(1, 65_535, "Connections the system keeps waiting to be accepted.").default(4096),
     allowConnect: z
       .boolean()

@@ -23,7 +23,6 @@ import { FieldSection } from "../../http/field-section.ts";
 import { HttpResponse } from "../../http/message.ts";
 import { encodePath, normalizePath, pathOf, queryOf } from "../../http/target.ts";
 import { headAnswer } from "../answer.ts";
-import { clientTarget } from "../rewrite/client-target.ts";
 import { type ByteRange, parseRanges } from "./byte-range.ts";
 import { acceptableCodings, SUFFIX } from "./coding.ts";
 import { FileBody, type Piece } from "./file-body.ts";
@@ -41,6 +40,7 @@ export const files = defineMiddleware({
   summary: "Answers with static files of a folder.",
   options: filesOptions,
   responds: true,
+  mayHandOn: (written) => typeof written === "object" && written !== null && "next" in written && written.next === true,
   create(options, { directory, log }) {
     const path = resolve(directory, options.root);
     const root = new FileRoot(path, options.followSymlinks);
@@ -196,7 +196,7 @@ function isHidden(path: string): boolean {
  * rewrite made of it, with a slash. Null if its path has one already.
  */
 function withSlash(exchange: Exchange): string | null {
-  const target = clientTarget(exchange);
+  const target = exchange.clientTarget;
   const raw = pathOf(target);
   const path = normalizePath(raw);
   if (path.endsWith("/")) return null;

@@ -56,6 +56,7 @@ export const redirect = defineMiddleware({
   summary: "Answers with a redirect.",
   options,
   responds: true,
+  mayHandOn: (written) => typeof written === "object" && written !== null && "scheme" in written,
   create({ to, status, keepQuery, ...more }) {
     if (to !== undefined) {
       const locate = compileLocation(to, keepQuery);

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { normalizePath, pathOf } from "../../http/target.ts";
 import { build, get, origin, problems, request } from "../testing.ts";
-import { clientTarget } from "./client-target.ts";
 import { rewrite } from "./rewrite.ts";
 
 async function rewritten(options: unknown, target: string) {
@@ -153,8 +152,8 @@ test("the target the client sent stays known", async () => {
   const add = build(rewrite, { addPrefix: "/v2" });
   await strip(add(origin().handler))(exchange);
   expect(exchange.request.target).toBe("/v2/x?y");
-  expect(clientTarget(exchange)).toBe("/api/x?y");
-  expect(clientTarget(get("/z"))).toBe("/z");
+  expect(exchange.clientTarget).toBe("/api/x?y");
+  expect(get("/z").clientTarget).toBe("/z");
 });
 
 test.each([

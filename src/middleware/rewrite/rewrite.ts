@@ -18,7 +18,6 @@ import type { Exchange } from "../../http/exchange.ts";
 import { encodePath, normalizePath, pathOf } from "../../http/target.ts";
 import { templateOption } from "../../http/variable.ts";
 import { regexOption } from "../regex.ts";
-import { keepClientTarget } from "./client-target.ts";
 import { compileQueryEdits } from "./query-edit.ts";
 
 const SLASH = 0x2f;
@@ -151,7 +150,6 @@ function setPath(exchange: Exchange, path: string): void {
 }
 
 function setTarget(exchange: Exchange, rawPath: string, query: string, path = exchange.path): void {
-  keepClientTarget(exchange);
   exchange.request.target = query === "" ? rawPath : `${rawPath}?${query}`;
   exchange.path = path;
 }

@@ -726,6 +726,13 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
     this.#retire();
   }
 
+  /** The server stops: ends after the exchange in work, and at once if none is and a former one was the last. */
+  drain(): void {
+    if (this.#exchange !== null) this.#keepAlive = false;
+    else if (this.#keptAlive && this.#held === null) this.closeIdle();
+    // Else a request is on its way, for as long as its head may take.
+  }
+
   /** Ends now, whatever is in work. */
   terminate(why: Failure): void {
     if (this.#exchange === null) return this.closeIdle();

@@ -12,7 +12,7 @@ import { escapeQuoted } from "./escape.ts";
 export function combinedLine(exchange: Exchange): string {
   const { request } = exchange;
   const { by, phase, code } = outcomeOf(exchange);
-  const first = `${request.method} ${request.target} ${exchange.protocol}`;
+  const first = `${request.method} ${exchange.clientTarget} ${exchange.protocol}`;
   return (
     `${exchange.clientAddress || "-"} - - [${nowCommonLog()}] "${request.method === "" ? "-" : escapeQuoted(first)}"` +
     ` ${statusOf(exchange)} ${exchange.responseOctets} "${field(exchange, Field["referer"])}"` +

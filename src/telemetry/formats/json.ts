@@ -16,7 +16,7 @@ export function jsonLine(exchange: Exchange): string {
   const { request, failure } = exchange;
   const attempt = lastAttempt(exchange);
   let line = `{"time":"${nowMs()}","client":${text(exchange.clientAddress)},"method":${text(request.method)}`;
-  line += `,"host":${text(exchange.host)},"target":${text(request.target)},"protocol":"${exchange.protocol}"`;
+  line += `,"host":${text(exchange.host)},"target":${text(exchange.clientTarget)},"protocol":"${exchange.protocol}"`;
   line += `,"status":${statusOf(exchange)},"requestOctets":${exchange.requestOctets}`;
   line += `,"responseOctets":${exchange.responseOctets},"durationMs":${ms(clock.now - exchange.startedAt)}`;
   line += `,"site":${name(exchange.site)},"route":${name(exchange.route)},"upstream":${name(exchange.upstream)}`;
