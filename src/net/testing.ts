@@ -2,6 +2,7 @@
 
 import { ptr } from "bun:ffi";
 import { readdirSync, readlinkSync } from "node:fs";
+import { Timer, timerList } from "../base/timer.ts";
 import { type Address, encodeSockaddr, familyOf, sockaddrPort } from "./address.ts";
 import type { ConnectionHandler } from "./connection.ts";
 import {
@@ -19,6 +20,7 @@ import {
   SOL_SOCKET,
 } from "./libc.ts";
 import { Listener } from "./listener.ts";
+import { run } from "./loop.ts";
 import type { TcpConnection } from "./tcp.ts";
 
 export const LOOPBACK: Address = { kind: "tcp", host: "127.0.0.1", port: 0 };
@@ -48,13 +50,24 @@ export class Peer {
   readonly #room = Buffer.allocUnsafeSlow(256 * 1024);
   #open = true;
 
-  /** Connects at once, to a socket that listens on this machine. */
-  constructor(sockaddr: Uint8Array) {
-    this.fd = libc.socket(familyOf(sockaddr), SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (libc.connect(this.fd, sockaddr, sockaddr.length) === 0) return;
+  /** Connects at once, to a socket that listens on this machine; or takes over a socket. */
+  constructor(from: Uint8Array | number) {
+    if (typeof from === "number") {
+      this.fd = from;
+      return;
+    }
+    this.fd = libc.socket(familyOf(from), SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (libc.connect(this.fd, from, from.length) === 0) return;
     const error = errnoName(errno());
     this.close();
     throw new Error(error);
+  }
+
+  /** The next connection to a socket that listens, once there is one. */
+  static async accept(listening: number): Promise<Peer> {
+    let fd = -1;
+    await until(() => (fd = libc.accept4(listening, null, null, SOCK_CLOEXEC)) >= 0, "a connection");
+    return new Peer(fd);
   }
 
   /** @returns how many octets the kernel took: 0 if it is full */
@@ -86,7 +99,7 @@ export class Peer {
         waited = 0;
       } else if (piece !== "") return { octets: Buffer.concat(pieces), end: piece };
       else {
-        await Bun.sleep(1);
+        await wait(1);
         waited += 1;
       }
     }
@@ -173,9 +186,15 @@ export async function pair<H extends ConnectionHandler = Recorder>(
   return { connection, heard, peer };
 }
 
+/** Waits by our own loop's clock: the runtime's timers may be late by more than a quick test takes. */
+export function wait(ms: number): Promise<void> {
+  run();
+  return new Promise((resolve) => new Timer(resolve).arm(timerList(ms)!));
+}
+
 /** Waits until something holds. */
 export async function until(holds: () => boolean, what = "what was waited for", withinMs = 3000): Promise<void> {
-  for (const end = performance.now() + withinMs; !holds(); await Bun.sleep(1)) {
+  for (const end = performance.now() + withinMs; !holds(); await wait(1)) {
     if (performance.now() > end) throw new Error(`not within ${withinMs} ms: ${what}`);
   }
 }

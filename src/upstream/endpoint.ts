@@ -60,15 +60,24 @@ export class Endpoint implements ClientOwner {
     return this.#idle.length;
   }
 
-  /** A kept connection, or null if one has to be opened. */
-  takeIdle(): Http1ClientConnection | null {
-    const client = this.#idle.pop();
-    if (client === undefined) return null;
-    this.#observer.becameActive();
-    return client;
+  /**
+   * A kept connection, or null if one has to be opened.
+   * @param alive only one that the kernel says has not ended: a system call that a request which
+   *   may not be sent twice is worth
+   */
+  takeIdle(alive: boolean): Http1ClientConnection | null {
+    for (let client = this.#idle.at(-1); client !== undefined; client = this.#idle.at(-1)) {
+      if (!alive || client.connection.isQuiet()) {
+        this.#idle.pop();
+        this.#observer.becameActive();
+        return client;
+      }
+      client.closeIdle();
+    }
+    return null;
   }
 
-  /** Opens a connection. @returns what cancels it */
+  /** Opens a connection. The taker hears of it later, never from within. @returns what cancels it */
   connect(timeoutMs: number, taker: ConnectionTaker): { cancel(): void } {
     const opening = new Opening(this.sockaddrs, timeoutMs, taker, this);
     opening.start();
@@ -118,6 +127,7 @@ class Opening implements ConnectHandler {
   readonly #endpoint: Endpoint;
   #next = 0;
   #connecting: Connecting | null = null;
+  #cancelled = false;
 
   constructor(sockaddrs: readonly Uint8Array[], timeoutMs: number, taker: ConnectionTaker, endpoint: Endpoint) {
     this.#sockaddrs = sockaddrs;
@@ -128,17 +138,20 @@ class Opening implements ConnectHandler {
 
   start(): void {
     const sockaddr = this.#sockaddrs[this.#next++];
-    if (sockaddr === undefined) {
-      this.#taker.onConnectFailed(
-        new Failure("upstream-resolve-failed", `${this.#endpoint.address}: the name has no address`),
-      );
-      return;
-    }
-    this.#connecting = new Connecting(sockaddr, this.#timeoutMs, this);
+    if (sockaddr === undefined) queueMicrotask(() => this.#failUnresolved());
+    else this.#connecting = new Connecting(sockaddr, this.#timeoutMs, this);
   }
 
   cancel(): void {
+    this.#cancelled = true;
     this.#connecting?.cancel();
+  }
+
+  #failUnresolved(): void {
+    if (this.#cancelled) return;
+    this.#taker.onConnectFailed(
+      new Failure("upstream-resolve-failed", `${this.#endpoint.address}: the name has no address`),
+    );
   }
 
   onConnected(connection: TcpConnection): void {

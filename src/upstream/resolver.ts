@@ -7,16 +7,30 @@ import type { Log } from "../base/log.ts";
 import { type Address, encodeSockaddr, isIp, parseAddress } from "../net/address.ts";
 import type { Endpoint } from "./endpoint.ts";
 
-const REFRESH_MS = 30_000;
-const RETRY_MS = 2_000;
+/** How names are looked up; another one in tests. */
+export interface Lookup {
+  /** IP literals of a name, in order of preference. */
+  readonly find: (host: string) => Promise<readonly string[]>;
+  readonly refreshMs: number;
+  /** Wait after a lookup that failed. */
+  readonly retryMs: number;
+}
+
+const SYSTEM: Lookup = {
+  find: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
+  refreshMs: 30_000,
+  retryMs: 2_000,
+};
 
 export class Resolver {
   readonly #log: Log;
+  readonly #lookup: Lookup;
   readonly #timers = new Set<Timer>();
   #stopped = false;
 
-  constructor(log: Log) {
+  constructor(log: Log, lookup = SYSTEM) {
     this.#log = log;
+    this.#lookup = lookup;
   }
 
   /** Gives the endpoint its addresses, now and whenever they change. Resolves after the first lookup, failed or not. */
@@ -33,13 +47,18 @@ export class Resolver {
   }
 
   async #resolve(endpoint: Endpoint, address: Address & { kind: "tcp" }): Promise<void> {
-    let wait = REFRESH_MS;
+    const { find, refreshMs, retryMs } = this.#lookup;
+    let wait = refreshMs;
     try {
-      const found = await lookup(address.host, { all: true });
-      endpoint.sockaddrs = found.map((one) => encodeSockaddr({ kind: "tcp", host: one.address, port: address.port }));
+      const found = await find(address.host);
+      if (found.length === 0) throw new Error("the name has no address");
+      endpoint.sockaddrs = found.map((host) => encodeSockaddr({ kind: "tcp", host, port: address.port }));
     } catch (thrown) {
-      wait = RETRY_MS;
-      this.#log.warn("an endpoint's name could not be resolved", { endpoint: endpoint.address, error: String(thrown) });
+      wait = retryMs;
+      this.#log.warn("an endpoint's name could not be resolved", {
+        endpoint: endpoint.address,
+        error: String(thrown),
+      });
     }
     if (this.#stopped) return;
     const timer = setTimeout(() => {

@@ -1,0 +1,15 @@
+import { expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { balancers } from "./index.ts";
+
+const NO_BALANCERS = new Set(["balancer", "contract", "index"]);
+
+const files = readdirSync(import.meta.dir)
+  .filter((file) => !file.endsWith(".test.ts"))
+  .map((file) => file.replace(/\.ts$/, ""))
+  .filter((name) => !NO_BALANCERS.has(name));
+
+test("every file's balancer is in the list, under the file's name, and has its test", async () => {
+  expect(balancers.map(({ name }) => name).sort()).toEqual(files.sort());
+  for (const name of files) expect(await Bun.file(`${import.meta.dir}/${name}.test.ts`).exists()).toBe(true);
+});
