@@ -634,13 +634,16 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
   #lost(why: Failure): void {
     const exchange = this.#exchange;
     if (exchange === null) return;
+    // First: a response that comes of what follows is not wanted.
+    this.#exchange = null;
     exchange.failure ??= why;
     this.#stopContent(why);
     const flow = this.#flow;
     this.#flow = null;
     if (flow !== null) flow.cancel(why);
     exchange.abort(why);
-    this.#gone();
+    this.#hooks.finish(exchange);
+    this.#retire();
   }
 
   /** Ends the request's content for whoever takes it. */
@@ -681,8 +684,9 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
       // In the middle of the content: the exchange ends with this failure.
       exchange.failure ??= failure;
       this.#stopContent(failure);
+      // Whoever waits for the response brings the failure; nobody does once the handler has returned without.
       exchange.abort(failure);
-      this.#respond(failureResponse(failure));
+      if (this.#exchange === exchange) this.#respond(failureResponse(failure));
       return;
     }
     this.#hooks.malformed(this.#client, failure, octets);
@@ -733,9 +737,10 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
     // Else a request is on its way, for as long as its head may take.
   }
 
-  /** Ends now, whatever is in work. */
+  /** Ends now: an exchange without a response gets this failure, one in the middle of it is cut. */
   terminate(why: Failure): void {
     if (this.#exchange === null) return this.closeIdle();
+    if (!this.#responding) return this.#refuse(why, 0);
     this.#lost(why);
     this.connection.destroy(true);
   }
