@@ -229,12 +229,13 @@ async function checkAnswer(each: Case, port: number): Promise<void> {
   if (seen !== wanted) throw new Error(`the origin server saw Host and forwarded fields ${seen}, not ${wanted}`);
 }
 
-/** Replaces the last section of the README, or adds it. */
+/** Replaces the last section of the README, or adds it; formatted, since the formatter has a say in tables. */
 function putIntoReadme(tables: string): void {
   const file = join(import.meta.dir, "README.md");
   const heading = "\n## Results\n";
   const [before] = readFileSync(file, "utf8").split(heading);
   writeFileSync(file, `${before!.trimEnd()}\n${heading}\n${tables}`);
+  Bun.spawnSync([join(import.meta.dir, "../node_modules/.bin/biome"), "format", "--write", file]);
 }
 
 async function attempt(what: string, work: () => Promise<void>): Promise<void> {
