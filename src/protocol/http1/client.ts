@@ -248,12 +248,16 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
           if (!decoder.decodeResponse(octets, at, end, this.#settings.head)) break;
           at = decoder.end;
           this.#beginResponse(at < end);
+          // Content that is here already starts the idle limit when it is decoded.
+          if (at === end && this.#state === State.content) this.#active();
         } else {
           const content = this.#content!;
           at = this.#contentDecoder.decode(octets, at, end, content);
           if (this.#contentDecoder.done) this.#complete(at < end);
-          else if (at < end) break;
-          else this.#active();
+          else {
+            this.#active();
+            if (at < end) break;
+          }
         }
       }
     } catch (thrown) {
@@ -388,12 +392,12 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
    * endpoint has all of the request or takes none of it: a slow client is not the endpoint's fault.
    */
   #active(): void {
-    if (this.#state === State.head) {
-      if (this.#firstOctetTime !== null && (this.#requestDone || this.connection.full))
-        this.#timer.arm(this.#firstOctetTime);
-      else this.#timer.cancel();
-    } else if (this.#idleTime !== null && (this.#content === null || !this.#content.stopped))
-      this.#timer.arm(this.#idleTime);
+    const inHead = this.#state === State.head;
+    if (!inHead && this.#state !== State.content) return;
+    const list = inHead ? this.#firstOctetTime : this.#idleTime;
+    const waits = inHead ? this.#requestDone || this.connection.full : this.#content?.stopped === false;
+    if (waits && list !== null) this.#timer.arm(list);
+    else this.#timer.cancel();
   }
 
   // ── ends ───────────────────────────────────────────────────────────────────────────────────
