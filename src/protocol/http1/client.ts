@@ -248,8 +248,6 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
           if (!decoder.decodeResponse(octets, at, end, this.#settings.head)) break;
           at = decoder.end;
           this.#beginResponse(at < end);
-          // Content that is here already starts the idle limit when it is decoded.
-          if (at === end && this.#state === State.content) this.#active();
         } else {
           const content = this.#content!;
           at = this.#contentDecoder.decode(octets, at, end, content);
@@ -297,6 +295,8 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
     // A middleware that awaits the response runs on here, so that the content that came with the
     // head can be taken from the buffer it lies in.
     if (this.#content?.taken === false) drainMicrotasks();
+    // Content that is here already starts the idle limit when it is decoded.
+    if (!surplus) this.#active();
   }
 
   /** RFC 9112 §6.3: which content a response has. Sets `#content` to null if it has none. */
