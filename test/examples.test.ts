@@ -1,0 +1,169 @@
+/** Every config in examples/ is started as it is, with free ports from the environment, and driven. */
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { prepare } from "../src/cli/prepare.ts";
+import { Gateway } from "./support/gateway.ts";
+import { Origin } from "./support/origin.ts";
+import { closeClients, exchange, type RawResponse, wire } from "./support/raw.ts";
+
+const folder = join(import.meta.dir, "../examples");
+const configs = readdirSync(folder).filter((name) => /\.ya?ml$|\.config\.ts$/.test(name));
+
+let one: Origin;
+let two: Origin;
+let copy = "";
+beforeAll(async () => {
+  copy = mkdtempSync(join(tmpdir(), "lintel-examples-"));
+  cpSync(folder, copy, { recursive: true });
+  one = await Origin.start();
+  two = await Origin.start();
+});
+afterEach(() => {
+  for (const [origin, name] of [
+    [one, "one"],
+    [two, "two"],
+  ] as const) {
+    origin.clear();
+    origin.script = (request) => request.reply({ content: `${name} ${request.target}` });
+  }
+  closeClients();
+});
+afterAll(() => {
+  rmSync(copy, { recursive: true });
+  one.stop();
+  two.stop();
+});
+
+/** A copy that leaves port 2020 alone; TypeScript examples stay where "lintel" can be imported. */
+function withFreeAdmin(name: string): string {
+  if (name.endsWith(".ts")) return join(folder, name);
+  const text = readFileSync(join(folder, name), "utf8");
+  const file = join(copy, name);
+  writeFileSync(file, /^admin:/m.test(text) ? text : `${text}admin: { address: "127.0.0.1:0" }\n`);
+  return file;
+}
+
+/** Runs an example; the first origin server is "one", the second "two". */
+async function run(
+  name: string,
+  env: Record<string, string>,
+): Promise<{ ask: (host: string, line: string, ...fields: string[]) => Promise<RawResponse> } & AsyncDisposable> {
+  const file = withFreeAdmin(name);
+  for (const [origin, say] of [
+    [one, "one"],
+    [two, "two"],
+  ] as const)
+    origin.script = (request) => request.reply({ content: `${say} ${request.target}` });
+  const gateway = Gateway.launch(
+    {},
+    {
+      args: ["run", "--config", file, ...(name === "smallest.yaml" ? ["--listen", "127.0.0.1:0"] : [])],
+      env: { LISTEN: "127.0.0.1:0", ADMIN: "127.0.0.1:0", ...env },
+    },
+  );
+  await gateway.says("listening on");
+  return {
+    ask: (host, line, ...fields) =>
+      exchange(gateway.url(), wire(`${line} HTTP/1.1`, `Host: ${host}`, ...fields, "", "")),
+    [Symbol.asyncDispose]: () => gateway.stop(),
+  };
+}
+
+test.each(configs)("%s has neither errors nor warnings", async (name) => {
+  const { diagnostics } = await prepare({ file: join(folder, name) });
+  expect(diagnostics.map(({ line, message }) => `${line}: ${message}`)).toEqual([]);
+});
+
+const drivers: Record<string, () => Promise<void>> = {
+  "smallest.yaml": async () => {
+    await using gateway = await run("smallest.yaml", { APP: one.address });
+    expect((await gateway.ask("any.example", "GET /a")).text).toBe("one /a");
+  },
+
+  "application.yaml": async () => {
+    await using gateway = await run("application.yaml", { APP: one.address, APP2: two.address });
+    const www = "www.example.com";
+    const answers = await Promise.all(Array.from({ length: 8 }, () => gateway.ask(www, "GET /")));
+    expect(new Set(answers.map(({ text }) => text))).toEqual(new Set(["one /", "two /"]));
+    expect((await gateway.ask(www, "GET /assets/letters.txt", "Range: bytes=0-2")).text).toBe("abc");
+    expect((await gateway.ask(www, "GET /articles/2026/hello")).field("location")).toBe("/blog/hello");
+    expect((await gateway.ask(www, "GET /health")).text).toBe("ok\n");
+    expect((await gateway.ask(www, "POST /api/x", "Content-Length: 1000001")).status).toBe(413);
+    expect((await gateway.ask("example.com", "GET /a?b")).field("location")).toBe("http://www.example.com/a?b");
+    one.script = (request) => request.connection.reset();
+    two.script = (request) => request.connection.reset();
+    const down = await gateway.ask(www, "GET /");
+    expect(down.status).toBe(502);
+    expect(down.text).toContain(down.field("x-request-id")!);
+    expect(down.field("x-frame-options")).toBe("DENY");
+  },
+
+  "static-site.yaml": async () => {
+    await using gateway = await run("static-site.yaml", {});
+    expect((await gateway.ask("www.example.com", "GET /")).text).toContain("A static file, served by Lintel");
+    expect((await gateway.ask("www.example.com", "GET /<nothing>")).status).toBe(400);
+    expect(await gateway.ask("www.example.com", "GET /no%3Cb%3E")).toMatchObject({
+      status: 404,
+      text: "<h1>There is nothing at /no&lt;b&gt;</h1>",
+    });
+    expect((await gateway.ask("other.example.com", "GET /")).status).toBe(404);
+  },
+
+  "several-applications.yaml": async () => {
+    await using gateway = await run("several-applications.yaml", {
+      SHOP: one.address,
+      BLOG: two.address,
+      CUSTOMERS: one.address,
+    });
+    expect((await gateway.ask("shop.example.com", "GET /")).text).toBe("one /");
+    expect((await gateway.ask("en.blog.example.com", "GET /")).text).toBe("two /");
+    expect((await gateway.ask("acme.app.example.com", "GET /")).status).toBe(200);
+    expect(one.last.field("x-customer-host")).toBe("acme.app.example.com");
+    expect((await gateway.ask("nobody.example.com", "GET /")).status).toBe(404);
+  },
+
+  "behind-a-load-balancer.yaml": async () => {
+    await using gateway = await run("behind-a-load-balancer.yaml", { APP: one.address });
+    expect((await gateway.ask("a", "GET /admin/x", "X-Forwarded-For: 198.51.100.1")).status).toBe(403);
+    expect((await gateway.ask("a", "GET /admin/x", "X-Forwarded-For: 192.0.2.1, 198.51.100.1")).status).toBe(403);
+    expect((await gateway.ask("a", "GET /admin/x", "X-Forwarded-For: 192.0.2.1")).status).toBe(200);
+    expect(one.last.field("x-real-ip")).toBe("192.0.2.1");
+  },
+
+  "external-shop.yaml": async () => {
+    await using gateway = await run("external-shop.yaml", { SHOP: one.address });
+    one.script = (request) =>
+      request.reply({
+        status: 302,
+        fields: { Location: "http://shop.vendor.example/cart", "Set-Cookie": "a=b; Domain=shop.vendor.example" },
+      });
+    const response = await gateway.ask("shop.example.com", "GET /");
+    expect(one.last.field("host")).toBe("shop.vendor.example");
+    expect(response.field("location")).toBe("http://shop.example.com/cart");
+    expect(response.field("set-cookie")).toBe("a=b");
+  },
+
+  "canary.config.ts": async () => {
+    await using gateway = await run("canary.config.ts", { STABLE: one.address, CANARY: two.address });
+    const answers = await Promise.all(Array.from({ length: 20 }, () => gateway.ask("a", "GET /cart/1")));
+    // Each worker takes its own turns, so the share is only near one in ten.
+    expect(answers.filter(({ text }) => text.startsWith("two")).length).toBeWithin(0, 7);
+    expect((await gateway.ask("a", "GET /search/x", "Cookie: early=yes")).text).toBe("two /search/x");
+    expect((await gateway.ask("a", "GET /other")).status).toBe(404);
+  },
+
+  "start.yaml": async () => {
+    await using gateway = await run("start.yaml", { ONE: one.address, TWO: two.address, THREE: one.address });
+    expect((await gateway.ask("two.localhost", "GET /x")).text).toBe("two /x");
+    expect((await gateway.ask("any", "GET /two/x")).text).toBe("two /x");
+    expect((await gateway.ask("any", "GET /hello")).text).toBe("hello 127.0.0.1, this is Lintel itself\n");
+  },
+};
+
+test.each(configs)("%s does what it says", async (name) => {
+  const drive = drivers[name];
+  if (drive === undefined) throw new Error(`nothing here drives examples/${name}`);
+  await drive();
+});
