@@ -81,7 +81,8 @@ class Forwarding extends PendingResponse implements ResponseTaker, ConnectionTak
       return;
     }
     this.#lease(endpoint);
-    const kept = endpoint.takeIdle(false);
+    const { method, body } = this.#exchange.request;
+    const kept = endpoint.takeIdle(body !== NO_BODY || !isIdempotent(method));
     if (kept !== null) this.#send(kept, true);
     else this.#connect(endpoint);
   }
@@ -143,7 +144,11 @@ class Forwarding extends PendingResponse implements ResponseTaker, ConnectionTak
     if (request.body !== NO_BODY) this.#contentSent = true;
     const firstOctet = timerList(timeouts?.firstOctetMs ?? settings.firstOctetMs);
     const idle = timerList(timeouts?.upstreamIdleMs ?? settings.idleMs);
-    client.send(request, this.#authority(), firstOctet, idle, this);
+    try {
+      client.send(request, this.#authority(), firstOctet, idle, this);
+    } catch (thrown) {
+      this.cancel(Failure.from(thrown)); // A fault of ours ends this exchange, and nothing else.
+    }
   }
 
   /** Host for the origin server; an HTTP/1.0 client may have given none. */
@@ -164,7 +169,11 @@ class Forwarding extends PendingResponse implements ResponseTaker, ConnectionTak
     const attempt = this.#attempt!;
     attempt.firstOctetAt = clock.now;
     attempt.status = response.status;
-    this.#settings.branding?.rewrite(response, this.#exchange);
+    try {
+      this.#settings.branding?.rewrite(response, this.#exchange);
+    } catch (thrown) {
+      return this.cancel(Failure.from(thrown));
+    }
     response.fields.appendTrusted(
       Field.via,
       "via",
@@ -188,9 +197,15 @@ class Forwarding extends PendingResponse implements ResponseTaker, ConnectionTak
     const stale = this.#attempt!.reused && (failure.code === "upstream-closed" || failure.code === "upstream-reset");
     this.#release(failure);
     if (!this.#mayRetry(failure, stale)) return this.#giveUp(failure);
-    // A kept connection that the endpoint closed meanwhile says nothing about the endpoint.
-    if (stale) this.#attempts--;
-    else if (this.#tried === null) this.#tried = [endpoint];
+    if (stale) {
+      // That an endpoint closed a kept connection says nothing about it: once more, on a fresh one.
+      // Not on another kept one: a request that brings the endpoint down would go through them all.
+      this.#attempts--;
+      this.#lease(endpoint);
+      this.#connect(endpoint);
+      return;
+    }
+    if (this.#tried === null) this.#tried = [endpoint];
     else this.#tried.push(endpoint);
     this.#try();
   }

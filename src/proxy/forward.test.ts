@@ -1,0 +1,713 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import fc from "fast-check";
+import { Failure } from "../base/failure.ts";
+import { type BodySink, type BodySource, type Flow, MemoryBody, NO_BODY } from "../http/body.ts";
+import type { Exchange } from "../http/exchange.ts";
+import type { HttpResponse } from "../http/message.ts";
+import { request } from "../middleware/testing.ts";
+import { libc } from "../net/libc.ts";
+import { LOOPBACK, listening, openSockets, Peer, pass, until, wait } from "../net/testing.ts";
+import { roundRobin } from "../upstream/balancers/round-robin.ts";
+import type { Endpoint } from "../upstream/endpoint.ts";
+import { type EndpointFacts, endpoint, Tally } from "../upstream/testing.ts";
+import { Upstream, type UpstreamSettings } from "../upstream/upstream.ts";
+import { type ForwardSettings, forwardTo } from "./forward.ts";
+
+const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+let before = 0;
+let cleanup: (() => void)[] = [];
+beforeEach(() => {
+  before = openSockets();
+});
+afterEach(async () => {
+  for (const clean of cleanup.reverse()) clean();
+  cleanup = [];
+  await until(() => openSockets() <= before, "every socket of the test is closed");
+});
+
+/** An origin server whose every word is in the test, and the endpoint that leads to it. */
+class Origin {
+  readonly tally = new Tally();
+  readonly endpoint: Endpoint;
+  readonly #fd: number;
+  readonly #peers: Peer[] = [];
+
+  constructor(facts: EndpointFacts = {}, backlog = 128) {
+    const { fd, sockaddr, address } = listening(LOOPBACK, backlog);
+    this.#fd = fd;
+    const port = address.kind === "tcp" ? address.port : 0;
+    this.endpoint = endpoint(`127.0.0.1:${port}`, { sockaddrs: [sockaddr], tally: this.tally, ...facts });
+    cleanup.push(() => this.close());
+  }
+
+  /** Connections that were accepted. */
+  get accepted(): number {
+    return this.#peers.length;
+  }
+
+  async accept(): Promise<Peer> {
+    const peer = await Peer.accept(this.#fd);
+    this.#peers.push(peer);
+    return peer;
+  }
+
+  /** A connection that waits to be accepted, if there is one. */
+  poll(): Peer | null {
+    const fd = libc.accept4(this.#fd, null, null, 0);
+    if (fd < 0) return null;
+    this.#peers.push(new Peer(fd));
+    return this.#peers.at(-1)!;
+  }
+
+  /** The next connection and the request that comes on it. */
+  async next(): Promise<{ peer: Peer; head: string }> {
+    const peer = await this.accept();
+    return { peer, head: await head(peer) };
+  }
+
+  close(): void {
+    this.endpoint.close();
+    for (const peer of this.#peers) peer.close();
+    libc.close(this.#fd);
+    this.close = () => {};
+  }
+}
+
+/** An endpoint that nobody listens at. */
+function refusing(): Endpoint {
+  const { fd, sockaddr } = listening();
+  libc.close(fd);
+  return endpoint("refusing:80", { sockaddrs: [sockaddr] });
+}
+
+/** What has been sent up to the end of a head, and what came with it. */
+async function head(peer: Peer): Promise<string> {
+  let text = "";
+  await until(() => (text += peer.receive().toString("latin1")).includes("\r\n\r\n"), "a request");
+  return text;
+}
+
+interface Facts extends Partial<UpstreamSettings>, Partial<Pick<ForwardSettings, "branding" | "exchangeMs">> {}
+
+function forward(endpoints: readonly Endpoint[], facts: Facts = {}) {
+  const { branding = null, exchangeMs = Infinity, ...settings } = facts;
+  const upstream = new Upstream(
+    {
+      name: "app",
+      host: { kind: "keep" },
+      retries: 2,
+      connectMs: 1000,
+      firstOctetMs: 1000,
+      idleMs: 1000,
+      ...settings,
+    },
+    endpoints,
+    roundRobin.create(),
+  );
+  const handler = forwardTo({ upstream, branding, trusts: () => false, exchangeMs });
+  return (exchange: Exchange): Promise<HttpResponse> => Promise.resolve(handler(exchange));
+}
+
+const get = (target = "/") => request(target);
+const send = (method: string, body: BodySource = NO_BODY) => request("/", { method, body });
+
+/** What a promise came to, without waiting for it. */
+function outcomeOf(promise: Promise<HttpResponse>): { response: HttpResponse | null; failure: Failure | null } {
+  const outcome = { response: null as HttpResponse | null, failure: null as Failure | null };
+  promise.then(
+    (response) => {
+      outcome.response = response;
+    },
+    (failure: Failure) => {
+      outcome.failure = failure;
+    },
+  );
+  return outcome;
+}
+
+async function failureOf(promise: Promise<HttpResponse>): Promise<Failure> {
+  const outcome = outcomeOf(promise);
+  await until(() => outcome.failure !== null, "a failure");
+  return outcome.failure!;
+}
+
+/** Takes content and remembers how it ended: "end", or the code of what cut it. */
+class Taken implements BodySink {
+  text = "";
+  outcome = "";
+  flow!: Flow;
+
+  constructor(response: HttpResponse) {
+    response.body.sendTo(this);
+  }
+
+  begin(flow: Flow): void {
+    this.flow = flow;
+  }
+  write(octets: Uint8Array): void {
+    this.text += Buffer.from(octets).toString("latin1");
+  }
+  end(): void {
+    this.outcome = "end";
+  }
+  abort(why: Failure): void {
+    this.outcome = why.code;
+  }
+
+  async over(): Promise<string> {
+    await until(() => this.outcome !== "", "the end of the content");
+    return this.outcome;
+  }
+}
+
+/** The status of a response, once its content is over. */
+async function statusOf(promise: Promise<HttpResponse>): Promise<number> {
+  const response = await promise;
+  await new Taken(response).over();
+  return response.status;
+}
+
+/** Leaves one idle connection at an origin, and gives its other end. */
+async function keepOne(origin: Origin, handler = forward([origin.endpoint])): Promise<Peer> {
+  const response = handler(get("/first"));
+  const { peer } = await origin.next();
+  peer.send("HTTP/1.1 204 No Content\r\n\r\n");
+  await response;
+  expect(origin.endpoint.idleConnections).toBe(1);
+  return peer;
+}
+
+/** Leaves so many idle connections. */
+async function keepMany(origin: Origin, count: number): Promise<Peer[]> {
+  const handler = forward([origin.endpoint]);
+  const responses = Array.from({ length: count }, () => handler(get("/first")));
+  const peers: Peer[] = [];
+  for (let i = 0; i < count; i++) peers.push((await origin.next()).peer);
+  for (const peer of peers) peer.send("HTTP/1.1 204 No Content\r\n\r\n");
+  await Promise.all(responses);
+  return peers;
+}
+
+describe("one attempt", () => {
+  test("the request reaches the endpoint as made here, the response comes back as it flows", async () => {
+    const origin = new Origin();
+    const exchange = get("/path?a=b");
+    const promise = forward([origin.endpoint])(exchange);
+    const { peer, head } = await origin.next();
+    expect(head).toStartWith("GET /path?a=b HTTP/1.1\r\nhost: example.com\r\n");
+    expect(head).toContain("\r\nx-forwarded-for: 192.0.2.1\r\n");
+    expect(head).toContain("\r\nvia: 1.1 lintel\r\n");
+    expect(origin.endpoint.inFlight).toBe(1);
+    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\nX-Mine: 1\r\n\r\none");
+    const response = await promise;
+    expect([response.status, response.fields.get("x-mine"), response.fields.get("via")]).toEqual([
+      200,
+      "1",
+      "1.1 lintel",
+    ]);
+    const taken = new Taken(response);
+    await until(() => taken.text === "one");
+    expect(origin.endpoint.inFlight).toBe(1);
+    peer.send("two");
+    expect(await taken.over()).toBe("end");
+    expect(taken.text).toBe("onetwo");
+    expect(origin.endpoint.inFlight).toBe(0);
+    expect(exchange).toMatchObject({ upstream: "app", attempts: [{ reused: false, status: 200, failure: null }] });
+    expect(exchange.waitsFor).toBeNull();
+    expect(origin.endpoint.idleConnections).toBe(1);
+  });
+
+  test("interim responses are handed on at once", async () => {
+    const origin = new Origin();
+    const exchange = get();
+    const informed: number[] = [];
+    exchange.inform = (status) => informed.push(status);
+    const promise = forward([origin.endpoint])(exchange);
+    const { peer } = await origin.next();
+    peer.send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n");
+    await until(() => informed.length === 1);
+    peer.send(OK);
+    expect(await statusOf(promise)).toBe(200);
+    expect(informed).toEqual([103]);
+  });
+
+  test.each<[string, UpstreamSettings["host"], string, string]>([
+    ["keep", { kind: "keep" }, "shop.example:8080", "shop.example:8080"],
+    ["keep, without any", { kind: "keep" }, "", "127.0.0.1:PORT"],
+    ["endpoint", { kind: "endpoint" }, "shop.example", "127.0.0.1:PORT"],
+    ["fixed", { kind: "fixed", value: "origin.example" }, "shop.example", "origin.example"],
+  ])("Host: %s", async (_name, host, authority, expected) => {
+    const origin = new Origin();
+    void forward([origin.endpoint], { host })(request("/", { authority })).catch(() => {});
+    const { head } = await origin.next();
+    const port = origin.endpoint.address.split(":")[1]!;
+    expect(head.split("\r\n")[1]).toBe(`host: ${expected.replace("PORT", port)}`);
+  });
+
+  test("content that is cut at the client never looks complete to the endpoint", async () => {
+    const origin = new Origin();
+    let sink!: BodySink;
+    const body: BodySource = {
+      length: null,
+      sendTo(to) {
+        sink = to;
+        to.begin({ pause() {}, resume() {}, cancel() {} });
+        to.write(Buffer.from("half"));
+      },
+    };
+    const promise = forward([origin.endpoint])(send("POST", body));
+    const failed = failureOf(promise);
+    const { peer } = await origin.next();
+    sink.abort(new Failure("client-closed", "gone"));
+    expect((await failed).code).toBe("client-closed");
+    const { octets, end } = await peer.receiveAll();
+    expect(octets.toString()).not.toContain("0\r\n\r\n");
+    expect(end).toMatch(/end|ECONNRESET/);
+    expect(origin.endpoint.inFlight).toBe(0);
+  });
+
+  test("a response that is cut is told to its taker, and counts as this attempt's failure", async () => {
+    const origin = new Origin();
+    const exchange = get();
+    const promise = forward([origin.endpoint])(exchange);
+    const { peer } = await origin.next();
+    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+    const taken = new Taken(await promise);
+    await until(() => taken.text === "half");
+    peer.reset();
+    expect(await taken.over()).toBe("upstream-truncated");
+    expect(exchange.attempts![0]!.failure?.code).toBe("upstream-truncated");
+    expect(origin.endpoint.inFlight).toBe(0);
+  });
+});
+
+describe("another endpoint", () => {
+  test("is tried when one refuses, whatever the method and the content: nothing was sent", async () => {
+    for (const exchange of [get(), send("POST"), send("POST", MemoryBody.text("content"))]) {
+      const origin = new Origin();
+      const promise = forward([refusing(), origin.endpoint])(exchange);
+      const { peer } = await origin.next();
+      peer.send(OK);
+      expect(await statusOf(promise)).toBe(200);
+      expect(exchange.attempts!.map(({ failure }) => failure?.code ?? null)).toEqual([
+        "upstream-connect-refused",
+        null,
+      ]);
+    }
+  });
+
+  test("is tried when a name has no address, and when one does not answer the connect", async () => {
+    const hole = new Origin({}, 0);
+    const filler = new Peer(hole.endpoint.sockaddrs[0]!);
+    cleanup.push(() => filler.close());
+    const origin = new Origin();
+    const exchange = get();
+    const promise = forward([endpoint("nameless:80"), hole.endpoint, origin.endpoint], { connectMs: 40 })(exchange);
+    const { peer } = await origin.next();
+    peer.send(OK);
+    await statusOf(promise);
+    expect(exchange.attempts!.map(({ failure }) => failure?.code ?? null)).toEqual([
+      "upstream-resolve-failed",
+      "upstream-connect-timeout",
+      null,
+    ]);
+  });
+
+  test.each([
+    ["GET", NO_BODY, true],
+    ["HEAD", NO_BODY, true],
+    ["OPTIONS", NO_BODY, true],
+    ["DELETE", NO_BODY, true],
+    ["PUT", NO_BODY, true],
+    ["PUT", MemoryBody.text("content"), false], // It has gone out, and is not kept to go out again.
+    ["POST", NO_BODY, false],
+    ["POST", MemoryBody.text("content"), false],
+    ["PATCH", NO_BODY, false],
+    ["PROPFIND", NO_BODY, false],
+  ] as const)("after a reset before the response: %s with %p: %p", async (method, body, retried) => {
+    const [first, second] = [new Origin(), new Origin()];
+    const exchange = send(method, body);
+    const promise = forward([first.endpoint, second.endpoint])(exchange);
+    const outcome = outcomeOf(promise);
+    const { peer } = await first.next();
+    peer.reset();
+    if (retried) {
+      const { peer: other } = await second.next();
+      other.send("HTTP/1.1 204 No Content\r\n\r\n");
+      expect(await statusOf(promise)).toBe(204);
+    } else {
+      await until(() => outcome.failure !== null);
+      expect(outcome.failure!.status).toBe(502);
+      expect(exchange.attempts).toHaveLength(1);
+    }
+    expect([first.endpoint.inFlight, second.endpoint.inFlight]).toEqual([0, 0]);
+  });
+
+  test.each([
+    ["ends without a word", ""],
+    ["ends in the middle of a head", "HTTP/1.1 200 OK\r\nContent-Le"],
+    ["answers nonsense", "nonsense\r\n\r\n"],
+    ["frames its response in two ways", "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n"],
+    ["switches protocols unasked", "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"],
+  ])("is tried for GET when one %s; POST is answered with 502", async (_what, octets) => {
+    for (const method of ["GET", "POST"]) {
+      const [first, second] = [new Origin(), new Origin()];
+      const promise = forward([first.endpoint, second.endpoint])(send(method));
+      const status = statusOf(promise).catch((failure: Failure) => failure.status);
+      const { peer } = await first.next();
+      if (octets !== "") peer.send(octets);
+      peer.endWriting();
+      if (method === "GET") (await second.next()).peer.send(OK);
+      expect(await status).toBe(method === "GET" ? 200 : 502);
+      expect(first.endpoint.inFlight).toBe(0);
+    }
+  });
+
+  test("is tried for GET when one is silent for too long; POST gets 504", async () => {
+    const [first, second] = [new Origin(), new Origin()];
+    const handler = forward([first.endpoint, second.endpoint], { firstOctetMs: 40 });
+    const promise = handler(get());
+    await first.next();
+    (await second.next()).peer.send(OK);
+    expect(await statusOf(promise)).toBe(200);
+    // The second has its turn now.
+    expect(await failureOf(handler(send("POST")))).toMatchObject({ code: "upstream-first-octet-timeout", status: 504 });
+  });
+
+  test("no more than `retries` of them", async () => {
+    const endpoints = [refusing(), refusing(), refusing(), refusing()];
+    for (const retries of [0, 1, 2, 9]) {
+      const exchange = get();
+      const failure = await failureOf(forward(endpoints, { retries })(exchange));
+      expect(failure.code).toBe("upstream-connect-refused");
+      expect(exchange.attempts).toHaveLength(Math.min(retries, 3) + 1);
+    }
+  });
+
+  test("each of them once: with all tried, the last failure is the answer", async () => {
+    const exchange = get();
+    const failure = await failureOf(forward([endpoint("nameless:80"), refusing()], { retries: 5 })(exchange));
+    expect(failure.code).toBe("upstream-connect-refused");
+    expect(exchange.attempts!.map((attempt) => attempt.endpoint)).toEqual(["nameless:80", "refusing:80"]);
+  });
+
+  test("is not tried once the response has begun", async () => {
+    const [first, second] = [new Origin(), new Origin()];
+    const promise = forward([first.endpoint, second.endpoint])(get());
+    const { peer } = await first.next();
+    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n");
+    const taken = new Taken(await promise);
+    peer.close();
+    expect(await taken.over()).toBe("upstream-truncated");
+    expect(second.accepted).toBe(0);
+  });
+
+  test("is not one that is down or draining; with none up it is 503", async () => {
+    const [down, draining, up] = [new Origin(), new Origin(), new Origin()];
+    down.endpoint.health = "down";
+    draining.endpoint.health = "draining";
+    const handler = forward([down.endpoint, draining.endpoint, up.endpoint]);
+    const promise = handler(get());
+    (await up.next()).peer.send(OK);
+    expect(await statusOf(promise)).toBe(200);
+    up.endpoint.health = "down";
+    const exchange = get();
+    expect(await failureOf(handler(exchange))).toMatchObject({ code: "no-endpoint", status: 503 });
+    expect(exchange.attempts).toBeNull();
+    expect(await failureOf(forward([])(get()))).toMatchObject({ code: "no-endpoint" });
+  });
+});
+
+describe("a kept connection", () => {
+  test("is used again", async () => {
+    const origin = new Origin();
+    const handler = forward([origin.endpoint]);
+    const peer = await keepOne(origin, handler);
+    const exchange = send("POST", MemoryBody.text("x"));
+    const promise = handler(exchange);
+    await head(peer);
+    peer.send(OK);
+    await statusOf(promise);
+    expect(exchange.attempts).toMatchObject([{ reused: true, failure: null }]);
+  });
+
+  test.each(["end", "reset"])("that %ss just as a GET is sent costs nothing: once more on a fresh one", async (how) => {
+    const origin = new Origin();
+    const other = new Origin();
+    const peer = await keepOne(origin);
+    const exchange = get();
+    // Even where no other endpoint may be tried.
+    const promise = forward([origin.endpoint, other.endpoint], { retries: 0 })(exchange);
+    await head(peer);
+    if (how === "end") peer.close();
+    else peer.reset();
+    const fresh = await origin.next();
+    fresh.peer.send(OK);
+    expect(await statusOf(promise)).toBe(200);
+    expect(exchange.attempts!.map(({ endpoint, reused }) => [endpoint, reused])).toEqual([
+      [origin.endpoint.address, true],
+      [origin.endpoint.address, false],
+    ]);
+    expect(other.accepted).toBe(0);
+    expect(origin.endpoint.inFlight).toBe(0);
+  });
+
+  test("a request that brings the endpoint down goes through one kept connection, not through all", async () => {
+    const origin = new Origin();
+    const peers = await keepMany(origin, 5);
+    const outcome = outcomeOf(forward([origin.endpoint], { retries: 0 })(get("/poison")));
+    let hit = 0;
+    const crash = (peer: Peer) => {
+      if (!peer.receive().toString().includes("/poison")) return;
+      hit++;
+      peer.reset();
+    };
+    for (let i = 0; i < 30 && outcome.failure === null; i++) {
+      for (const peer of peers) crash(peer);
+      if (hit === 1 && origin.accepted === 5) {
+        const { peer } = await origin.next();
+        hit++;
+        peer.reset();
+      }
+      await wait(1);
+    }
+    expect(outcome.failure).toMatchObject({ code: "upstream-reset" });
+    expect({ hit, kept: origin.endpoint.idleConnections }).toEqual({ hit: 2, kept: 4 });
+  });
+
+  test("if the fresh one fails too, that counts, and the next endpoint is tried", async () => {
+    const [first, second] = [new Origin(), new Origin()];
+    const peer = await keepOne(first);
+    const exchange = get();
+    const promise = forward([first.endpoint, second.endpoint], { retries: 1 })(exchange);
+    await head(peer);
+    peer.reset();
+    (await first.next()).peer.reset();
+    (await second.next()).peer.send(OK);
+    expect(await statusOf(promise)).toBe(200);
+    expect(exchange.attempts).toHaveLength(3);
+  });
+
+  test.each([
+    ["POST", NO_BODY],
+    ["POST", MemoryBody.text("content")],
+    ["PUT", MemoryBody.text("content")],
+  ] as const)("whose end has not been noticed yet does not get a %s with %p", async (method, body) => {
+    const origin = new Origin();
+    const peer = await keepOne(origin);
+    const exchange = send(method, body);
+    // No turn of the loop passes between the end and the request.
+    peer.close();
+    const promise = forward([origin.endpoint])(exchange);
+    (await origin.next()).peer.send(OK);
+    expect(await statusOf(promise)).toBe(200);
+    expect(exchange.attempts).toMatchObject([{ reused: false, failure: null }]);
+  });
+
+  test("that resets after a POST was sent on it: 502, and it is not sent again", async () => {
+    const origin = new Origin();
+    const peer = await keepOne(origin);
+    const failed = failureOf(forward([origin.endpoint])(send("POST", MemoryBody.text("pay"))));
+    await head(peer);
+    peer.reset();
+    expect(await failed).toMatchObject({ code: "upstream-reset", status: 502 });
+    await wait(20);
+    expect(origin.accepted).toBe(1);
+  });
+});
+
+describe("the exchange's own limit", () => {
+  test("ends an attempt to connect", async () => {
+    const hole = new Origin({}, 0);
+    const filler = new Peer(hole.endpoint.sockaddrs[0]!);
+    cleanup.push(() => filler.close());
+    const failure = await failureOf(forward([hole.endpoint], { exchangeMs: 40 })(get()));
+    expect(failure).toMatchObject({ code: "exchange-timeout", status: 504 });
+    expect(hole.endpoint.inFlight).toBe(0);
+  });
+
+  test("ends the wait for a response; the endpoint's connection is closed, nothing else is tried", async () => {
+    const [first, second] = [new Origin(), new Origin()];
+    const exchange = get();
+    const failed = failureOf(forward([first.endpoint, second.endpoint], { exchangeMs: 40 })(exchange));
+    const { peer } = await first.next();
+    expect((await failed).code).toBe("exchange-timeout");
+    expect((await peer.receiveAll()).end).toMatch(/end|ECONNRESET/);
+    expect(exchange.attempts).toHaveLength(1);
+    expect(exchange.waitsFor).toBeNull();
+    expect([first.endpoint.inFlight, first.tally.active, first.tally.idle]).toEqual([0, 0, 0]);
+  });
+
+  test("cuts content that still flows, so that it does not look complete", async () => {
+    const origin = new Origin();
+    const promise = forward([origin.endpoint], { exchangeMs: 60 })(get());
+    const { peer } = await origin.next();
+    peer.send("HTTP/1.1 200 OK\r\n\r\nuntil the end");
+    const taken = new Taken(await promise);
+    expect(await taken.over()).toBe("exchange-timeout");
+    expect(taken.text).toBe("until the end");
+    expect([origin.endpoint.inFlight, origin.tally.active]).toEqual([0, 0]);
+  });
+
+  test("spans all attempts", async () => {
+    const hole = new Origin({}, 0);
+    const filler = new Peer(hole.endpoint.sockaddrs[0]!);
+    cleanup.push(() => filler.close());
+    const silent = new Origin();
+    const exchange = get();
+    const start = performance.now();
+    const failed = failureOf(forward([hole.endpoint, silent.endpoint], { connectMs: 60, exchangeMs: 90 })(exchange));
+    expect((await failed).code).toBe("exchange-timeout");
+    expect(performance.now() - start).toBeWithin(85, 140);
+    expect(exchange.attempts).toHaveLength(2);
+  });
+
+  test("is over with the exchange: it does not strike a later one on the same connection", async () => {
+    const origin = new Origin();
+    const handler = forward([origin.endpoint], { exchangeMs: 60 });
+    const peer = await keepOne(origin, handler);
+    await wait(40);
+    const promise = forward([origin.endpoint])(get());
+    await head(peer);
+    await wait(40);
+    peer.send(OK);
+    expect(await statusOf(promise)).toBe(200);
+  });
+
+  test("of the exchange itself goes before the site's", async () => {
+    const origin = new Origin();
+    const exchange = get();
+    exchange.timeouts = { exchangeMs: 30 };
+    const failure = await failureOf(forward([origin.endpoint], { exchangeMs: 60_000 })(exchange));
+    expect(failure.code).toBe("exchange-timeout");
+  });
+});
+
+describe("called off", () => {
+  const gone = () => new Failure("client-closed", "the client went away");
+
+  test("while it connects", async () => {
+    const hole = new Origin({}, 0);
+    const filler = new Peer(hole.endpoint.sockaddrs[0]!);
+    cleanup.push(() => filler.close());
+    const exchange = get();
+    const failed = failureOf(forward([hole.endpoint])(exchange));
+    await pass();
+    exchange.abort(gone());
+    expect((await failed).code).toBe("client-closed");
+    expect(hole.endpoint.inFlight).toBe(0);
+  });
+
+  test("while a second endpoint connects because the first one's name had no address", async () => {
+    const hole = new Origin({}, 0);
+    const filler = new Peer(hole.endpoint.sockaddrs[0]!);
+    cleanup.push(() => filler.close());
+    const sockets = openSockets();
+    const exchange = get();
+    const failed = failureOf(forward([endpoint("nameless:80"), hole.endpoint])(exchange));
+    await until(() => exchange.attempts?.length === 2);
+    expect(openSockets()).toBe(sockets + 1);
+    exchange.abort(gone());
+    expect((await failed).code).toBe("client-closed");
+    expect(hole.endpoint.inFlight).toBe(0);
+    await pass();
+    expect(openSockets()).toBe(sockets);
+  });
+
+  test("before the response: the connection is closed, since its response would follow", async () => {
+    const origin = new Origin();
+    const exchange = get();
+    const failed = failureOf(forward([origin.endpoint])(exchange));
+    const { peer } = await origin.next();
+    exchange.abort(gone());
+    expect((await failed).code).toBe("client-closed");
+    expect((await peer.receiveAll()).end).toMatch(/end|ECONNRESET/);
+    expect(origin.tally).toMatchObject({ active: 0, idle: 0, opened: 1, closed: 1 });
+  });
+
+  test("in the middle of the content, by its taker", async () => {
+    const origin = new Origin();
+    const exchange = get();
+    const promise = forward([origin.endpoint])(exchange);
+    const { peer } = await origin.next();
+    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
+    const taken = new Taken(await promise);
+    taken.flow.cancel(gone());
+    expect(origin.endpoint.inFlight).toBe(0);
+    expect((await peer.receiveAll()).end).toMatch(/end|ECONNRESET/);
+    expect(taken.outcome).toBe("");
+    expect(origin.tally).toMatchObject({ active: 0, idle: 0 });
+  });
+});
+
+test("whatever happens in whatever order, an exchange has one outcome and its lease is given back once (property)", async () => {
+  const STEPS = ["respond", "half a head", "head", "content", "end", "reset", "abort", "wait", "turn"] as const;
+  const limits = { firstOctetMs: 15, idleMs: 15, exchangeMs: 25, retries: 1 };
+  const play = async (method: string, content: boolean, kept: boolean, script: readonly (typeof STEPS)[number][]) => {
+    const origins = [new Origin(), new Origin()];
+    // What happens, happens to the connection that was used last.
+    let peer = kept ? await keepOne(origins[0]!) : null;
+    const exchange = send(method, content ? MemoryBody.text("content") : NO_BODY);
+    let outcomes = 0;
+    let taken: Taken | null = null;
+    forward(
+      origins.map((origin) => origin.endpoint),
+      limits,
+    )(exchange).then(
+      (response) => {
+        outcomes++;
+        taken = new Taken(response);
+      },
+      () => outcomes++,
+    );
+    await pass();
+    const act = {
+      respond: () => peer?.send(OK),
+      "half a head": () => peer?.send("HTTP/1.1 200 OK\r\nContent-"),
+      head: () => peer?.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"),
+      content: () => peer?.send("12345"),
+      end: () => peer?.endWriting(),
+      reset: () => peer?.reset(),
+      abort: () => {
+        const failure = new Failure("client-closed", "gone");
+        exchange.abort(failure);
+        if (taken === null || taken.outcome !== "") return;
+        taken.flow.cancel(failure);
+        taken.outcome = "cancelled";
+      },
+      wait: () => wait(8),
+      turn: () => wait(1),
+    };
+    for (const name of script) {
+      for (const origin of origins) peer = origin.poll() ?? peer;
+      try {
+        await act[name]();
+      } catch {
+        // The gateway has closed this connection.
+      }
+    }
+    await until(() => outcomes > 0 && (taken === null || taken.outcome !== ""), "an outcome", 500);
+    await pass();
+    expect(outcomes).toBe(1);
+    expect(exchange.waitsFor).toBeNull();
+    for (const { endpoint, tally } of origins) {
+      expect({ inFlight: endpoint.inFlight, active: tally.active, idle: tally.idle }).toEqual({
+        inFlight: 0,
+        active: 0,
+        idle: endpoint.idleConnections,
+      });
+    }
+    for (const origin of origins) origin.close();
+  };
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom("GET", "POST"),
+      fc.boolean(),
+      fc.boolean(),
+      fc.array(fc.constantFrom(...STEPS), { minLength: 1, maxLength: 8 }),
+      play,
+    ),
+    { numRuns: 100 },
+  );
+}, 20_000);
