@@ -40,6 +40,9 @@ const LISTS = new Set([
   "src/cli/commands",
 ]);
 
+/** What tests share lies beside them under these names, and only tests use it. */
+const FOR_TESTS = /(?:\.test|\/(?:testing|testing-[\w-]+|test-[\w-]+|contract))\.ts$/;
+
 /** Sockets of the runtime are known to one room, so that another runtime stays possible. */
 const SOCKETS = /\bBun\.(?:listen|connect|udpSocket)\b/;
 
@@ -64,7 +67,7 @@ function checkFile(
   const say = (at: number, message: string) =>
     found.push({ file, line: text.slice(0, at).split("\n").length, message });
   const room = roomOf(file);
-  const isTest = file.endsWith(".test.ts");
+  const isTest = FOR_TESTS.test(file);
 
   if (room !== "" && FLOORS[room] === undefined) {
     say(0, `src/${room}/ is not a room: the rooms are ${Object.keys(FLOORS).join(", ")}`);
@@ -106,6 +109,7 @@ function checkFile(
     if (target.endsWith("/index.ts") && !LISTS.has(dirname(target))) {
       say(at, `"${specifier}": import the file that defines the thing`);
     }
+    if (!isTest && FOR_TESTS.test(target)) say(at, `"${specifier}" is for tests only`);
     const other = roomOf(target);
     if (isTest || room === "" || other === room) continue;
     const here = FLOORS[room]!;

@@ -20,7 +20,16 @@ interface Check {
 }
 
 const CHECKS: readonly Check[] = [
-  { name: "format and lint", command: [bun, "node_modules/@biomejs/biome/bin/biome", "ci", "."] },
+  {
+    name: "format and lint",
+    command: [
+      bun,
+      "node_modules/@biomejs/biome/bin/biome",
+      "ci",
+      ".",
+      ...(process.stdout.isTTY ? [] : ["--colors=off"]),
+    ],
+  },
   { name: "types", command: [bun, "node_modules/typescript/bin/tsc", "--noEmit"] },
   { name: "floors", command: [bun, "scripts/floors.ts"] },
   { name: "reference", command: [bun, "scripts/reference.ts", "--check"] },
@@ -48,7 +57,7 @@ process.exit(failed === 0 ? 0 : 1);
 
 /** Runs `bun test` and adds up the numbers it ends with. */
 async function runTests(paths: readonly string[]): Promise<void> {
-  const child = Bun.spawn([bun, "test", "--timeout", "30000", ...paths], {
+  const child = Bun.spawn([bun, "test", "--timeout", "30000", "--only-failures", ...paths], {
     cwd: root,
     stdout: "inherit",
     stderr: "pipe",

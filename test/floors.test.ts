@@ -41,6 +41,16 @@ test("tests put rooms together and may import from every floor", () => {
   expect(said("http/body.test.ts", `import { x } from "../cli/x.ts";`, ["cli/x.ts"])).toEqual([]);
 });
 
+test("what tests share may use their packages, and nothing else may use it", () => {
+  expect(
+    said("net/testing.ts", `import fc from "fast-check";\nimport { x } from "../cli/x.ts";`, ["cli/x.ts"]),
+  ).toEqual([]);
+  expect(said("net/tcp.test.ts", `import { until } from "./testing.ts";`, ["net/testing.ts"])).toEqual([]);
+  expect(said("net/tcp.ts", `import { until } from "./testing.ts";`, ["net/testing.ts"])).toEqual([
+    `1: "./testing.ts" is for tests only`,
+  ]);
+});
+
 test("a file in src/ must belong to a known room", () => {
   expect(said("utils/x.ts", "")[0]).toStartWith("1: src/utils/ is not a room: the rooms are base, config");
   expect(said("helper.ts", "")).toEqual(["1: only index.ts, what the package exports, stands in src/ itself"]);
