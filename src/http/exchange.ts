@@ -70,6 +70,11 @@ export interface ExchangeTimeouts {
   readonly tunnelIdleMs: number;
 }
 
+/** The end of an engine that interim responses go to. */
+export interface Informer {
+  sendInterim(status: number, fields: FieldSection): void;
+}
+
 /** A key under which a middleware keeps something of its own on an exchange. */
 export class Slot<T> {
   declare readonly type: T;
@@ -111,8 +116,8 @@ export class Exchange {
   requestOctets = 0;
   responseOctets = 0;
 
-  /** Sends an interim (1xx) response at once. Set by the engine. */
-  inform: ((status: number, fields: FieldSection) => void) | null = null;
+  /** Who sends interim responses. Set by the engine; null if the client does not know them (HTTP/1.0). */
+  informer: Informer | null = null;
 
   #id = "";
   #abortListeners: (() => void)[] | null = null;
@@ -166,6 +171,11 @@ export class Exchange {
     const listeners = this.#abortListeners;
     this.#abortListeners = null;
     if (listeners !== null) for (const listener of listeners) listener();
+  }
+
+  /** Sends an interim (1xx) response at once. */
+  inform(status: number, fields: FieldSection): void {
+    this.informer?.sendInterim(status, fields);
   }
 
   get<T>(slot: Slot<T>): T | undefined {

@@ -53,11 +53,24 @@ export function familyOf(sockaddr: Uint8Array): number {
   return sockaddr[0]!;
 }
 
+let lastIpv4 = -1;
+let lastIpv4Text = "";
+
+/** Many connections in a row often come from one peer, such as another proxy: its text is kept. */
+function ipv4Text(octets: Uint8Array, at: number): string {
+  const number = ((octets[at]! << 24) | (octets[at + 1]! << 16) | (octets[at + 2]! << 8) | octets[at + 3]!) >>> 0;
+  if (number !== lastIpv4) {
+    lastIpv4 = number;
+    lastIpv4Text = `${octets[at]}.${octets[at + 1]}.${octets[at + 2]}.${octets[at + 3]}`;
+  }
+  return lastIpv4Text;
+}
+
 /** Host of a sockaddr the kernel filled in; IPv4-mapped IPv6 reads as IPv4; "" for a unix socket. */
 export function sockaddrHost(octets: Uint8Array): string {
-  if (octets[0] === AF_INET) return `${octets[4]}.${octets[5]}.${octets[6]}.${octets[7]}`;
+  if (octets[0] === AF_INET) return ipv4Text(octets, 4);
   if (octets[0] !== AF_INET6) return "";
-  if (isMapped(octets)) return `${octets[20]}.${octets[21]}.${octets[22]}.${octets[23]}`;
+  if (isMapped(octets)) return ipv4Text(octets, 20);
   const words: number[] = [];
   for (let i = 8; i < 24; i += 2) words.push((octets[i]! << 8) | octets[i + 1]!);
   return formatIpv6(words);

@@ -222,7 +222,7 @@ describe("one attempt", () => {
     const origin = new Origin();
     const exchange = get();
     const informed: number[] = [];
-    exchange.inform = (status) => informed.push(status);
+    exchange.informer = { sendInterim: (status) => informed.push(status) };
     const promise = forward([origin.endpoint])(exchange);
     const { peer } = await origin.next();
     peer.send("HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\n");

@@ -162,7 +162,7 @@ class Forwarding extends PendingResponse implements ResponseTaker, ConnectionTak
   }
 
   onInterim(status: number, fields: FieldSection): void {
-    this.#exchange.inform?.(status, fields);
+    this.#exchange.inform(status, fields);
   }
 
   onResponse(response: HttpResponse): void {

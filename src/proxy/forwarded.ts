@@ -45,20 +45,21 @@ export function addForwardedFields(exchange: Exchange, trusted: boolean): void {
   if (memo === undefined || memo.authority !== request.authority || memo.protocol !== exchange.protocol) {
     const { authority, scheme } = request;
     memo = { authority, protocol: exchange.protocol, fields: freshFields(client.peer, scheme, authority) };
-    memo.fields.append("via", via(exchange));
+    memo.fields.appendTrusted(Field.via, "via", via(exchange));
     client.forwarded = memo;
   }
   request.gatewayFields = memo.fields;
 }
 
+/** Peer and authority are validated already; a connection that carries one request makes these once per request. */
 function freshFields(peer: string, scheme: Scheme, authority: string): FieldSection {
   const fields = new FieldSection();
-  fields.append("x-forwarded-for", peer === "" ? "unknown" : peer);
-  fields.append("x-forwarded-proto", scheme);
-  if (authority !== "") fields.append("x-forwarded-host", authority);
-  fields.append("x-forwarded-port", portOf(authority, scheme));
-  if (peer !== "") fields.append("x-real-ip", peer);
-  fields.append("forwarded", forwardedElement(peer, scheme, authority));
+  fields.appendTrusted(Field["x-forwarded-for"], "x-forwarded-for", peer === "" ? "unknown" : peer);
+  fields.appendTrusted(Field["x-forwarded-proto"], "x-forwarded-proto", scheme);
+  if (authority !== "") fields.appendTrusted(Field["x-forwarded-host"], "x-forwarded-host", authority);
+  fields.appendTrusted(Field["x-forwarded-port"], "x-forwarded-port", portOf(authority, scheme));
+  if (peer !== "") fields.appendTrusted(Field["x-real-ip"], "x-real-ip", peer);
+  fields.appendTrusted(Field.forwarded, "forwarded", forwardedElement(peer, scheme, authority));
   return fields;
 }
 
@@ -90,5 +91,7 @@ function forwardedElement(peer: string, scheme: Scheme, authority: string): stri
 }
 
 function portOf(authority: string, scheme: Scheme): string {
-  return /:(\d+)$/.exec(authority)?.[1] ?? (scheme === "https" ? "443" : "80");
+  const colon = authority.lastIndexOf(":");
+  if (colon > authority.lastIndexOf("]") && colon < authority.length - 1) return authority.slice(colon + 1);
+  return scheme === "https" ? "443" : "80";
 }

@@ -77,7 +77,6 @@ const NOT_IN_TRAILERS = fieldSet(
 export class ContentDecoder {
   readonly #malformed: FailureCode;
   readonly #limits: ContentLimits;
-  readonly #trailerLimits: HeadLimits;
   readonly #side: "request" | "response";
   #state: number = State.done;
   /** Octets still to come of the content or of the current chunk; while a size is read, the size so far. */
@@ -94,12 +93,6 @@ export class ContentDecoder {
     this.#side = side;
     this.#malformed = side === "request" ? "request-malformed" : "upstream-malformed";
     this.#limits = limits;
-    this.#trailerLimits = {
-      requestLineOctets: 0,
-      fieldLineOctets: limits.trailerOctets,
-      fieldSectionOctets: limits.trailerOctets,
-      fieldCount: 100,
-    };
   }
 
   get done(): boolean {
@@ -233,7 +226,7 @@ export class ContentDecoder {
     const pending = this.#pending;
     const whole = pending === null ? octets.subarray(at, end) : Buffer.concat([pending, octets.subarray(at, end)]);
     const decoder = decoders[this.#side];
-    if (!decoder.decodeTrailers(whole, 0, whole.length, this.#trailerLimits)) {
+    if (!decoder.decodeTrailers(whole, 0, whole.length, trailerLimits(this.#limits))) {
       // Only a line end can complete anything; keep the octets until then.
       this.#pending = Buffer.from(whole);
       return end;
@@ -249,6 +242,10 @@ export class ContentDecoder {
   #error(what: string): Failure {
     return new Failure(this.#malformed, `${what} in chunked content (RFC 9112 §7.1)`);
   }
+}
+
+function trailerLimits({ trailerOctets }: ContentLimits): HeadLimits {
+  return { requestLineOctets: 0, fieldLineOctets: trailerOctets, fieldSectionOctets: trailerOctets, fieldCount: 100 };
 }
 
 const decoders = { request: new HeadDecoder("request"), response: new HeadDecoder("response") };

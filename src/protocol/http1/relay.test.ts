@@ -143,7 +143,7 @@ class Forwarding extends PendingResponse implements ResponseTaker {
   }
 
   onInterim(status: number, fields: FieldSection): void {
-    this.#exchange.inform?.(status, fields);
+    this.#exchange.inform(status, fields);
   }
 
   onResponse(response: HttpResponse): void {

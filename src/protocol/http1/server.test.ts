@@ -735,8 +735,8 @@ describe("Expect: 100-continue (RFC 9110 §10.1.1)", () => {
 
   test("100 from the origin server is relayed, once", () => {
     const { pending, server } = expectingServer();
-    server.exchange.inform!(100, new FieldSection());
-    server.exchange.inform!(100, new FieldSection());
+    server.exchange.inform(100, new FieldSection());
+    server.exchange.inform(100, new FieldSection());
     expect(server.received).toBe(interim);
     server.client.arrive("abc");
     pending.answer(text("ok"));
@@ -771,7 +771,7 @@ describe("Expect: 100-continue (RFC 9110 §10.1.1)", () => {
     (when) => {
       const { sink, pending, server } = expectingServer({ contentIdleTime: null });
       if (when === "after the fallback") pass(1000);
-      else if (when === "after a relayed 100") server.exchange.inform!(100, new FieldSection());
+      else if (when === "after a relayed 100") server.exchange.inform(100, new FieldSection());
       else server.client.arrive("a");
       pass(100_000);
       expect(sink.ended).toBe("");
@@ -784,7 +784,7 @@ describe("Expect: 100-continue (RFC 9110 §10.1.1)", () => {
   test("a client that does not wait needs no 100", () => {
     const { pending, server } = expectingServer();
     server.client.arrive("a");
-    server.exchange.inform!(100, new FieldSection());
+    server.exchange.inform(100, new FieldSection());
     pass(2000);
     server.client.arrive("bc");
     pending.answer(text("ok"));
@@ -804,7 +804,7 @@ describe("Expect: 100-continue (RFC 9110 §10.1.1)", () => {
     server.client.arrive(wire("POST / HTTP/1.0", "Expect: 100-continue", "Content-Length: 3", "", ""));
     server.exchange.request.body.sendTo(new HandSink());
     pass(2000);
-    expect(server.exchange.inform).toBeNull();
+    expect(server.exchange.informer).toBeNull();
     expect(server.received).toBe("");
   });
 });
@@ -814,7 +814,7 @@ describe("interim responses (RFC 9110 §15.2)", () => {
     const pending = new Pending();
     const server = new Server(pending.handle);
     server.client.arrive(get());
-    server.exchange.inform!(103, FieldSection.of({ Link: "</a>", Connection: "x", "Content-Length": "5" }));
+    server.exchange.inform(103, FieldSection.of({ Link: "</a>", Connection: "x", "Content-Length": "5" }));
     pending.answer(text("ok"));
     expect(server.received).toStartWith(wire("HTTP/1.1 103 Early Hints", "Link: </a>", "", "HTTP/1.1 200 OK", ""));
   });
@@ -823,12 +823,12 @@ describe("interim responses (RFC 9110 §15.2)", () => {
     const pending = new Pending();
     const server = new Server(pending.handle);
     server.client.arrive(get());
-    const { inform } = server.exchange;
+    const { exchange } = server;
     const source = new HandSource();
     pending.answer(new HttpResponse(200, undefined, source));
-    inform!(103, new FieldSection());
+    exchange.inform(103, new FieldSection());
     source.end();
-    inform!(103, new FieldSection());
+    exchange.inform(103, new FieldSection());
     expect(server.received).not.toContain("103");
   });
 });

@@ -14,7 +14,7 @@ import { type BodySink, type BodySource, type Flow, NO_BODY } from "../../http/b
 import { nowHttpDate } from "../../http/date.ts";
 import type { Handler } from "../../http/define.ts";
 import { failureResponse } from "../../http/error-response.ts";
-import { type ClientInfo, Exchange } from "../../http/exchange.ts";
+import { type ClientInfo, Exchange, type Informer } from "../../http/exchange.ts";
 import { Field, fieldSet } from "../../http/field-name.ts";
 import type { FieldSection } from "../../http/field-section.ts";
 import { HttpRequest, HttpResponse, isContentless, type Scheme } from "../../http/message.ts";
@@ -91,7 +91,7 @@ const Framing = { none: 0, length: 1, chunked: 2, close: 3, tunnel: 4 } as const
 
 const decoder = new HeadDecoder("request");
 
-export class Http1ServerConnection implements ConnectionHandler, BodySink, ResponseWaiter {
+export class Http1ServerConnection implements ConnectionHandler, BodySink, ResponseWaiter, Informer {
   readonly connection: Connection;
   readonly #client: ClientInfo;
   readonly #settings: Http1ServerSettings;
@@ -239,7 +239,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
     if (decoder.upgradeOption && version >= 11 && this.#content === null && upgrade && !H2C.test(upgrade))
       request.upgrade = upgrade;
     const exchange = new Exchange(this.#client, version >= 11 ? "HTTP/1.1" : "HTTP/1.0", request, this.#headStartedAt);
-    exchange.inform = version >= 11 ? this.#inform : null;
+    exchange.informer = version >= 11 ? this : null;
     this.#exchange = exchange;
     this.#responding = false;
     this.#responded = false;
@@ -289,7 +289,11 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
     }
     if (result instanceof HttpResponse) this.#respond(result);
     else if (result instanceof PendingResponse) result.waitFor(this);
-    else result.then(this.#onReady, this.#onFailed);
+    else
+      result.then(
+        (response) => this.onResponseReady(response),
+        (thrown) => this.onResponseFailed(thrown),
+      );
   }
 
   onResponseReady(response: HttpResponse): void {
@@ -310,9 +314,6 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
     exchange.failure ??= failure;
     this.#respond(failureResponse(failure));
   }
-
-  readonly #onReady = (response: HttpResponse): void => this.onResponseReady(response);
-  readonly #onFailed = (thrown: unknown): void => this.onResponseFailed(thrown);
 
   // ── request content ────────────────────────────────────────────────────────────────────────
 
@@ -376,7 +377,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
 
   // ── response ───────────────────────────────────────────────────────────────────────────────
 
-  readonly #inform = (status: number, fields: FieldSection): void => {
+  sendInterim(status: number, fields: FieldSection): void {
     if (this.#responding || this.#exchange === null) return;
     if (status === 100) {
       if (!this.#awaitsContinue) return;
@@ -384,7 +385,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
       if (this.#timer.armed) this.#armContentIdle();
       this.connection.writeText(CONTINUE);
     } else this.connection.writeText(`${statusLine(status)}${fields.serialize(NOT_RELAYED_101)}\r\n`);
-  };
+  }
 
   #respond(response: HttpResponse): void {
     const exchange = this.#exchange;
@@ -713,7 +714,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
     }
     if (this.#awaitsContinue) {
       // Nobody upstream said 100 in time: the client may begin (RFC 9110 §10.1.1).
-      this.#inform(100, this.#exchange.request.fields);
+      this.sendInterim(100, this.#exchange.request.fields);
       this.#armContentIdle();
       return;
     }
