@@ -727,7 +727,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
       this.#keepAlive = false;
       return;
     }
-    this.connection.close(false);
+    this.connection.close(!this.#contentDecoder.done && !this.#peerEnded);
     this.#retire();
   }
 
