@@ -27,6 +27,12 @@ export function isIp(host: string): boolean {
   return parseIpv4(host) !== null || parseIpv6(host) !== null;
 }
 
+/** The one spelling of an IP literal: RFC 5952, IPv4-mapped as IPv4. null for anything else. */
+export function canonicalIp(host: string): string | null {
+  if (parseIpv4(host) !== null) return host;
+  return parseIpv6(host) === null ? null : sockaddrHost(encodeSockaddr({ kind: "tcp", host, port: 0 }));
+}
+
 /**
  * The kernel's form of an address.
  * @throws {TypeError} if the host is a name, not an IP literal, or a socket path is over 107 octets

@@ -9,7 +9,7 @@
 import type { Exchange } from "../http/exchange.ts";
 import { Field } from "../http/field-name.ts";
 import type { Scheme } from "../http/message.ts";
-import { isIp } from "../net/address.ts";
+import { canonicalIp } from "../net/address.ts";
 import type { CidrSet } from "../router/cidr.ts";
 
 /** @returns the address, without port; the nearest believable one if an entry is no address */
@@ -46,5 +46,5 @@ function addressOf(entry: string): string | null {
   const text = entry.trim();
   const bracketed = /^\[([^\]]*)\](?::\d+)?$/.exec(text);
   const host = bracketed?.[1] ?? (/^[^:]*:\d+$/.test(text) ? text.slice(0, text.indexOf(":")) : text);
-  return isIp(host) ? host.toLowerCase() : null;
+  return canonicalIp(host);
 }

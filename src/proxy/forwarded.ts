@@ -35,12 +35,12 @@ const DISGUISED = [
 export function addForwardedFields(exchange: Exchange, trusted: boolean): void {
   const { client, request } = exchange;
   const { fields } = request;
+  fields.deleteDisguised(DISGUISED); // A proxy that does not know them hands on its clients'.
   if (trusted) {
     continueFields(exchange);
     return;
   }
   fields.deleteSet(CLAIMS);
-  fields.deleteDisguised(DISGUISED);
   let memo = client.forwarded;
   if (memo === undefined || memo.authority !== request.authority || memo.protocol !== exchange.protocol) {
     const { authority, scheme } = request;
@@ -68,19 +68,21 @@ function via({ protocol }: Exchange): string {
   return `${protocol.slice("HTTP/".length)} lintel`;
 }
 
+/** Continues what a trusted proxy says. If it says it in one of the two languages only, the client is told in the other as well. */
 function continueFields(exchange: Exchange): void {
   const { client, request, clientAddress } = exchange;
   const { fields, authority, scheme } = request;
-  const addressList = fields.getKnown(Field["x-forwarded-for"]);
+  const behind = clientAddress === client.peer ? "" : clientAddress;
+  const addresses = fields.getKnown(Field["x-forwarded-for"]) || behind;
   const peer = client.peer === "" ? "unknown" : client.peer;
-  fields.set("x-forwarded-for", addressList === undefined || addressList === "" ? peer : `${addressList}, ${peer}`);
+  fields.set("x-forwarded-for", addresses === "" ? peer : `${addresses}, ${peer}`);
   if (!fields.hasKnown(Field["x-forwarded-proto"])) fields.append("x-forwarded-proto", scheme);
   if (!fields.hasKnown(Field["x-forwarded-host"]) && authority !== "") fields.append("x-forwarded-host", authority);
   if (!fields.hasKnown(Field["x-forwarded-port"])) fields.append("x-forwarded-port", portOf(authority, scheme));
   if (clientAddress !== "") fields.set("x-real-ip", clientAddress);
-  const elements = fields.getKnown(Field.forwarded);
+  const elements = fields.getKnown(Field.forwarded) || (behind && forwardedElement(behind, scheme, authority));
   const ours = forwardedElement(client.peer, scheme, authority);
-  fields.set("forwarded", elements === undefined || elements === "" ? ours : `${elements}, ${ours}`);
+  fields.set("forwarded", elements === "" ? ours : `${elements}, ${ours}`);
   fields.append("via", via(exchange));
 }
 
