@@ -17,6 +17,11 @@ import { isFieldValue, isToken, tokenLower } from "./grammar.ts";
 const STRIDE = 4;
 const REMOVED = -1;
 
+/** Where a section is written to. */
+export interface TextSink {
+  writeText(text: string): void;
+}
+
 export class FieldSection {
   readonly #decoded: string;
   #added: string;
@@ -165,10 +170,15 @@ export class FieldSection {
    * each other are copied as one run: a head of 12 fields is usually two or three slices.
    */
   serialize(except: Uint8Array | null): string {
+    let text = "";
+    this.writeTo({ writeText: (run) => (text += run) }, except);
+    return text;
+  }
+
+  /** Writes what `serialize` gives, run by run: no text is joined for it. */
+  writeTo(out: TextSink, except: Uint8Array | null): void {
     const lines = this.#lines;
     const boundary = this.#decoded.length;
-    if (except === null && this.#removed === 0 && boundary === 0) return this.#added;
-    let out = "";
     let runStart = -1;
     let runEnd = -1;
     for (let at = 0; at < lines.length; at += STRIDE) {
@@ -176,12 +186,18 @@ export class FieldSection {
       if (id === REMOVED || (except !== null && except[id] === 1)) continue;
       const start = lines[at + 1]!;
       if (start !== runEnd || start === boundary) {
-        if (runStart >= 0) out += this.#slice(runStart, runEnd);
+        if (runStart >= 0) out.writeText(this.#slice(runStart, runEnd));
         runStart = start;
       }
       runEnd = lines[at + 3]! + 2;
     }
-    return runStart < 0 ? out : out + this.#slice(runStart, runEnd);
+    if (runStart >= 0) out.writeText(this.#slice(runStart, runEnd));
+  }
+
+  /** Makes one flat text of what was added. For a section that is written many times. */
+  seal(): this {
+    this.#added = Buffer.from(this.#added, "latin1").toString("latin1");
+    return this;
   }
 
   #combined(id: number, name: string): string | undefined {

@@ -44,6 +44,8 @@ export class HttpResponse {
   status: number;
   fields: FieldSection;
   body: BodySource;
+  /** What the gateway itself tells the client; written after `fields`. Shared by many responses: never changed. */
+  gatewayFields: FieldSection | null = null;
   /** HTTP version in which it came, for Via (RFC 9110 §7.6.3). */
   receivedVersion: "1.0" | "1.1" | "2" | "3" = "1.1";
   /** After 101 or a 2xx to CONNECT: the tunnel's other end. The client's octets go to `accept`; `body` carries the origin's. */

@@ -201,7 +201,7 @@ describe("one attempt", () => {
     expect(origin.endpoint.inFlight).toBe(1);
     peer.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\nX-Mine: 1\r\n\r\none");
     const response = await promise;
-    expect([response.status, response.fields.get("x-mine"), response.fields.get("via")]).toEqual([
+    expect([response.status, response.fields.get("x-mine"), response.gatewayFields?.get("via")]).toEqual([
       200,
       "1",
       "1.1 lintel",

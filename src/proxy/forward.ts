@@ -10,8 +10,7 @@ import { clock, Timer, timerList } from "../base/timer.ts";
 import { NO_BODY } from "../http/body.ts";
 import type { Handler } from "../http/define.ts";
 import type { Attempt, Exchange } from "../http/exchange.ts";
-import { Field } from "../http/field-name.ts";
-import type { FieldSection } from "../http/field-section.ts";
+import { FieldSection } from "../http/field-section.ts";
 import { type HttpResponse, isIdempotent } from "../http/message.ts";
 import { PendingResponse } from "../http/pending-response.ts";
 import type { Http1ClientConnection, ResponseTaker } from "../protocol/http1/client.ts";
@@ -39,6 +38,14 @@ export function forwardTo(settings: ForwardSettings): Handler {
     return new Forwarding(exchange, settings).start();
   };
 }
+
+/** RFC 9110 §7.6.3, by the version in which the response was received. */
+const VIA = {
+  "1.0": FieldSection.of({ via: "1.0 lintel" }).seal(),
+  "1.1": FieldSection.of({ via: "1.1 lintel" }).seal(),
+  "2": FieldSection.of({ via: "2 lintel" }).seal(),
+  "3": FieldSection.of({ via: "3 lintel" }).seal(),
+} as const;
 
 class Forwarding extends PendingResponse implements ResponseTaker, ConnectionTaker {
   readonly #exchange: Exchange;
@@ -174,11 +181,7 @@ class Forwarding extends PendingResponse implements ResponseTaker, ConnectionTak
     } catch (thrown) {
       return this.cancel(Failure.from(thrown));
     }
-    response.fields.appendTrusted(
-      Field.via,
-      "via",
-      response.receivedVersion === "1.1" ? "1.1 lintel" : `${response.receivedVersion} lintel`,
-    );
+    response.gatewayFields = VIA[response.receivedVersion];
     this.#exchange.waitsFor = null;
     this.resolve(response);
   }

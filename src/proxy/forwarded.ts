@@ -46,6 +46,7 @@ export function addForwardedFields(exchange: Exchange, trusted: boolean): void {
     const { authority, scheme } = request;
     memo = { authority, protocol: exchange.protocol, fields: freshFields(client.peer, scheme, authority) };
     memo.fields.appendTrusted(Field.via, "via", via(exchange));
+    memo.fields.seal();
     client.forwarded = memo;
   }
   request.gatewayFields = memo.fields;

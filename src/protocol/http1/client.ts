@@ -128,22 +128,29 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
     this.#idleTime = idleTime;
     this.requests++;
     const { body } = request;
-    let head = `${request.method} ${request.target} HTTP/1.1\r\nhost: ${authority}\r\n${request.fields.serialize(NOT_RELAYED)}`;
-    if (request.gatewayFields !== null) head += request.gatewayFields.toString();
+    const { connection } = this;
+    connection.writeText(request.method);
+    connection.writeText(" ");
+    connection.writeText(request.target);
+    connection.writeText(" HTTP/1.1\r\nhost: ");
+    connection.writeText(authority);
+    connection.writeText("\r\n");
+    request.fields.writeTo(connection, NOT_RELAYED);
+    request.gatewayFields?.writeTo(connection, null);
     this.#requestChunked = false;
     if (body !== NO_BODY) {
       const { length } = body;
       if (length === null) {
         this.#requestChunked = true;
-        head += "transfer-encoding: chunked\r\n";
+        connection.writeText("transfer-encoding: chunked\r\n");
       } else {
         this.#requestLeft = length;
-        head += `content-length: ${length}\r\n`;
+        connection.writeText(`content-length: ${length}\r\n`);
       }
-    } else if (request.hasEmptyContent) head += "content-length: 0\r\n";
-    if (request.upgrade !== null) head += `connection: upgrade\r\nupgrade: ${request.upgrade}\r\n`;
-    else if (request.acceptsTrailers) head += "te: trailers\r\nconnection: te\r\n";
-    this.connection.writeText(`${head}\r\n`);
+    } else if (request.hasEmptyContent) connection.writeText("content-length: 0\r\n");
+    if (request.upgrade !== null) connection.writeText(`connection: upgrade\r\nupgrade: ${request.upgrade}\r\n`);
+    else if (request.acceptsTrailers) connection.writeText("te: trailers\r\nconnection: te\r\n");
+    connection.writeText("\r\n");
     this.#timer.cancel();
     if (body === NO_BODY) {
       this.#requestDone = true;

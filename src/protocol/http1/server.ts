@@ -404,32 +404,39 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
     // A client that still waits for 100 will send content or not: only closing is sure.
     if (this.#hooks.draining || this.#awaitsContinue || this.#peerEnded || this.#tooMuchToDiscard)
       this.#keepAlive = false;
-    let head = statusLine(status) + response.fields.serialize(NOT_RELAYED);
-    if (!response.fields.hasKnown(Field.date)) head += `date: ${nowHttpDate()}\r\n`;
-    const { length } = body;
-    if (request.method === "HEAD" || isContentless(status)) {
-      this.#framing = Framing.none;
-      // NO_BODY says that nobody knows the length GET would have given (RFC 9110 §8.6).
-      if (length !== null && body !== NO_BODY && status >= 200 && status !== 204)
-        head += `content-length: ${length}\r\n`;
-    } else if (length !== null) {
-      this.#framing = Framing.length;
-      this.#left = length;
-      head += `content-length: ${length}\r\n`;
-    } else if (this.#version >= 11) {
-      this.#framing = Framing.chunked;
-      head += "transfer-encoding: chunked\r\n";
-    } else {
-      this.#framing = Framing.close;
-      this.#keepAlive = false;
-    }
-    if (!this.#keepAlive) head += "connection: close\r\n";
-    else if (this.#version < 11) head += "connection: keep-alive\r\n";
-    connection.writeText(`${head}\r\n`);
+    connection.writeText(statusLine(status));
+    response.fields.writeTo(connection, NOT_RELAYED);
+    response.gatewayFields?.writeTo(connection, null);
+    if (!response.fields.hasKnown(Field.date)) connection.writeText(`date: ${nowHttpDate()}\r\n`);
+    this.#frameResponse(response, request.method);
+    if (!this.#keepAlive) connection.writeText("connection: close\r\n\r\n");
+    else connection.writeText(this.#version < 11 ? "connection: keep-alive\r\n\r\n" : "\r\n");
     if (body === NO_BODY || this.#framing === Framing.none) {
       if (body !== NO_BODY) body.sendTo(new Unwanted());
       this.#responseComplete();
     } else body.sendTo(this);
+  }
+
+  /** RFC 9112 §6.3, the other way round: how the end of the content is told. */
+  #frameResponse({ status, body }: HttpResponse, method: string): void {
+    const { connection } = this;
+    const { length } = body;
+    if (method === "HEAD" || isContentless(status)) {
+      this.#framing = Framing.none;
+      // NO_BODY says that nobody knows the length GET would have given (RFC 9110 §8.6).
+      if (length === null || body === NO_BODY || status < 200 || status === 204) return;
+      connection.writeText(`content-length: ${length}\r\n`);
+    } else if (length !== null) {
+      this.#framing = Framing.length;
+      this.#left = length;
+      connection.writeText(`content-length: ${length}\r\n`);
+    } else if (this.#version >= 11) {
+      this.#framing = Framing.chunked;
+      connection.writeText("transfer-encoding: chunked\r\n");
+    } else {
+      this.#framing = Framing.close;
+      this.#keepAlive = false;
+    }
   }
 
   /** The request's content is long and nobody takes it: reading on over it would take longer than a new connection. */
