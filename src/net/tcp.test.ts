@@ -326,6 +326,38 @@ test("a large transfer both ways through a slow reader is intact and bounded: th
   end(connection, peer);
 });
 
+describe("while slow peers have more queued than the budget of all", () => {
+  test.each(["destroyed", "reset by its peer", "drained"])(
+    "reads are small; once it is %s they are large again",
+    async (how) => {
+      const slow = await pair();
+      const { connection, heard, peer } = await pair();
+      const content = pattern(160 * KIB);
+      const largestRead = async () => {
+        const wanted = connection.octetsIn + content.length;
+        const from = heard.pieces.length;
+        connection.pause();
+        expect(peer.send(content)).toBe(content.length);
+        await pass();
+        connection.resume();
+        await until(() => connection.octetsIn === wanted);
+        return Math.max(...heard.pieces.slice(from).map(({ length }) => length));
+      };
+      expect(await largestRead()).toBeGreaterThan(16 * KIB);
+      slow.connection.write(Buffer.alloc(72 * MIB));
+      expect(slow.connection.unsent).toBeGreaterThan(64 * MIB);
+      expect(await largestRead()).toBe(16 * KIB);
+      if (how === "destroyed") slow.connection.destroy();
+      else if (how === "reset by its peer") slow.peer.reset();
+      else for (let end = ""; end !== "end"; end = (await slow.peer.receiveAll(20)).end) slow.connection.endWriting();
+      await until(() => slow.connection.unsent === 0);
+      expect(await largestRead()).toBeGreaterThan(16 * KIB);
+      end(connection, peer);
+      end(slow.connection, slow.peer);
+    },
+  );
+});
+
 test("the runtime's own sockets and ours talk in one process", async () => {
   const { promise, resolve } = Promise.withResolvers<net.AddressInfo>();
   const server = net.createServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket));
