@@ -3,7 +3,7 @@ import { type Address, encodeSockaddr } from "./address.ts";
 import { Connecting } from "./connect.ts";
 import { libc } from "./libc.ts";
 import type { TcpConnection } from "./tcp.ts";
-import { LOOPBACK, listening, openSockets, Peer, pass, Recorder, until } from "./testing.ts";
+import { HAS_IPV6, LOOPBACK, listening, openSockets, Peer, pass, Recorder, until } from "./testing.ts";
 
 let before = 0;
 beforeEach(() => {
@@ -63,11 +63,13 @@ function blackhole(): { sockaddr: Uint8Array; close(): void } {
   };
 }
 
-test.each<[string, Address]>([
+const KINDS: [string, Address][] = [
   ["IPv4", LOOPBACK],
-  ["IPv6", { kind: "tcp", host: "::1", port: 0 }],
   ["a unix socket", { kind: "unix", path: `@lintel-connect-${process.pid}` }],
-])("connects over %s", async (_name, address) => {
+];
+if (HAS_IPV6) KINDS.push(["IPv6", { kind: "tcp", host: "::1", port: 0 }]);
+
+test.each(KINDS)("connects over %s", async (_name, address) => {
   const { fd, sockaddr } = listening(address);
   const attempt = new Attempt(sockaddr);
   expect(await attempt.done()).toBe("connected");

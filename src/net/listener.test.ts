@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { libc } from "./libc.ts";
 import { Listener } from "./listener.ts";
 import type { TcpConnection } from "./tcp.ts";
-import { LOOPBACK, listening, openSockets, Peer, pass, Recorder, until, wait } from "./testing.ts";
+import { HAS_IPV6, LOOPBACK, listening, openSockets, Peer, pass, Recorder, until, wait } from "./testing.ts";
 
 let before = 0;
 beforeEach(() => {
@@ -53,28 +53,28 @@ class Door {
   }
 }
 
-test.each([
-  ["127.0.0.1", "127.0.0.1 true"],
-  ["::1", "::1 true"],
-])("tells the address of a peer from %s", async (host, expected) => {
+test.each(HAS_IPV6 ? ["127.0.0.1", "::1"] : ["127.0.0.1"])("tells the address of a peer from %s", async (host) => {
   const door = new Door(100, { kind: "tcp", host, port: 0 });
   using _peer = new Peer(door.sockaddr);
   await until(() => door.connections.length === 1);
-  expect(door.peers).toEqual([expected]);
+  expect(door.peers).toEqual([`${host} true`]);
   door.close();
 });
 
-test("an IPv4 peer of a listener on all addresses has its IPv4 address; one on a unix socket has none", async () => {
-  const dual = new Door(100, { kind: "tcp", host: "::", port: 0 });
-  const port = (dual.sockaddr[2]! << 8) | dual.sockaddr[3]!;
-  using _first = new Peer(Uint8Array.from([2, 0, port >> 8, port & 255, 127, 0, 0, 1, ...new Array(8).fill(0)]));
-  const unix = new Door(100, { kind: "unix", path: `@lintel-listener-${process.pid}` });
-  using _second = new Peer(unix.sockaddr);
-  await until(() => dual.connections.length + unix.connections.length === 2);
-  expect([dual.peers, unix.peers]).toEqual([["127.0.0.1 true"], [" false"]]);
-  dual.close();
-  unix.close();
-});
+test.skipIf(!HAS_IPV6)(
+  "an IPv4 peer of a listener on all addresses has its IPv4 address; one on a unix socket has none",
+  async () => {
+    const dual = new Door(100, { kind: "tcp", host: "::", port: 0 });
+    const port = (dual.sockaddr[2]! << 8) | dual.sockaddr[3]!;
+    using _first = new Peer(Uint8Array.from([2, 0, port >> 8, port & 255, 127, 0, 0, 1, ...new Array(8).fill(0)]));
+    const unix = new Door(100, { kind: "unix", path: `@lintel-listener-${process.pid}` });
+    using _second = new Peer(unix.sockaddr);
+    await until(() => dual.connections.length + unix.connections.length === 2);
+    expect([dual.peers, unix.peers]).toEqual([["127.0.0.1 true"], [" false"]]);
+    dual.close();
+    unix.close();
+  },
+);
 
 test("more than one event's worth of waiting clients are all accepted", async () => {
   const door = new Door(1000);
