@@ -3,7 +3,7 @@
  * and recording, over connections that are not there. No system call is made, so the figure is
  * steady enough to see 50 ns. Prints ns per exchange: best and median of the rounds.
  *
- *   bun bench/exchange.ts [--rounds 15] [--fields browser]
+ *   bun bench/exchange.ts [--rounds 15] [--fields browser] [--new-connections]
  */
 import { SILENT } from "../src/base/log.ts";
 import { catalogOf } from "../src/config/catalog.ts";
@@ -75,14 +75,14 @@ const upstreamConnection = new NoConnection();
 const client = endpoint!.adopt(upstreamConnection as unknown as TcpConnection);
 endpoint!.idle(client);
 
-const info: ClientInfo = {
+const info = (): ClientInfo => ({
   listener: config.listeners[0]!.name,
   peer: "127.0.0.1",
   peerPort: 1,
   localAddress: "",
   localPort: 80,
   tls: null,
-};
+});
 let finished = 0;
 const hooks: ExchangeHooks = {
   handle: generation.handle,
@@ -100,7 +100,10 @@ const hooks: ExchangeHooks = {
   },
 };
 const downstream = new NoConnection();
-const server = new Http1ServerConnection(downstream, info, serverSettings(config), hooks);
+const settings = serverSettings(config);
+const accept = () => new Http1ServerConnection(downstream, info(), settings, hooks);
+let server = accept();
+const isNewEach = process.argv.includes("--new-connections");
 
 const BROWSER = `User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r
 Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r
@@ -115,7 +118,7 @@ Sec-Fetch-Site: same-origin\r
 Priority: u=0, i\r
 `;
 const request = Buffer.from(
-  `GET /some/path HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n${argument("--fields", "few") === "browser" ? BROWSER : ""}\r\n`,
+  `GET /some/path HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n${argument("--fields", "few") === "browser" ? BROWSER : ""}${process.argv.includes("--new-connections") ? "Connection: close\r\n" : ""}\r\n`,
 );
 const response = Buffer.from(
   `HTTP/1.1 200 OK\r\nServer: nginx/1.22.1\r\nDate: Sat, 21 Nov 2026 12:36:00 GMT\r\nContent-Type: text/plain\r\nContent-Length: 100\r\nConnection: keep-alive\r\n\r\n${"x".repeat(100)}`,
@@ -123,6 +126,7 @@ const response = Buffer.from(
 
 function exchanges(count: number): void {
   for (let i = 0; i < count; i++) {
+    if (isNewEach) server = accept();
     server.onOctets(request, request.length);
     upstreamConnection.flush();
     client.onOctets(response, response.length);

@@ -5,8 +5,18 @@
  */
 import type { Failure, Side } from "../base/failure.ts";
 import type { FieldSection } from "./field-section.ts";
-import type { HttpRequest, HttpResponse } from "./message.ts";
+import type { HttpRequest, HttpResponse, Scheme } from "./message.ts";
 import { hostOf, normalizePath, pathOf, queryOf } from "./target.ts";
+
+/** What the gateway says of one client to one authority (proxy/forwarded.ts). */
+export interface ForwardedMemo {
+  readonly peer: string;
+  readonly authority: string;
+  readonly scheme: Scheme;
+  readonly protocol: Protocol;
+  readonly fields: FieldSection;
+  uses: number;
+}
 
 /** What is known of a connection before its first request. One object per connection. */
 export interface ClientInfo {
@@ -18,8 +28,8 @@ export interface ClientInfo {
   readonly localAddress: string;
   readonly localPort: number;
   readonly tls: TlsFacts | null;
-  /** What proxy/forwarded.ts adds to this connection's requests, kept because most of them are for one authority. */
-  forwarded?: { readonly authority: string; readonly protocol: Protocol; readonly fields: FieldSection };
+  /** What was said of this client to an origin server last; kept because it is mostly the same again. */
+  forwarded?: ForwardedMemo;
 }
 
 export interface TlsFacts {

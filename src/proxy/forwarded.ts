@@ -5,9 +5,10 @@
  * From a client that is not a trusted proxy, its own values of these are dropped: nobody outside
  * can claim to be somebody else. From a trusted proxy they are kept and continued.
  */
-import type { Exchange } from "../http/exchange.ts";
+import type { Exchange, ForwardedMemo, Protocol } from "../http/exchange.ts";
 import { Field, fieldSet } from "../http/field-name.ts";
 import { FieldSection } from "../http/field-section.ts";
+import { isToken } from "../http/grammar.ts";
 import type { Scheme } from "../http/message.ts";
 
 const CLAIMS = fieldSet(
@@ -41,15 +42,33 @@ export function addForwardedFields(exchange: Exchange, trusted: boolean): void {
     return;
   }
   fields.deleteSet(CLAIMS);
-  let memo = client.forwarded;
-  if (memo === undefined || memo.authority !== request.authority || memo.protocol !== exchange.protocol) {
-    const { authority, scheme } = request;
-    memo = { authority, protocol: exchange.protocol, fields: freshFields(client.peer, scheme, authority) };
-    memo.fields.appendTrusted(Field.via, "via", via(exchange));
-    memo.fields.seal();
-    client.forwarded = memo;
+  request.gatewayFields = fieldsFor(exchange);
+}
+
+/** The last one made, for connections that carry one request each. */
+let latest: ForwardedMemo | null = null;
+
+function fieldsFor({ client, request, protocol }: Exchange): FieldSection {
+  const { peer } = client;
+  const { authority, scheme } = request;
+  let memo = client.forwarded ?? latest;
+  if (
+    memo === null ||
+    memo.authority !== authority ||
+    memo.peer !== peer ||
+    memo.scheme !== scheme ||
+    memo.protocol !== protocol
+  ) {
+    const fields = freshFields(peer, scheme, authority);
+    fields.appendTrusted(Field.via, "via", via(protocol));
+    memo = { peer, authority, scheme, protocol, fields, uses: 0 };
+    latest = memo;
   }
-  request.gatewayFields = memo.fields;
+  client.forwarded = memo;
+  memo.uses++;
+  // Joining the text pays from the second time on.
+  if (memo.uses === 2) memo.fields.seal();
+  return memo.fields;
 }
 
 /** Peer and authority are validated already; a connection that carries one request makes these once per request. */
@@ -65,7 +84,7 @@ function freshFields(peer: string, scheme: Scheme, authority: string): FieldSect
 }
 
 /** RFC 9110 §7.6.3: the version in which the message was received. */
-function via({ protocol }: Exchange): string {
+function via(protocol: Protocol): string {
   return `${protocol.slice("HTTP/".length)} lintel`;
 }
 
@@ -84,12 +103,12 @@ function continueFields(exchange: Exchange): void {
   const elements = fields.getKnown(Field.forwarded) || (behind && forwardedElement(behind, scheme, authority));
   const ours = forwardedElement(client.peer, scheme, authority);
   fields.set("forwarded", elements === "" ? ours : `${elements}, ${ours}`);
-  fields.append("via", via(exchange));
+  fields.append("via", via(exchange.protocol));
 }
 
 function forwardedElement(peer: string, scheme: Scheme, authority: string): string {
   const node = peer === "" ? "unknown" : peer.includes(":") ? `"[${peer}]"` : peer;
-  const host = authority === "" ? "" : `;host=${/^[\w.-]+$/.test(authority) ? authority : JSON.stringify(authority)}`;
+  const host = authority === "" ? "" : isToken(authority) ? `;host=${authority}` : `;host="${authority}"`;
   return `for=${node}${host};proto=${scheme}`;
 }
 
