@@ -267,3 +267,45 @@ describe("WebSocket with the ws package at both ends (RFC 6455)", () => {
     expect(headers["sec-websocket-version"]).toBe("13");
   });
 });
+
+describe("CONNECT where it is allowed", () => {
+  const allowing = pair((origin) => ({
+    listeners: [{ address: "127.0.0.1:0", allowConnect: true }],
+    timeouts: { tunnelIdle: `${IDLE_MS}ms` },
+    upstreams: { app: origin.address },
+    sites: [
+      { name: "one", hosts: ["allowed.example"], routes: [{ match: { method: "CONNECT" }, to: "app" }] },
+      { name: "other", hosts: ["other.example"], routes: [{ match: { path: "/*", method: "GET" }, to: "app" }] },
+    ],
+  }));
+  const connect = (authority: string) => wire(`CONNECT ${authority} HTTP/1.1`, `Host: ${authority}`, "", "");
+
+  test("a route takes it, and a 2xx makes the tunnel", async () => {
+    allowing.origin.script = async (request) => {
+      request.connection.detach();
+      await request.send("HTTP/1.1 200 OK\r\n\r\nearly");
+    };
+    using client = await RawClient.connect(allowing.gateway.port);
+    client.send(connect("allowed.example:443"));
+    const head = await client.head();
+    expect(head.startLine).toStartWith("HTTP/1.1 200 ");
+    expect([head.field("content-length"), head.field("transfer-encoding")]).toEqual([undefined, undefined]);
+    await client.until("early");
+    expect(allowing.origin.last.head.startLine).toBe("CONNECT allowed.example:443 HTTP/1.1");
+    client.send("up");
+    const { inbox } = allowing.origin.last.connection;
+    await inbox.until(() => (inbox.pending.includes("up") ? true : null), "octets", 1000);
+  });
+
+  test("a refusal is an ordinary response", async () => {
+    allowing.origin.script = (request) => request.reply({ status: 403, content: "no" });
+    using client = await RawClient.connect(allowing.gateway.port);
+    client.send(connect("allowed.example:443") + get("/next"));
+    expect(await client.response("CONNECT")).toMatchObject({ status: 403, text: "no" });
+  });
+
+  test("a host whose routes take no CONNECT refuses it", async () => {
+    expect((await exchange(allowing.gateway.port, connect("other.example:443"))).status).toBeOneOf([404, 405]);
+    expect(allowing.origin.requests).toHaveLength(0);
+  });
+});
