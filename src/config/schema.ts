@@ -25,7 +25,7 @@ export function configSchema(catalog: Catalog) {
         .meta({ description: "Further files, by patterns relative to this one. Lists are joined, maps merged." }),
       workers: z
         .union([z.literal("auto"), wholeNumber(1, 256, "Number of worker processes.")])
-        .default("auto")
+        .prefault("auto")
         .meta({ description: "Number of worker processes; `auto` is one per core." }),
       user: label("User to become once the listening sockets are bound.").optional(),
       listeners,

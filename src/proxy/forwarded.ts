@@ -34,7 +34,7 @@ const DISGUISED = [
 
 /** @param trusted the peer is a trusted proxy: what it says is kept */
 export function addForwardedFields(exchange: Exchange, trusted: boolean): void {
-  const { client, request } = exchange;
+  const { request } = exchange;
   const { fields } = request;
   fields.deleteDisguised(DISGUISED); // A proxy that does not know them hands on its clients'.
   if (trusted) {

@@ -8,7 +8,7 @@ export const limits = z
     requestLine: byteSize("Longest request line; a longer one is answered 414.", "8KiB"),
     fieldLine: byteSize("Longest single field line; a longer one is answered 431.", "8KiB"),
     fieldSection: byteSize("All field lines of a request together; more is answered 431.", "32KiB"),
-    fields: wholeNumber(1, 10_000, "Number of field lines; more are answered 431.").default(100),
+    fields: wholeNumber(1, 10_000, "Number of field lines; more are answered 431.").prefault(100),
     trailers: byteSize("Trailer section of a message.", "8KiB"),
     chunkExtensions: byteSize("Extensions of one chunk.", "1KiB"),
     content: byteSize("Request content; more is answered 413. `off` for no limit.", "100MB"),

@@ -17,8 +17,8 @@ const listener = z
       1,
       10_000_000,
       "Open connections over all workers; more wait until one closes.",
-    ).default(10_000),
-    backlog: wholeNumber(1, 65_535, "Connections the system keeps waiting to be accepted.").default(4096),
+    ).prefault(10_000),
+    backlog: wholeNumber(1, 65_535, "Connections the system keeps waiting to be accepted.").prefault(4096),
     allowConnect: z
       .boolean()
       .default(false)

@@ -16,7 +16,7 @@ const endpoint = z
     z
       .strictObject({
         address: endpointAddress,
-        weight: wholeNumber(1, 1000, "Share of the exchanges, relative to the others.").default(1),
+        weight: wholeNumber(1, 1000, "Share of the exchanges, relative to the others.").prefault(1),
       })
       .meta({ title: "Endpoint" }),
   ])
@@ -65,10 +65,10 @@ const full = z
       0,
       100,
       "Further endpoints tried when one fails before anything was sent, or the method is idempotent.",
-    ).default(2),
+    ).prefault(2),
     pool: z
       .strictObject({
-        maxIdle: wholeNumber(0, 100_000, "Idle connections kept.").default(64),
+        maxIdle: wholeNumber(0, 100_000, "Idle connections kept.").prefault(64),
         idleTimeout: duration("How long an idle connection is kept.", "60s"),
       })
       .prefault({})

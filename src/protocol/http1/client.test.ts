@@ -624,6 +624,20 @@ describe("ends", () => {
     pass(1);
     expect(taker.sink.ended).toBe("upstream-idle-timeout");
   });
+
+  test.each(["", "some"])(
+    "content that nobody takes does not hold the connection for ever (%j came with the head)",
+    (early) => {
+      const upstream = new Upstream();
+      const taker = new Taker();
+      taker.eager = false;
+      upstream.send(request(), taker);
+      upstream.origin.arrive(ok("Content-Length: 9") + early);
+      pass(40_000);
+      expect(taker.told).toEqual(["200", "upstream-idle-timeout"]);
+      expect(upstream.origin.fate).toBe("destroyed");
+    },
+  );
 });
 
 describe("tunnels (RFC 9110 §7.8, §9.3.6)", () => {

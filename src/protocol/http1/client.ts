@@ -303,7 +303,7 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
     // head can be taken from the buffer it lies in.
     if (this.#content?.taken === false) drainMicrotasks();
     // Content that is here already starts the idle limit when it is decoded.
-    if (!surplus) this.#active();
+    if (!surplus || this.#content?.taken === false) this.#active();
   }
 
   /** RFC 9112 §6.3: which content a response has. Sets `#content` to null if it has none. */
@@ -402,7 +402,11 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
     const inHead = this.#state === State.head;
     if (!inHead && this.#state !== State.content) return;
     const list = inHead ? this.#firstOctetTime : this.#idleTime;
-    const waits = inHead ? this.#requestDone || this.connection.full : this.#content?.stopped === false;
+    // Content that nobody has taken yet counts too: whoever was to take it may be gone for good.
+    const content = this.#content;
+    const waits = inHead
+      ? this.#requestDone || this.connection.full
+      : content !== null && !(content.taken && content.stopped);
     if (waits && list !== null) this.#timer.arm(list);
     else this.#timer.cancel();
   }

@@ -75,9 +75,10 @@ export class Batch {
   }
 
   #flush(): void {
-    if (this.#writing) return;
+    // Also while a write is under way: a timer that has fired must not look like one that will.
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#timer = null;
+    if (this.#writing) return;
     if (this.#pending === "") {
       for (const resolve of this.#onIdle.splice(0)) resolve();
       return;
