@@ -15,31 +15,28 @@ import { nowHttpDate } from "../../http/date.ts";
 import type { Handler } from "../../http/define.ts";
 import { failureResponse } from "../../http/error-response.ts";
 import { type ClientInfo, Exchange, type Informer } from "../../http/exchange.ts";
-import { Field, fieldSet } from "../../http/field-name.ts";
-import type { FieldSection } from "../../http/field-section.ts";
-import { HttpRequest, HttpResponse, isContentless, type Scheme } from "../../http/message.ts";
+import { FieldSection } from "../../http/field-section.ts";
+import { HttpRequest, HttpResponse, type Scheme } from "../../http/message.ts";
 import { PendingResponse, type ResponseWaiter } from "../../http/pending-response.ts";
 import { statusLine } from "../../http/status.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
+import { ContentClock, type ContentTimes } from "./content-clock.ts";
 import { ContentDecoder, type ContentLimits, type ContentReceiver } from "./content-decoder.ts";
 import { HeadDecoder, type HeadLimits } from "./head-decoder.ts";
 import { IncomingContent } from "./incoming-content.ts";
 import { resolveTarget } from "./request-target.ts";
+import { ResponseEncoder } from "./response-encoder.ts";
 
 /** What all connections of a listener share. */
-export interface Http1ServerSettings {
+export interface Http1ServerSettings extends ContentTimes {
   readonly scheme: Scheme;
   readonly head: HeadLimits;
   readonly content: ContentLimits;
   /** Time limits as lists; null = none. */
   readonly headTime: TimerList | null;
   readonly keepAliveTime: TimerList | null;
-  readonly contentIdleTime: TimerList | null;
   readonly sendTime: TimerList | null;
-  readonly continueTime: TimerList | null;
   readonly tunnelIdleTime: TimerList | null;
-  /** Least octets per second of request content; 0 = any. */
-  readonly contentRate: number;
 }
 
 /** What the engine is handed; it knows nothing above. */
@@ -57,26 +54,6 @@ export interface ExchangeHooks {
   readonly draining: boolean;
 }
 
-/** Fields the encoder writes itself or that must not pass a hop (RFC 9110 §7.6.1). */
-const NOT_RELAYED = fieldSet(
-  "connection",
-  "keep-alive",
-  "proxy-connection",
-  "transfer-encoding",
-  "content-length",
-  "upgrade",
-  "te",
-);
-/** After 1xx heads, and for tunnels, Upgrade stays. */
-const NOT_RELAYED_101 = fieldSet(
-  "connection",
-  "keep-alive",
-  "proxy-connection",
-  "transfer-encoding",
-  "content-length",
-  "te",
-);
-
 /** Request content that is read on over when the response did not wait for it. */
 const DISCARD_OCTETS = 64 * 1024;
 const DROPPED: ContentReceiver = { stopped: false, onContent() {} };
@@ -84,10 +61,7 @@ const DROPPED: ContentReceiver = { stopped: false, onContent() {} };
 /** HTTP/2 without TLS: a tunnel in which no rule of the gateway holds, and retired (RFC 9113 §3.1). */
 const H2C = /(?:^|[ \t,])h2c(?:$|[ \t,/])/i;
 
-const CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n";
-
-/** How the response's content is delimited. */
-const Framing = { none: 0, length: 1, chunked: 2, close: 3, tunnel: 4 } as const;
+const NO_FIELDS = new FieldSection();
 
 const decoder = new HeadDecoder("request");
 
@@ -112,25 +86,19 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
   #mayContinue = false;
   /** At least one exchange is over, and the next has not begun. */
   #keptAlive = false;
-  #awaitsContinue = false;
   #discarded = 0;
-  #contentOctets = 0;
-  /** How long we waited for content, without the time the taker was full. */
-  #contentWaitedMs = 0;
-  /** -1 while nobody waits for content. */
-  #contentAwaitedSince = -1;
 
   // Its response.
   #responding = false;
   #responded = false;
-  #framing: number = Framing.none;
-  #left = 0;
+  readonly #encoder: ResponseEncoder;
   #flow: Flow | null = null;
   #peerEnded = false;
   #tunnelIdleTime: TimerList | null = null;
   #retired = false;
 
   readonly #timer = new Timer(() => this.#expired());
+  readonly #contentClock: ContentClock;
   #sendTimer: Timer | null = null;
   #unsent = 0;
 
@@ -140,6 +108,8 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
     this.#settings = settings;
     this.#hooks = hooks;
     this.#contentDecoder = new ContentDecoder("request", settings.content);
+    this.#contentClock = new ContentClock(this.#timer, settings);
+    this.#encoder = new ResponseEncoder(connection);
     if (settings.headTime !== null) this.#timer.arm(settings.headTime);
   }
 
@@ -259,7 +229,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
   #frameContent(request: HttpRequest): void {
     const { contentLength, chunked, hasTransferEncoding } = decoder;
     this.#content = null;
-    this.#awaitsContinue = false;
+    this.#contentClock.awaitsContinue = false;
     if (hasTransferEncoding) {
       if (contentLength >= 0)
         throw new Failure("request-malformed", "both Transfer-Encoding and Content-Length (RFC 9112 §6.1)");
@@ -273,10 +243,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
     }
     this.#content = new IncomingContent(this, chunked ? null : contentLength);
     request.body = this.#content;
-    if (decoder.expectContinue && this.#version >= 11) this.#awaitsContinue = true;
-    this.#contentWaitedMs = 0;
-    this.#contentAwaitedSince = -1;
-    this.#contentOctets = 0;
+    this.#contentClock.reset(decoder.expectContinue && this.#version >= 11);
   }
 
   #handle(exchange: Exchange): void {
@@ -319,27 +286,13 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
 
   /** Somebody takes the content now. Called by its IncomingContent, as the next two. */
   contentWanted(): void {
-    this.#contentAwaitedSince = clock.now;
-    if (this.#inTunnel) return this.#processHeld();
-    const { continueTime } = this.#settings;
-    if (this.#awaitsContinue && continueTime !== null) this.#timer.arm(continueTime);
-    else this.#armContentIdle();
+    if (!this.#inTunnel) this.#contentClock.wait();
     this.#processHeld();
-  }
-
-  /** From now on the idle limit runs; without one, none does. */
-  #armContentIdle(): void {
-    const { contentIdleTime } = this.#settings;
-    if (contentIdleTime === null) this.#timer.cancel();
-    else this.#timer.arm(contentIdleTime);
   }
 
   contentPaused(): void {
     this.connection.pause();
-    if (this.#inTunnel) return;
-    this.#timer.cancel();
-    if (this.#contentAwaitedSince >= 0) this.#contentWaitedMs += clock.now - this.#contentAwaitedSince;
-    this.#contentAwaitedSince = -1;
+    if (!this.#inTunnel) this.#contentClock.pause();
   }
 
   /** The rest is read and dropped, so that the connection can go on. */
@@ -347,23 +300,11 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
     this.#processHeld();
   }
 
-  /** Keeps the content's clocks: the idle limit starts anew, the rate is checked after its grace. */
   #octetsOfContent(octets: number): void {
-    const { contentRate } = this.#settings;
     if (octets === 0 || this.#content === null || this.#exchange === null) return;
     this.#exchange.requestOctets = this.#content.octets;
-    if (this.#inTunnel) return this.#tunnelActive();
-    this.#awaitsContinue = false;
-    this.#contentOctets += octets;
-    if (this.#contentAwaitedSince < 0) return;
-    this.#armContentIdle();
-    const waitedMs = this.#contentWaitedMs + clock.now - this.#contentAwaitedSince;
-    if (contentRate > 0 && waitedMs > 5000 && (this.#contentOctets * 1000) / waitedMs < contentRate) {
-      throw new Failure(
-        "content-too-slow",
-        `${this.#contentOctets} octets of request content in ${Math.round(waitedMs)} ms: less than timeouts.contentRate of ${contentRate} octets per second`,
-      );
-    }
+    if (this.#inTunnel) this.#tunnelActive();
+    else this.#contentClock.arrived(octets);
   }
 
   #requestComplete(): void {
@@ -380,11 +321,10 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
   sendInterim(status: number, fields: FieldSection): void {
     if (this.#responding || this.#exchange === null) return;
     if (status === 100) {
-      if (!this.#awaitsContinue) return;
-      this.#awaitsContinue = false;
-      if (this.#timer.armed) this.#armContentIdle();
-      this.connection.writeText(CONTINUE);
-    } else this.connection.writeText(`${statusLine(status)}${fields.serialize(NOT_RELAYED_101)}\r\n`);
+      if (!this.#contentClock.awaitsContinue) return;
+      this.#contentClock.continued();
+      this.#encoder.writeInterim(100, NO_FIELDS);
+    } else this.#encoder.writeInterim(status, fields);
   }
 
   #respond(response: HttpResponse): void {
@@ -397,46 +337,20 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
     this.#responding = true;
     exchange.response = response;
     if (exchange.failure === null) exchange.phase = "response-content";
-    const { connection } = this;
-    const { status, body } = response;
-    const { request } = exchange;
+    const { body } = response;
     if (response.tunnel !== null) return this.#beginTunnel(exchange, response);
     // A client that still waits for 100 will send content or not: only closing is sure.
-    if (this.#hooks.draining || this.#awaitsContinue || this.#peerEnded || this.#tooMuchToDiscard)
-      this.#keepAlive = false;
-    connection.writeText(statusLine(status));
-    response.fields.writeTo(connection, NOT_RELAYED);
-    response.gatewayFields?.writeTo(connection, null);
-    if (!response.fields.hasKnown(Field.date)) connection.writeText(`date: ${nowHttpDate()}\r\n`);
-    this.#frameResponse(response, request.method);
-    if (!this.#keepAlive) connection.writeText("connection: close\r\n\r\n");
-    else connection.writeText(this.#version < 11 ? "connection: keep-alive\r\n\r\n" : "\r\n");
-    if (body === NO_BODY || this.#framing === Framing.none) {
+    const mayKeep =
+      this.#keepAlive &&
+      !this.#hooks.draining &&
+      !this.#peerEnded &&
+      !this.#contentClock.awaitsContinue &&
+      !this.#tooMuchToDiscard;
+    this.#keepAlive = this.#encoder.writeHead(response, exchange.request.method, this.#version, mayKeep);
+    if (body === NO_BODY || this.#encoder.isContentless) {
       if (body !== NO_BODY) body.sendTo(new Unwanted());
       this.#responseComplete();
     } else body.sendTo(this);
-  }
-
-  /** RFC 9112 §6.3, the other way round: how the end of the content is told. */
-  #frameResponse({ status, body }: HttpResponse, method: string): void {
-    const { connection } = this;
-    const { length } = body;
-    if (method === "HEAD" || isContentless(status)) {
-      this.#framing = Framing.none;
-      // NO_BODY says that nobody knows the length GET would have given (RFC 9110 §8.6).
-      if (length === null || body === NO_BODY || status < 200 || status === 204) return;
-      connection.writeText(`content-length: ${length}\r\n`);
-    } else if (length !== null) {
-      this.#framing = Framing.length;
-      this.#left = length;
-      connection.writeText(`content-length: ${length}\r\n`);
-    } else if (this.#version >= 11) {
-      this.#framing = Framing.chunked;
-      connection.writeText("transfer-encoding: chunked\r\n");
-    } else {
-      this.#framing = Framing.close;
-      this.#keepAlive = false;
-    }
   }
 
   /** The request's content is long and nobody takes it: reading on over it would take longer than a new connection. */
@@ -457,41 +371,22 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
   }
 
   write(octets: Uint8Array): void {
-    const { connection } = this;
-    const { length } = octets;
-    if (this.#exchange === null || length === 0) return;
-    this.#exchange.responseOctets += length;
-    switch (this.#framing) {
-      case Framing.length:
-        this.#left -= length;
-        if (this.#left < 0) return this.#overrun(length);
-        connection.write(octets);
-        break;
-      case Framing.chunked:
-        connection.writeText(`${length.toString(16)}\r\n`);
-        connection.write(octets);
-        connection.writeText("\r\n");
-        break;
-      default:
-        connection.write(octets);
-        this.#tunnelActive();
-    }
-    if (connection.full) this.#sinkFull();
+    if (this.#exchange === null || octets.length === 0) return;
+    this.#exchange.responseOctets += octets.length;
+    if (!this.#encoder.write(octets)) return this.#overrun(octets.length);
+    if (this.#inTunnel) this.#tunnelActive();
+    if (this.connection.full) this.#sinkFull();
   }
 
   end(trailers: FieldSection | null): void {
-    const { connection } = this;
     this.#flow = null;
     if (this.#exchange === null) return;
-    if (this.#framing === Framing.length && this.#left > 0) {
-      this.abort(new Failure("internal", `content ended ${this.#left} octets before its declared length`));
+    const { missing } = this.#encoder;
+    if (missing > 0) {
+      this.abort(new Failure("internal", `content ended ${missing} octets before its declared length`));
       return;
     }
-    if (this.#framing === Framing.chunked) {
-      const fields =
-        trailers === null || !this.#exchange.request.acceptsTrailers ? "" : trailers.serialize(NOT_RELAYED);
-      connection.writeText(`0\r\n${fields}\r\n`);
-    } else if (this.#framing === Framing.tunnel) connection.endWriting();
+    this.#encoder.end(this.#exchange.request.acceptsTrailers ? trailers : null);
     this.#responseComplete();
   }
 
@@ -503,7 +398,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
     exchange.failure ??= why;
     this.#stopContent(why);
     // Without framing a plain end would look like the whole content: only a reset tells.
-    if (this.#framing === Framing.close || this.#framing === Framing.tunnel) this.connection.destroy(true);
+    if (this.#encoder.endsByClose) this.connection.destroy(true);
     else this.connection.close(!this.#contentDecoder.done);
     this.#gone();
   }
@@ -540,7 +435,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
   #responseComplete(): void {
     this.#sendTimer?.cancel();
     this.#responded = true;
-    if (this.#framing === Framing.tunnel) {
+    if (this.#encoder.isTunnel) {
       if (this.#peerEnded) this.#finish();
     } else if (this.#contentDecoder.done) this.#finish();
     else {
@@ -579,11 +474,8 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
     exchange.phase = "tunnel";
     const idleMs = exchange.timeouts?.tunnelIdleMs;
     this.#tunnelIdleTime = idleMs === undefined ? this.#settings.tunnelIdleTime : timerList(idleMs);
-    this.#framing = Framing.tunnel;
     this.#keepAlive = false;
-    let head = statusLine(response.status) + response.fields.serialize(NOT_RELAYED_101);
-    if (response.status === 101) head += "connection: upgrade\r\n";
-    this.connection.writeText(`${head}\r\n`);
+    this.#encoder.writeTunnelHead(response);
     this.#contentDecoder.startUntilClose();
     this.#content = new IncomingContent(this, null);
     response.tunnel!.accept(this.#content);
@@ -594,7 +486,7 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
   }
 
   get #inTunnel(): boolean {
-    return this.#responding && this.#framing === Framing.tunnel;
+    return this.#responding && this.#encoder.isTunnel;
   }
 
   /** Octets passed: the idle limit starts anew. */
@@ -719,10 +611,10 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
       this.connection.destroy();
       return;
     }
-    if (this.#awaitsContinue) {
+    if (this.#contentClock.awaitsContinue) {
       // Nobody upstream said 100 in time: the client may begin (RFC 9110 §10.1.1).
-      this.sendInterim(100, this.#exchange.request.fields);
-      this.#armContentIdle();
+      this.sendInterim(100, NO_FIELDS);
+      this.#contentClock.wait();
       return;
     }
     this.#refuse(new Failure("content-timeout", "no request content for timeouts.contentIdle"), 0);
