@@ -114,6 +114,8 @@ export interface Limits {
   fields?: number;
   /** Trailer section of a message. Default: 8KiB. */
   trailers?: Size;
+  /** What a worker may have queued for slow peers before it reads in small pieces only. Default: 16MiB. */
+  queued?: Size;
   /** Extensions of one chunk. Default: 1KiB. */
   chunkExtensions?: Size;
   /** Request content. Default: 100MB. */

@@ -42,6 +42,8 @@ export interface LimitsConfig {
   readonly fieldSection: number;
   readonly fields: number;
   readonly trailers: number;
+  /** Per worker, over all connections. */
+  readonly queued: number;
   /** Per chunk. */
   readonly chunkExtensions: number;
   readonly content: number;

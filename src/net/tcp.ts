@@ -39,11 +39,7 @@ import {
 
 /** One read brings at most this: 1 MiB responses cost 300 µs with 512 KiB, 550 with 128 KiB (fewer system calls, fewer wake-ups of the peer). */
 const ROOM_OCTETS = 512 * 1024;
-/**
- * Octets that all connections together may have queued for slow peers before reads become small,
- * so that many slow clients cost a little each instead of one large read.
- */
-const QUEUE_BUDGET_OCTETS = 64 * 1024 * 1024;
+/** With this a slow client costs little, and a large response much. */
 const SMALL_READ_OCTETS = 16 * 1024;
 const CORK_OCTETS = 64 * 1024;
 /** Larger writes go out from where they lie, together with what is corked. */
@@ -63,6 +59,15 @@ let corked: TcpConnection | null = null;
 let corkLength = 0;
 /** What all connections have queued. */
 let queuedOctets = 0;
+let queueBudget = 16 * 1024 * 1024;
+
+/**
+ * Sets how many octets all connections together may have queued for slow peers before reads become
+ * small: up to there a slow client costs one large read, beyond it one small one.
+ */
+export function setQueueBudget(octets: number): void {
+  queueBudget = octets;
+}
 
 onTurnEnd(flushCork);
 
@@ -175,7 +180,7 @@ export class TcpConnection implements Connection, Pollable {
   }
 
   #read(): void {
-    const most = queuedOctets < QUEUE_BUDGET_OCTETS ? ROOM_OCTETS : SMALL_READ_OCTETS;
+    const most = queuedOctets < queueBudget ? ROOM_OCTETS : SMALL_READ_OCTETS;
     const length = libc.recv(this.#fd, roomAddress, most, 0);
     if (length > 0) {
       this.octetsIn += length;

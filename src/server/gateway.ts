@@ -9,7 +9,7 @@ import type { GatewayConfig, ListenerConfig } from "../config/gateway-config.ts"
 import type { ClientInfo } from "../http/exchange.ts";
 import { parseAddress } from "../net/address.ts";
 import { type AcceptHandler, Listener } from "../net/listener.ts";
-import type { TcpConnection } from "../net/tcp.ts";
+import { setQueueBudget, type TcpConnection } from "../net/tcp.ts";
 import { type ExchangeHooks, Http1ServerConnection, type Http1ServerSettings } from "../protocol/http1/server.ts";
 import type { GatewayMetrics, ListenerMetrics } from "../telemetry/metrics.ts";
 import type { ExchangeRecorder } from "../telemetry/record.ts";
@@ -50,6 +50,7 @@ class TrafficGateway implements Gateway {
 
   constructor(options: GatewayOptions) {
     this.#generation = new Generation(options);
+    setQueueBudget(options.config.limits.queued);
     this.#doors = options.listeners.map(({ name, fd }) => {
       const config = options.config.listeners.find((listener) => listener.name === name)!;
       return new Door(

@@ -12,6 +12,7 @@ export const limits = z
     trailers: byteSize("Trailer section of a message.", "8KiB"),
     chunkExtensions: byteSize("Extensions of one chunk.", "1KiB"),
     content: byteSize("Request content; more is answered 413. `off` for no limit.", "100MB"),
+    queued: byteSize("What a worker may have queued for slow peers before it reads in small pieces only.", "16MiB"),
   })
   .prefault({})
   .meta({ title: "Limits", description: "How much of a message is accepted." });
