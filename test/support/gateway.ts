@@ -47,7 +47,8 @@ export class Gateway {
   static async start(config: TestConfig | string, options: GatewayOptions = {}): Promise<Gateway> {
     const gateway = Gateway.launch(config, options);
     try {
-      await gateway.#until(() => gateway.#isReady(), START_MS, "listening");
+      const hasAdmin = typeof config === "string" ? !/^admin: off/m.test(config) : config["admin"] !== "off";
+      await gateway.#until(() => gateway.#isReady(hasAdmin), START_MS, "listening");
     } catch (why) {
       gateway.kill();
       throw why;
@@ -237,8 +238,8 @@ export class Gateway {
     for (const pid of processes) if (isAlive(pid)) process.kill(pid, "SIGKILL");
   }
 
-  #isReady(): boolean {
-    return this.#listeners().length > 0;
+  #isReady(hasAdmin: boolean): boolean {
+    return this.#listeners().length > 0 && (!hasAdmin || /\badmin on /.test(this.output));
   }
 
   #listeners(): { url: string; line: string }[] {
