@@ -360,7 +360,8 @@ describe("while slow peers have more queued than the budget of all", () => {
 
 test("the runtime's own sockets and ours talk in one process", async () => {
   const { promise, resolve } = Promise.withResolvers<net.AddressInfo>();
-  const server = net.createServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket));
+  const theirs: net.Socket[] = [];
+  const server = net.createServer({ allowHalfOpen: true }, (socket) => theirs.push(socket.pipe(socket)));
   server.listen(0, "127.0.0.1", () => resolve(server.address() as net.AddressInfo));
   const { port } = await promise;
   const { promise: opened, resolve: onConnected, reject } = Promise.withResolvers<TcpConnection>();
@@ -378,7 +379,8 @@ test("the runtime's own sockets and ours talk in one process", async () => {
   await until(() => heard.events.includes("end"));
   expect(digest(Buffer.concat(heard.pieces))).toBe(digest(content));
   connection.close(false);
-  server.close();
+  for (const socket of theirs) socket.destroy();
+  await new Promise((closed) => server.close(closed));
 });
 
 describe("ends", () => {

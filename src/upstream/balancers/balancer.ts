@@ -11,7 +11,8 @@ export interface Balancer {
 
 export interface BalancerDefinition {
   readonly name: string;
-  create(): Balancer;
+  /** @param turn differs between the workers of a machine, so that they do not all begin with the same endpoint */
+  create(turn?: number): Balancer;
 }
 
 export function defineBalancer(definition: BalancerDefinition): BalancerDefinition {
