@@ -23,7 +23,7 @@ export const PEER_ENDED = 0x2000; // EPOLLRDHUP
 const EDGE_TRIGGERED = 0x80000000;
 
 const FOREIGN_TIMER_MS = 20;
-const SLICE_MS = 2;
+const SLICE_MS = 10;
 const EVENTS_PER_TURN = 512;
 
 const CTL_ADD = 1;
