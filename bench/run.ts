@@ -32,7 +32,7 @@ const USAGE = `Usage: bun bench/run.ts [options]
 Example: bun bench/run.ts --only small,1m --seconds 3 --rounds 3`;
 
 /** The first window of a proxy in a case follows this much load; just-in-time compilers need it. */
-const WARM_UP_SECONDS = 3;
+const WARM_UP_SECONDS = 12;
 const REST_MS = 200;
 /** A window in which other programs took more than DISTURBED of a core is repeated, so often at most. */
 const TRIES = 3;
