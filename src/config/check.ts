@@ -45,6 +45,7 @@ class Check {
     }
     this.#hosts(sites, listeners);
     for (const name of this.#upstreams) {
+      this.#hostOf(name);
       if (this.#used.has(name)) continue;
       this.#add(
         ["upstreams", name],
@@ -56,6 +57,21 @@ class Check {
       );
     }
     return this.#problems;
+  }
+
+  /** Branding says which Host the origin server gets, so another one would never be sent. */
+  #hostOf(upstream: string): void {
+    const upstreams = this.#tree["upstreams"];
+    const options = isMap(upstreams) ? upstreams[upstream] : undefined;
+    if (!isMap(options) || options["host"] === undefined || !isMap(options["branding"])) return;
+    this.#add(
+      ["upstreams", upstream, "host"],
+      "unused-host",
+      `upstream ${JSON.stringify(upstream)} has branding, which sets Host: "host" is not used`,
+      'remove "host", or the branding',
+      "warning",
+      "key",
+    );
   }
 
   /** Names of the listeners. */
