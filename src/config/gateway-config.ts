@@ -22,6 +22,27 @@ export interface GatewayConfig {
   /** null: no admin listener. */
   readonly admin: AdminConfig | null;
   readonly telemetry: TelemetryConfig;
+  /** Where this gateway stands; endpoints of the same locality are preferred. */
+  readonly locality: string | null;
+  /** Folder for versions, kept changes and the admin socket; null: the default of the machine. */
+  readonly state: string | null;
+  readonly reload: ReloadConfig;
+  readonly zone: ZoneConfig;
+}
+
+export interface ReloadConfig {
+  /** Reload when a file of the config changes. */
+  readonly watch: boolean;
+  /** Versions kept; 0: none. */
+  readonly versions: number;
+}
+
+/** Room of the shared memory, which cannot grow while the program runs. */
+export interface ZoneConfig {
+  /** Endpoints over all upstreams at one time. */
+  readonly endpoints: number;
+  /** Room for metrics that later configs add, in times of what the first one needs. */
+  readonly growth: number;
 }
 
 export interface ListenerConfig {
@@ -68,19 +89,148 @@ export interface TimeoutsConfig {
 
 export interface UpstreamConfig {
   readonly name: string;
-  /** At least one. */
+  /** Those written in the config; may be empty if there is a provider. */
   readonly endpoints: readonly EndpointConfig[];
-  readonly balance: "round-robin";
+  /** Providers of further endpoints (upstream/discovery/), each with its own options. */
+  readonly discover: readonly NamedOptions[];
+  /** A balancer (upstream/balancers/) with its options. */
+  readonly balance: NamedOptions;
+  /** null: any endpoint will do for any exchange. */
+  readonly sticky: StickyConfig | null;
+  /** How long an endpoint that has come (back) takes to get its whole share, in ms; 0: at once. */
+  readonly slowStart: number;
+  /** Exchanges that wait for an endpoint with room, where endpoints have a limit. */
+  readonly queue: QueueConfig;
+  readonly health: HealthConfig;
+  /** null: never opens. */
+  readonly circuit: CircuitConfig | null;
+  readonly retry: RetryConfig;
+  /** null: off. */
+  readonly hedge: HedgeConfig | null;
   /** Host sent to the origin server: the client's, the endpoint's own, or this one. */
   readonly host: HostPolicy;
   /** The external origin worked under our own name ("https://shop.vendor.example"); null: none. */
   readonly branding: { readonly as: string } | null;
-  /** Further endpoints tried after the first. */
-  readonly retries: number;
   /** Per endpoint and worker. */
   readonly pool: { readonly maxIdle: number; readonly idleTimeout: number };
   /** Milliseconds; the gateway's where the upstream has none of its own. */
   readonly timeouts: { readonly connect: number; readonly firstOctet: number; readonly idle: number };
+}
+
+/** What a definition of a list (middlewares, balancers, providers) is created with. */
+export interface NamedOptions {
+  readonly name: string;
+  /** As the definition's schema gave them. */
+  readonly options: unknown;
+}
+
+export interface StickyConfig {
+  /** The endpoint's id is kept in a cookie; null: in the field. Exactly one of both is given. */
+  readonly cookie: StickyCookieConfig | null;
+  /** Lower-case name of the request and response field that carries the id. */
+  readonly field: string | null;
+  /** Ids are HMACs under this key, so that nobody can guess one; null: a hash of the address. */
+  readonly secret: string | null;
+}
+
+export interface StickyCookieConfig {
+  readonly name: string;
+  /** ms, as Max-Age, renewed with each response; null: a session cookie. */
+  readonly ttl: number | null;
+  /** "auto": as the request's scheme is https. */
+  readonly secure: boolean | "auto";
+  readonly httpOnly: boolean;
+  readonly sameSite: "strict" | "lax" | "none";
+  readonly path: string;
+  readonly domain: string | null;
+}
+
+export interface QueueConfig {
+  /** Exchanges waiting at most, over all workers; 0: none waits. */
+  readonly size: number;
+  /** ms. */
+  readonly timeout: number;
+}
+
+export interface HealthConfig {
+  /** null: endpoints are not asked. */
+  readonly check: CheckConfig | null;
+  /** null: traffic says nothing about health. */
+  readonly passive: PassiveHealthConfig | null;
+  /** When no endpoint is usable: try all that are not disabled, or fail at once with 503. */
+  readonly whenAllDown: "try-all" | "fail";
+}
+
+export interface CheckConfig {
+  /** How: a check (upstream/health/checks/) with its options: `http`, `tcp`, `tls`. */
+  readonly kind: NamedOptions;
+  /** ms; varied by 10 % so that machines do not ask in step. */
+  readonly every: number;
+  readonly timeout: number;
+  /** Passes in a row until an endpoint is up again. */
+  readonly rise: number;
+  /** Failures in a row until it is down. */
+  readonly fall: number;
+  /** Before the first verdict: `unknown` gets traffic, and the first result decides. */
+  readonly initial: "unknown" | "up" | "down";
+  /** Asked there instead of at the endpoint's own port. */
+  readonly port: number | null;
+}
+
+export interface PassiveHealthConfig {
+  /** This many failures in a row eject; Infinity: off. */
+  readonly failures: number;
+  /** Failures further apart than this do not count as in a row; ms. */
+  readonly window: number;
+  /** Share (0 to 1) of failures within the window that ejects; null: off. */
+  readonly rate: number | null;
+  /** Attempts there must be in the window for `rate` and `latency` to count. */
+  readonly rateRequests: number;
+  /** Statuses that count as failures, besides attempts without a response. */
+  readonly statuses: readonly number[];
+  /** An endpoint this many times slower than the upstream's median is ejected; null: off. */
+  readonly latency: number | null;
+  /** First ejection, doubled with each further one up to `ejectMax`; ms. */
+  readonly ejectFor: number;
+  readonly ejectMax: number;
+  /** Share (0 to 1) of endpoints ejected at most; one may always be if there are two. */
+  readonly maxEjected: number;
+}
+
+export interface CircuitConfig {
+  /** Share (0 to 1) of failed exchanges within the window that opens it. */
+  readonly failures: number;
+  /** Exchanges there must be in the window. */
+  readonly requests: number;
+  /** ms. */
+  readonly window: number;
+  /** ms until probes are let through. */
+  readonly openFor: number;
+  /** Probes that must succeed in a row to close it. */
+  readonly probes: number;
+}
+
+/** What may make an attempt fail so that another is made; a number is a status. */
+export type RetryCondition = "connect" | "reset" | "malformed" | "timeout" | number;
+
+export interface RetryConfig {
+  /** Further attempts at most, each at an endpoint that was not tried. */
+  readonly attempts: number;
+  readonly on: readonly RetryCondition[];
+  /** Repeat requests that are not idempotent (POST, PATCH) although the origin server may have acted. */
+  readonly anyMethod: boolean;
+  /** Retries may make up this share (0 to 1) of an upstream's exchanges, beyond `budgetFloor` per second. */
+  readonly budget: number;
+  readonly budgetFloor: number;
+  /** Octets of request content kept for another attempt; 0: none. */
+  readonly content: number;
+  /** Limit of one attempt until its response head, in ms; Infinity: only the timeouts. */
+  readonly perAttempt: number;
+}
+
+export interface HedgeConfig {
+  /** ms without a response head until a second attempt is made beside the first. */
+  readonly after: number;
 }
 
 export type HostPolicy =
@@ -91,8 +241,16 @@ export type HostPolicy =
 export interface EndpointConfig {
   /** "host:port", "[v6]:port" or "unix:/path". */
   readonly address: string;
-  /** 1 to 1000. */
+  /** 0 to 1000; 0 gets only exchanges that are bound to it (sticky). */
   readonly weight: number;
+  /** Used only while no endpoint without this is usable. */
+  readonly backup: boolean;
+  /** Lower ones first; higher ones only while no lower one is usable. */
+  readonly priority: number;
+  /** Where it stands; one that stands where the gateway does goes before others of its priority. */
+  readonly locality: string | null;
+  /** Exchanges at one time, over all workers; Infinity: no limit. */
+  readonly maxInFlight: number;
 }
 
 export interface SiteConfig {
@@ -159,6 +317,8 @@ export interface MiddlewareConfig {
 
 export interface AdminConfig {
   readonly address: string;
+  /** Bearer token that changes need; null: only a unix socket's file mode protects them, and over TCP nothing can be changed. */
+  readonly token: string | null;
 }
 
 export interface TelemetryConfig {

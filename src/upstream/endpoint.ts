@@ -5,15 +5,18 @@
 import { Failure } from "../base/failure.ts";
 import { type TimerList, timerList } from "../base/timer.ts";
 import { type ConnectHandler, Connecting } from "../net/connect.ts";
+import { machineNow } from "../net/machine-clock.ts";
 import type { TcpConnection } from "../net/tcp.ts";
 import { type ClientOwner, Http1ClientConnection, type Http1ClientSettings } from "../protocol/http1/client.ts";
+import type { EndpointSpec } from "./endpoint-spec.ts";
+import type { EndpointState } from "./endpoint-state.ts";
 
+/** What all endpoints of an upstream share. */
 export interface EndpointSettings {
-  /** As in the config: "host:port" or "unix:/path". */
-  readonly address: string;
-  readonly weight: number;
   readonly maxIdle: number;
   readonly idleTimeMs: number;
+  /** Time until an endpoint that came (back) has its whole share; 0: at once. */
+  readonly slowStartMs: number;
   readonly http1: Http1ClientSettings;
 }
 
@@ -34,12 +37,16 @@ export interface ConnectionTaker {
   onConnectFailed(failure: Failure): void;
 }
 
+/** Least part of its weight that an endpoint in slow start has: with less it would never be tried. */
+const FIRST_SHARE = 0.1;
+
 export class Endpoint implements ClientOwner {
+  /** "host:port" or "unix:/path". */
   readonly address: string;
-  readonly weight: number;
-  /** Exchanges leased out now, by this worker. */
-  inFlight = 0;
-  health: "up" | "down" | "draining" = "up";
+  /** Shared with all processes of the machine. */
+  readonly state: EndpointState;
+  /** As its provider and operators say now; replaced when they say something else. */
+  spec: EndpointSpec;
   /** The kernel's form of the address; several if a name has several. Replaced when the name is resolved again. */
   sockaddrs: readonly Uint8Array[] = [];
   readonly #settings: EndpointSettings;
@@ -48,12 +55,33 @@ export class Endpoint implements ClientOwner {
   #idle: Http1ClientConnection[] = [];
   #closed = false;
 
-  constructor(settings: EndpointSettings, observer: EndpointObserver) {
-    this.address = settings.address;
-    this.weight = settings.weight;
+  constructor(spec: EndpointSpec, state: EndpointState, settings: EndpointSettings, observer: EndpointObserver) {
+    this.address = spec.address;
+    this.spec = spec;
+    this.state = state;
     this.#settings = settings;
     this.#observer = observer;
     this.#idleTime = timerList(settings.idleTimeMs);
+  }
+
+  /** Nominal share, 0 to 1000. */
+  get weight(): number {
+    return this.spec.weight;
+  }
+
+  /** Share right now: less than `weight` while it starts slowly. */
+  get effectiveWeight(): number {
+    const since = this.state.rampSince;
+    if (since === 0) return this.spec.weight;
+    const grown = (machineNow() - since) / this.#settings.slowStartMs;
+    if (grown < 1) return this.spec.weight * Math.max(FIRST_SHARE, grown);
+    this.state.rampSince = 0;
+    return this.spec.weight;
+  }
+
+  /** Exchanges in flight, over all workers. */
+  get inFlight(): number {
+    return this.state.inFlight;
   }
 
   get idleConnections(): number {

@@ -1,7 +1,21 @@
-/** A named set of endpoints with a balancer: where exchanges of a route go. */
+/**
+ * A named set of endpoints: where exchanges of a route go. It chooses, counts what is in flight, and
+ * learns from how attempts end.
+ *
+ * Endpoints stand in tiers (priority, then nearness, backups last); a tier is used only while no
+ * tier before it has a usable endpoint. Each has a balancer of its own.
+ */
+import type { Failure } from "../base/failure.ts";
 import type { Exchange } from "../http/exchange.ts";
+import type { HttpResponse } from "../http/message.ts";
 import type { Balancer } from "./balancers/balancer.ts";
+import type { Circuit } from "./circuit.ts";
 import type { Endpoint } from "./endpoint.ts";
+import { Status } from "./endpoint-state.ts";
+import type { PassiveHealth } from "./health/passive.ts";
+import type { Queue, QueueWaiter } from "./queue.ts";
+import type { RetryBudget } from "./retry-budget.ts";
+import type { Sticky } from "./sticky.ts";
 
 /** Host sent to the origin server: the client's, the endpoint's own, or a fixed one. */
 export type HostPolicy =
@@ -12,38 +26,191 @@ export type HostPolicy =
 export interface UpstreamSettings {
   readonly name: string;
   readonly host: HostPolicy;
-  /** Further endpoints tried after the first. */
-  readonly retries: number;
   readonly connectMs: number;
   readonly firstOctetMs: number;
   readonly idleMs: number;
+  /** Where this gateway stands; null: nowhere in particular. */
+  readonly locality: string | null;
+  readonly whenAllDown: "try-all" | "fail";
+}
+
+/** What an upstream is made of. */
+export interface UpstreamParts {
+  createBalancer(): Balancer;
+  readonly sticky: Sticky | null;
+  readonly passive: PassiveHealth | null;
+  readonly circuit: Circuit | null;
+  readonly queue: Queue | null;
+  readonly budget: RetryBudget;
+}
+
+interface Tier {
+  readonly key: string;
+  readonly balancer: Balancer;
 }
 
 export class Upstream {
-  readonly settings: UpstreamSettings;
-  readonly endpoints: readonly Endpoint[];
-  readonly #balancer: Balancer;
+  settings: UpstreamSettings;
+  readonly #parts: UpstreamParts;
+  #endpoints: readonly Endpoint[] = [];
+  #tiers: readonly Tier[] = [];
+  /** Endpoints this pick may not use; null: none. Kept here so that a pick makes no closure. */
+  #tried: readonly Endpoint[] | null = null;
+  /** The last pick passed over an endpoint only because it was full. */
+  #sawFull = false;
 
-  constructor(settings: UpstreamSettings, endpoints: readonly Endpoint[], balancer: Balancer) {
+  constructor(settings: UpstreamSettings, parts: UpstreamParts) {
     this.settings = settings;
-    this.endpoints = endpoints;
-    this.#balancer = balancer;
-    balancer.update(endpoints);
+    this.#parts = parts;
   }
 
   get name(): string {
     return this.settings.name;
   }
 
-  /** The next endpoint for an exchange; null if all usable ones were tried. */
+  get endpoints(): readonly Endpoint[] {
+    return this.#endpoints;
+  }
+
+  get circuit(): Circuit | null {
+    return this.#parts.circuit;
+  }
+
+  get budget(): RetryBudget {
+    return this.#parts.budget;
+  }
+
+  /** A new set, or new weights. Endpoints that are not in it any more are the caller's to close. */
+  update(endpoints: readonly Endpoint[]): void {
+    this.#endpoints = endpoints;
+    const { sticky, passive, createBalancer } = this.#parts;
+    const before = new Map(this.#tiers.map(({ key, balancer }) => [key, balancer]));
+    this.#tiers = tiersOf(endpoints, this.settings.locality).map(([key, members]) => {
+      const balancer = before.get(key) ?? createBalancer();
+      balancer.update(members);
+      return { key, balancer };
+    });
+    sticky?.update(endpoints);
+    passive?.update(endpoints);
+    this.#parts.queue?.wake();
+  }
+
+  /**
+   * The next endpoint for an exchange, with one exchange counted on it: `release` gives it back.
+   * @param tried not these
+   * @returns null if none is usable; `isFull` then says whether waiting may help
+   */
   pick(exchange: Exchange, tried: readonly Endpoint[] | null): Endpoint | null {
-    if (tried === null) return this.#balancer.pick(exchange, isUp);
-    return this.#balancer.pick(exchange, (endpoint) => endpoint.health === "up" && !tried.includes(endpoint));
+    this.#tried = tried;
+    this.#sawFull = false;
+    const bound = this.#parts.sticky?.find(exchange) ?? null;
+    if (bound !== null && this.#takesBound(bound) && this.#begin(bound)) return bound;
+    for (let i = 0; i < this.#tiers.length; i++) {
+      const endpoint = this.#pickFrom(this.#tiers[i]!.balancer, exchange, this.#isUsable);
+      if (endpoint !== null) return endpoint;
+      // Full is not down: the next tier is for when this one cannot work, not for its peaks.
+      if (this.#sawFull && this.#parts.queue !== null) return null;
+    }
+    if (this.#sawFull || this.settings.whenAllDown === "fail") return null;
+    for (let i = 0; i < this.#tiers.length; i++) {
+      const endpoint = this.#pickFrom(this.#tiers[i]!.balancer, exchange, this.#isPossible);
+      if (endpoint !== null) return endpoint;
+    }
+    return null;
+  }
+
+  /** After a pick that gave null: an endpoint is well but has no room. */
+  get isFull(): boolean {
+    return this.#sawFull;
+  }
+
+  /**
+   * Waits for room on an endpoint.
+   * @returns what calls it off, or null if the queue is full, or there is none
+   */
+  wait(waiter: QueueWaiter): { cancel(): void } | null {
+    return this.#parts.queue?.add(waiter) ?? null;
+  }
+
+  /** An exchange that was picked an endpoint is done with it. */
+  release(endpoint: Endpoint): void {
+    endpoint.state.end();
+    this.#parts.queue?.wake();
+  }
+
+  /** An attempt has its response head. */
+  answered(endpoint: Endpoint, status: number, latencyMs: number): void {
+    this.#parts.passive?.answered(endpoint, status, latencyMs);
+  }
+
+  /** An attempt has failed, before or after its response head. Not for what the client or we ended. */
+  failed(endpoint: Endpoint, failure: Failure): void {
+    this.#parts.passive?.failed(endpoint, failure);
+  }
+
+  /** Lets the client come back to the endpoint that answered. */
+  bind(exchange: Exchange, response: HttpResponse, endpoint: Endpoint): void {
+    this.#parts.sticky?.bind(exchange, response, endpoint);
   }
 
   close(): void {
-    for (const endpoint of this.endpoints) endpoint.close();
+    for (const endpoint of this.#endpoints) endpoint.close();
+  }
+
+  #pickFrom(balancer: Balancer, exchange: Exchange, usable: (endpoint: Endpoint) => boolean): Endpoint | null {
+    for (;;) {
+      const endpoint = balancer.pick(exchange, usable);
+      // The room seen was taken by another worker meanwhile: it is seen as full now, so this ends.
+      if (endpoint === null || this.#begin(endpoint)) return endpoint;
+    }
+  }
+
+  #begin(endpoint: Endpoint): boolean {
+    const { maxInFlight } = endpoint.spec;
+    if (maxInFlight !== Infinity) return endpoint.state.tryBegin(maxInFlight);
+    endpoint.state.begin();
+    return true;
+  }
+
+  readonly #isUsable = (endpoint: Endpoint): boolean => {
+    const { status } = endpoint.state;
+    if (status !== 0 && !(status === Status.ejected && this.#parts.passive?.readmit(endpoint))) return false;
+    return endpoint.weight > 0 && this.#isOpen(endpoint);
+  };
+
+  /** When all are down: whatever nobody has switched off. */
+  readonly #isPossible = (endpoint: Endpoint): boolean =>
+    (endpoint.state.status & (Status.disabled | Status.draining)) === 0 && endpoint.weight > 0 && this.#isOpen(endpoint);
+
+  /** A bound exchange reaches an endpoint that is drained, or has weight 0. */
+  #takesBound(endpoint: Endpoint): boolean {
+    return (endpoint.state.status & ~Status.draining) === 0 && this.#isOpen(endpoint);
+  }
+
+  #isOpen(endpoint: Endpoint): boolean {
+    if (this.#tried?.includes(endpoint)) return false;
+    const { maxInFlight } = endpoint.spec;
+    if (maxInFlight === Infinity || endpoint.state.inFlight < maxInFlight) return true;
+    this.#sawFull = true;
+    return false;
   }
 }
 
-const isUp = (endpoint: Endpoint): boolean => endpoint.health === "up";
+/** Endpoints by tier, the first tier first. */
+function tiersOf(endpoints: readonly Endpoint[], locality: string | null): [string, Endpoint[]][] {
+  const tiers = new Map<string, Endpoint[]>();
+  const order = (endpoint: Endpoint): number[] => {
+    const { backup, priority, locality: place } = endpoint.spec;
+    return [backup ? 1 : 0, priority, locality !== null && place !== locality ? 1 : 0];
+  };
+  const sorted = endpoints
+    .map((endpoint) => ({ endpoint, order: order(endpoint) }))
+    .sort((a, b) => a.order[0]! - b.order[0]! || a.order[1]! - b.order[1]! || a.order[2]! - b.order[2]!);
+  for (const { endpoint, order: place } of sorted) {
+    const key = place.join("/");
+    const tier = tiers.get(key);
+    if (tier === undefined) tiers.set(key, [endpoint]);
+    else tier.push(endpoint);
+  }
+  return [...tiers];
+}

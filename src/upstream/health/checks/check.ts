@@ -1,0 +1,29 @@
+/** What an active check is: one question to one endpoint. Checks run in the supervisor only. */
+import type { z } from "zod";
+
+export interface CheckTarget {
+  /** "host:port" or "unix:/path", with the port the check is made at. */
+  readonly address: string;
+  /** Host for those who ask for a name. */
+  readonly host: string;
+}
+
+export interface Check {
+  /**
+   * Asks once.
+   * @returns null if it passed, else why not, in words for a log line; never rejects
+   */
+  run(target: CheckTarget, timeoutMs: number): Promise<string | null>;
+}
+
+export interface CheckDefinition<Options extends z.ZodType = z.ZodType> {
+  /** As written in the config: `http`, `tcp`, `tls`. */
+  readonly name: string;
+  readonly summary: string;
+  readonly options: Options;
+  create(options: z.output<Options>): Check;
+}
+
+export function defineCheck<Options extends z.ZodType>(definition: CheckDefinition<Options>): CheckDefinition<Options> {
+  return definition;
+}
