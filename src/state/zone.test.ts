@@ -1,18 +1,21 @@
 import { describe, expect, test } from "bun:test";
+import { closeSync, openSync, unlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { createZone, openZone, type ZoneShape } from "./zone.ts";
 
-const SHAPE: ZoneShape = { slots: 3, totals: 5, levels: 4, shared: 2, fingerprint: 0xdeadbeef };
+const SHAPE: ZoneShape = { slots: 3, totals: 5, levels: 4, shared: 3, times: 2 };
 
 /** A process of its own that maps the zone as slot `slot` and counts. */
 function worker(fd: number, slot: number, times: number) {
   const code = `
     const { openZone } = await import(${JSON.stringify(`${import.meta.dir}/zone.ts`)});
-    const zone = openZone(${JSON.stringify(SHAPE)}, 3);
+    const zone = openZone(3);
     for (let i = 0; i < ${times}; i++) {
       zone.totals[${slot}][1] += 0.5;
       zone.levels[${slot}][2] += 1;
       Atomics.add(zone.shared, 0, 1);
-    }`;
+    }
+    zone.times[1] = 0.25;`;
   const stdio = ["ignore", "inherit", "inherit", fd] as ["ignore", "inherit", "inherit", number];
   return Bun.spawn([process.execPath, "-e", code], { stdio });
 }
@@ -26,6 +29,7 @@ describe("zone", () => {
     expect(zone.total(1)).toBe(times * 1.5);
     expect(zone.level(2)).toBe(times * 3);
     expect(Atomics.load(zone.shared, 0)).toBe(times * 3);
+    expect([...zone.times]).toEqual([0, 0.25]);
     expect([zone.total(0), zone.level(0), Atomics.load(zone.shared, 1)]).toEqual([0, 0, 0]);
     zone.close();
   });
@@ -40,11 +44,30 @@ describe("zone", () => {
     zone.close();
   });
 
-  test("a zone of another layout is not mapped", () => {
+  test("whoever inherits it finds its shape in it", () => {
     const zone = createZone(SHAPE);
-    expect(() => openZone({ ...SHAPE, fingerprint: 1 }, zone.fd)).toThrow("another layout");
-    expect(() => openZone({ ...SHAPE, totals: 1000 }, zone.fd)).toThrow("another layout");
+    expect(openZone(zone.fd).shape).toEqual(SHAPE);
     zone.close();
+  });
+
+  test("cells that are cleared are zero in every slot, and their neighbours stay", () => {
+    const zone = createZone(SHAPE);
+    for (const slot of zone.totals) slot.fill(7);
+    zone.shared.fill(7);
+    zone.clear("totals", 1, 2);
+    zone.clear("shared", 0, 2);
+    for (const slot of zone.totals) expect([...slot]).toEqual([7, 0, 0, 7, 7]);
+    expect([...zone.shared]).toEqual([0, 0, 7]);
+    zone.close();
+  });
+
+  test("a file that is no zone is not mapped", () => {
+    const path = `${tmpdir()}/lintel-no-zone-${crypto.randomUUID()}`;
+    writeFileSync(path, "x".repeat(4096));
+    const fd = openSync(path, "r+");
+    expect(() => openZone(fd)).toThrow("of another program");
+    closeSync(fd);
+    unlinkSync(path);
   });
 
   test("a folder that is missing or has no room is skipped", () => {

@@ -3,9 +3,9 @@
  * state and one limit cover them all without a message.
  *
  * It is a file in /dev/shm without a name: unlinked as soon as it is open, inherited by workers as
- * a descriptor, and gone with the last process that holds it, however that ends. Its bounds are
- * fixed at the start. Which cell means what is decided by whoever asks for the shape (telemetry's
- * registry); both sides derive it from the same config, and a fingerprint in the header proves it.
+ * a descriptor, and gone with the last process that holds it, however that ends. Its size is fixed
+ * at the start, and its header says what it is; which cell means what is decided by the supervisor
+ * (state/placement.ts), and workers are told. Cells nobody has touched cost no memory.
  *
  * - totals: Float64 per slot. Only the worker in that slot writes; readers add the slots up. A
  *   worker that takes the slot over goes on adding.
@@ -13,23 +13,19 @@
  *   flight). Only that worker writes; the supervisor zeroes them when it has died.
  * - shared: Int32 that anybody may change, by `Atomics` only. Plain `++` from four processes lost
  *   a quarter of the increments.
+ * - times: Float64 that anybody may set: the last writer wins.
  */
 import { closeSync, ftruncateSync, openSync, statfsSync, unlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
+import type { AreaSizes } from "./placement.ts";
 
-export interface ZoneShape {
+/** `totals` and `levels` are cells per slot. */
+export interface ZoneShape extends AreaSizes {
   readonly slots: number;
-  /** Cells per slot. */
-  readonly totals: number;
-  /** Cells per slot. */
-  readonly levels: number;
-  readonly shared: number;
-  /** 32 bits that differ when the cells mean something else. */
-  readonly fingerprint: number;
 }
 
 const MAGIC = 0x4c4e544c; // "LNTL"
-const LAYOUT_VERSION = 1;
+const LAYOUT_VERSION = 2;
 const HEADER_OCTETS = 64;
 /** Slots begin on cache lines of their own, else two workers would fight over one. */
 const LINE_OCTETS = 64;
@@ -41,15 +37,21 @@ export class Zone {
   readonly totals: readonly Float64Array[];
   readonly levels: readonly Int32Array[];
   readonly shared: Int32Array;
+  readonly times: Float64Array;
 
   constructor(shape: ZoneShape, fd: number, octets: Uint8Array) {
     this.shape = shape;
     this.fd = fd;
     const { buffer, byteOffset } = octets;
     const at = layout(shape);
-    this.shared = new Int32Array(buffer, byteOffset + HEADER_OCTETS, shape.shared);
+    this.times = new Float64Array(buffer, byteOffset + HEADER_OCTETS, shape.times);
+    this.shared = new Int32Array(buffer, byteOffset + HEADER_OCTETS + shape.times * 8, shape.shared);
     this.totals = at.slots.map((start) => new Float64Array(buffer, byteOffset + start, shape.totals));
     this.levels = at.slots.map((start) => new Int32Array(buffer, byteOffset + start + shape.totals * 8, shape.levels));
+  }
+
+  get slots(): number {
+    return this.shape.slots;
   }
 
   /** A total over all slots. */
@@ -69,6 +71,12 @@ export class Zone {
   /** What the slot's worker held is gone with it. */
   clearLevels(slot: number): void {
     this.levels[slot]!.fill(0);
+  }
+
+  /** Zeroes cells that will mean something else. */
+  clear(area: keyof AreaSizes, first: number, cells: number): void {
+    const arrays = area === "shared" || area === "times" ? [this[area]] : this[area];
+    for (const array of arrays) array.fill(0, first, first + cells);
   }
 
   close(): void {
@@ -91,20 +99,19 @@ export function createZone(shape: ZoneShape, folders: readonly string[] = ["/dev
 
 /**
  * Maps an inherited zone.
- * @throws {Error} if it was made for another shape: the two processes read different configs or versions
+ * @throws {Error} if it is not one, or of another version of the program
  */
-export function openZone(shape: ZoneShape, fd: number): Zone {
+export function openZone(fd: number): Zone {
   const memory = map(fd);
-  const found = header(memory);
-  const wanted = headerOf(shape);
-  if (memory.length < layout(shape).octets || wanted.some((word, i) => found[i] !== word)) {
-    throw new Error(`the shared zone has another layout: found ${found.join(" ")}, wanted ${wanted.join(" ")}`);
+  const [magic, version, slots, totals, levels, shared, times] = header(memory);
+  if (magic !== MAGIC || version !== LAYOUT_VERSION) {
+    throw new Error(`the shared zone is of another program: found ${magic} version ${version}`);
   }
-  return new Zone(shape, fd, memory);
+  return new Zone({ slots: slots!, totals: totals!, levels: levels!, shared: shared!, times: times! }, fd, memory);
 }
 
 function layout(shape: ZoneShape): { octets: number; slots: number[] } {
-  const first = roundUp(HEADER_OCTETS + shape.shared * 4);
+  const first = roundUp(HEADER_OCTETS + shape.times * 8 + shape.shared * 4);
   const perSlot = roundUp(shape.totals * 8 + shape.levels * 4);
   const slots = Array.from({ length: shape.slots }, (_, slot) => first + slot * perSlot);
   return { octets: first + shape.slots * perSlot, slots };
@@ -121,7 +128,7 @@ const headerOf = (shape: ZoneShape): number[] => [
   shape.totals,
   shape.levels,
   shape.shared,
-  shape.fingerprint | 0,
+  shape.times,
 ];
 
 /** Opening through /proc reaches the file although it has no name any more. */

@@ -33,6 +33,8 @@ function renderSeries(family: Family, series: Series, zone: Zone, slotName: (slo
   switch (series.in) {
     case "text":
       return sample(name, series.labels, 1);
+    case "reading":
+      return sample(name, series.labels, series.read());
     case "levels":
       return sample(name, series.labels, zone.level(series.cell));
     case "slots":

@@ -5,7 +5,17 @@
  */
 import { FAILURES, type FailureCode } from "../base/failure.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
-import { type Counter, type CounterRow, type Gauge, type Histogram, type Level, Registry } from "./registry.ts";
+import { type Placement, Sequence } from "../state/placement.ts";
+import {
+  type Counter,
+  type CounterRow,
+  type Gauge,
+  HISTOGRAM_CELLS,
+  type Histogram,
+  type Labels,
+  type Level,
+  Registry,
+} from "./registry.ts";
 
 const STATUS_CLASSES = ["1xx", "2xx", "3xx", "4xx", "5xx"] as const;
 const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE", "other"] as const;
@@ -23,7 +33,8 @@ export interface ListenerMetrics {
 }
 
 export interface RouteMetrics {
-  readonly requests: CounterRow;
+  /** By number of the listener, each by class of status. A listener that comes later leaves the others' cells alone. */
+  readonly requests: readonly CounterRow[];
   readonly duration: Histogram;
   readonly requestOctets: Counter;
   readonly responseOctets: Counter;
@@ -37,16 +48,23 @@ export interface EndpointMetrics {
   readonly active: Level;
   /** Connections that wait in the pool. */
   readonly idle: Level;
+  readonly firstOctet: Histogram;
+  readonly labels: Labels;
 }
 
 export interface UpstreamMetrics {
   readonly failures: CounterRow;
   readonly firstOctet: Histogram;
-  readonly endpoints: ReadonlyMap<string, EndpointMetrics>;
+  /** By address; they come and go while the program runs. */
+  readonly endpoints: Map<string, EndpointMetrics>;
 }
 
+/** Cells of one endpoint, as `GatewayMetrics.addEndpoint` registers them. */
+export const ENDPOINT_TOTAL_CELLS = STATUS_CLASSES.length + 1 + HISTOGRAM_CELLS;
+export const ENDPOINT_LEVEL_CELLS = 2;
+
 export class GatewayMetrics {
-  readonly registry = new Registry();
+  readonly registry: Registry;
   readonly failures: CounterRow;
   readonly malformed: CounterRow;
   readonly methods: CounterRow;
@@ -62,7 +80,9 @@ export class GatewayMetrics {
   readonly #noListener: ListenerMetrics;
   readonly #upstreams = new Map<string, UpstreamMetrics>();
 
-  constructor(config: GatewayConfig) {
+  /** @param placement where the cells lie; by default one after the other */
+  constructor(config: GatewayConfig, placement?: Placement) {
+    this.registry = new Registry(placement);
     const r = this.registry;
     this.workers = r.gauge("lintel_workers", "Worker processes that are ready.");
     this.workerRestarts = r.counter("lintel_worker_restarts_total", "Workers started again after they died.");
@@ -89,7 +109,7 @@ export class GatewayMetrics {
       const routes = site.routes.map(({ name }) => [name, this.#createRoute(site.name, name, listeners)] as const);
       this.#sites.set(site.name, new Map(routes));
     }
-    for (const { name, endpoints } of config.upstreams) {
+    for (const { name } of config.upstreams) {
       this.#upstreams.set(name, {
         failures: r.counters(
           "lintel_upstream_failures_total",
@@ -102,7 +122,7 @@ export class GatewayMetrics {
           "Time from the start of an attempt to the first octet of the response.",
           { upstream: name },
         ),
-        endpoints: new Map(endpoints.map(({ address }) => [address, this.#createEndpoint(name, address)])),
+        endpoints: new Map(),
       });
     }
   }
@@ -121,9 +141,31 @@ export class GatewayMetrics {
     return this.#upstreams.get(name);
   }
 
-  /** @param address as the config writes it */
   endpoint(upstream: string, address: string): EndpointMetrics | undefined {
     return this.#upstreams.get(upstream)?.endpoints.get(address);
+  }
+
+  /**
+   * An endpoint has come.
+   * @param cells its own, `ENDPOINT_TOTAL_CELLS` and `ENDPOINT_LEVEL_CELLS` of them
+   */
+  addEndpoint(
+    upstream: string,
+    address: string,
+    cells: { readonly totals: number; readonly levels: number },
+  ): EndpointMetrics {
+    const metrics = this.registry.within(new Sequence(cells), () => this.#createEndpoint(upstream, address));
+    this.#upstreams.get(upstream)?.endpoints.set(address, metrics);
+    return metrics;
+  }
+
+  /** It has gone: what still runs on it is not counted any more. */
+  removeEndpoint(upstream: string, address: string): void {
+    const endpoints = this.#upstreams.get(upstream)?.endpoints;
+    const metrics = endpoints?.get(address);
+    if (metrics === undefined) return;
+    endpoints!.delete(address);
+    this.registry.drop(metrics.labels);
   }
 
   #createListener(listener: string, number: number): ListenerMetrics {
@@ -138,12 +180,14 @@ export class GatewayMetrics {
     };
   }
 
-  #createRoute(site: string, route: string, listener: readonly string[]): RouteMetrics {
+  #createRoute(site: string, route: string, listeners: readonly string[]): RouteMetrics {
     const r = this.registry;
     const labels = { site, route };
-    const dimensions = { listener, code: STATUS_CLASSES };
+    const dimensions = { code: STATUS_CLASSES };
     return {
-      requests: r.counters("lintel_requests_total", "Finished exchanges.", labels, dimensions),
+      requests: listeners.map((listener) =>
+        r.counters("lintel_requests_total", "Finished exchanges.", { ...labels, listener }, dimensions),
+      ),
       duration: r.histogram(
         "lintel_request_duration_seconds",
         "Time from the first octet of the request to the last of the response.",
@@ -162,6 +206,12 @@ export class GatewayMetrics {
       opened: r.counter("lintel_upstream_connections_opened_total", "Connections opened.", labels),
       active: r.level("lintel_upstream_connections_active", "Connections that carry an exchange.", labels),
       idle: r.level("lintel_upstream_connections_idle", "Connections that wait in the pool.", labels),
+      firstOctet: r.histogram(
+        "lintel_endpoint_first_octet_seconds",
+        "Time from the start of an attempt to the first octet of the response, by endpoint.",
+        labels,
+      ),
+      labels,
     };
   }
 }
@@ -170,8 +220,6 @@ export class GatewayMetrics {
 export function statusClass(status: number): number {
   return status >= 100 && status < 500 ? ((status / 100) | 0) - 1 : STATUS_CLASSES.length - 1;
 }
-
-export const statusClassCount = STATUS_CLASSES.length;
 
 /** Place of a code in a row by code. */
 export function codeNumber(code: FailureCode): number {

@@ -1,19 +1,28 @@
 import { expect, test } from "bun:test";
 import { Failure } from "../base/failure.ts";
 import { clock } from "../base/timer.ts";
+import { Sequence } from "../state/placement.ts";
 import { createZone } from "../state/zone.ts";
 import type { AccessLog } from "./access-log.ts";
 import { renderMetrics } from "./exposition.ts";
 import { jsonLine } from "./formats/json.ts";
-import { GatewayMetrics } from "./metrics.ts";
+import { ENDPOINT_LEVEL_CELLS, ENDPOINT_TOTAL_CELLS, GatewayMetrics } from "./metrics.ts";
 import { ExchangeRecorder } from "./record.ts";
 import { CLIENT, SAMPLE_CONFIG, sampleExchange } from "./testing.ts";
 
 function setUp() {
   clock.now = 1003;
-  const metrics = new GatewayMetrics(SAMPLE_CONFIG);
-  const zone = createZone(metrics.registry.shape(1));
+  const placement = new Sequence();
+  const metrics = new GatewayMetrics(SAMPLE_CONFIG, placement);
+  const zone = createZone({ ...placement.sizes, totals: 5000, levels: 100, slots: 1 });
   metrics.registry.attach(zone, 0);
+  for (const [i, address] of ["10.0.0.1:80", "10.0.0.2:80"].entries()) {
+    const { totals, levels } = placement.sizes;
+    metrics.addEndpoint("app", address, {
+      totals: totals + i * ENDPOINT_TOTAL_CELLS,
+      levels: levels + i * ENDPOINT_LEVEL_CELLS,
+    });
+  }
   const lines: string[] = [];
   const log = { record: (exchange) => lines.push(jsonLine(exchange)) } as Partial<AccessLog> as AccessLog;
   const scrape = () => renderMetrics(metrics.registry, zone).split("\n");
@@ -55,6 +64,7 @@ test("each attempt counts for its endpoint", () => {
       'lintel_upstream_failures_total{upstream="app",code="upstream-connect-refused"} 1',
       'lintel_upstream_requests_total{upstream="app",endpoint="10.0.0.2:80",code="5xx"} 1',
       'lintel_upstream_first_octet_seconds_count{upstream="app"} 1',
+      'lintel_endpoint_first_octet_seconds_count{upstream="app",endpoint="10.0.0.2:80"} 1',
     ]),
   );
 });
@@ -83,7 +93,7 @@ test("a malformed request is logged and counted like any other", () => {
 
 test("names that the config does not know make no new series", () => {
   const { metrics, recorder, scrape } = setUp();
-  const before = metrics.registry.shape(1);
+  const before = [...metrics.registry.families].map(({ series }) => series.length);
   const exchange = sampleExchange();
   exchange.route = "unheard-of";
   exchange.upstream = "unheard-of";
@@ -92,7 +102,7 @@ test("names that the config does not know make no new series", () => {
   ];
   exchange.request.method = "BREW";
   recorder.record(exchange);
-  expect(metrics.registry.shape(1)).toEqual(before);
+  expect([...metrics.registry.families].map(({ series }) => series.length)).toEqual(before);
   expect(scrape()).toContain('lintel_requests_total{site="",route="",listener="web",code="2xx"} 1');
   expect(scrape()).toContain('lintel_requests_by_method_total{method="other"} 1');
 });

@@ -9,14 +9,20 @@ import { type Attempt, type ClientInfo, Exchange } from "../http/exchange.ts";
 import { FieldSection } from "../http/field-section.ts";
 import { HttpRequest } from "../http/message.ts";
 import type { AccessLog } from "./access-log.ts";
-import { codeNumber, type GatewayMetrics, methodNumber, statusClass, statusClassCount } from "./metrics.ts";
+import { codeNumber, type GatewayMetrics, methodNumber, statusClass } from "./metrics.ts";
 import { statusOf } from "./outcome.ts";
 
 export class ExchangeRecorder {
-  readonly #metrics: GatewayMetrics;
-  readonly #accessLog: AccessLog | null;
+  #metrics: GatewayMetrics;
+  #accessLog: AccessLog | null;
 
   constructor(metrics: GatewayMetrics, accessLog: AccessLog | null) {
+    this.#metrics = metrics;
+    this.#accessLog = accessLog;
+  }
+
+  /** After a reload: what ends from now on is counted and logged there. */
+  use(metrics: GatewayMetrics, accessLog: AccessLog | null): void {
     this.#metrics = metrics;
     this.#accessLog = accessLog;
   }
@@ -47,7 +53,7 @@ export class ExchangeRecorder {
     const metrics = this.#metrics;
     const route = metrics.route(exchange.site, exchange.route);
     const listener = metrics.listener(exchange.client.listener);
-    route.requests.add(listener.number * statusClassCount + statusClass(statusOf(exchange)), 1);
+    route.requests[listener.number]!.add(statusClass(statusOf(exchange)), 1);
     route.duration.observe(clock.now - exchange.startedAt);
     if (exchange.requestOctets > 0) route.requestOctets.add(exchange.requestOctets);
     if (exchange.responseOctets > 0) route.responseOctets.add(exchange.responseOctets);
@@ -63,7 +69,12 @@ export class ExchangeRecorder {
     const upstream = this.#metrics.upstream(upstreamName);
     if (upstream === undefined) return;
     if (attempt.failure !== null) upstream.failures.add(codeNumber(attempt.failure.code), 1);
-    if (attempt.firstOctetAt > 0) upstream.firstOctet.observe(attempt.firstOctetAt - attempt.startedAt);
-    if (attempt.status > 0) upstream.endpoints.get(attempt.endpoint)?.requests.add(statusClass(attempt.status), 1);
+    if (attempt.firstOctetAt === 0) return;
+    const firstOctetMs = attempt.firstOctetAt - attempt.startedAt;
+    upstream.firstOctet.observe(firstOctetMs);
+    const endpoint = upstream.endpoints.get(attempt.endpoint);
+    if (endpoint === undefined) return;
+    endpoint.requests.add(statusClass(attempt.status), 1);
+    endpoint.firstOctet.observe(firstOctetMs);
   }
 }

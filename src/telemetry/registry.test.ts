@@ -1,11 +1,12 @@
 import { describe, expect, test } from "bun:test";
+import { Allocation, Noting, type Placement, Sequence, Told } from "../state/placement.ts";
 import { createZone } from "../state/zone.ts";
 import { renderMetrics } from "./exposition.ts";
 import { BUCKETS, Registry } from "./registry.ts";
 
 /** The same registrations as each process makes; attached to a slot when there is a zone. */
-function sample() {
-  const registry = new Registry();
+function sample(placement: Placement = new Sequence()) {
+  const registry = new Registry(placement);
   return {
     registry,
     plain: registry.counter("plain_total", "Plain."),
@@ -19,9 +20,10 @@ function sample() {
 }
 
 function pair() {
-  const one = sample();
+  const placement = new Sequence();
+  const one = sample(placement);
   const two = sample();
-  const zone = createZone(one.registry.shape(2));
+  const zone = createZone({ ...placement.sizes, slots: 2 });
   one.registry.attach(zone, 0);
   two.registry.attach(zone, 1);
   return { one, two, zone, lines: () => renderMetrics(one.registry, zone).split("\n") };
@@ -97,13 +99,48 @@ describe("registry", () => {
     expect(lines()).toEqual(expect.arrayContaining(["plain_total 1", "open 0", "set 0", 'memory_bytes{worker="0"} 0']));
   });
 
-  test("two registries have the same fingerprint only if they register the same", () => {
-    const other = sample();
-    expect(other.registry.shape(2)).toEqual(sample().registry.shape(2));
-    other.registry.info("build", "Not part of the layout.", { version: "1" });
-    expect(other.registry.shape(2)).toEqual(sample().registry.shape(2));
-    other.registry.counter("plain_total", "Plain.", { more: "1" });
-    expect(other.registry.shape(2).fingerprint).not.toBe(sample().registry.shape(2).fingerprint);
+  test("a process that is told the places counts where the other one does", () => {
+    const noting = new Noting(new Sequence({ totals: 7, levels: 3 }));
+    const one = sample(noting);
+    const two = sample(new Told(noting.places));
+    const zone = createZone({ totals: 200, levels: 10, shared: 0, times: 0, slots: 2 });
+    one.registry.attach(zone, 0);
+    two.registry.attach(zone, 1);
+    two.plain.add(2);
+    two.duration.observe(1);
+    expect(renderMetrics(one.registry, zone)).toBe(renderMetrics(two.registry, zone));
+    expect(renderMetrics(one.registry, zone)).toContain("plain_total 2\n");
+  });
+
+  test("under another config the same series keep their cells, others get cells of their own", () => {
+    const zone = createZone({ totals: 12, levels: 0, shared: 0, times: 0, slots: 1 });
+    const allocation = new Allocation(zone.shape, (area, first, cells) => zone.clear(area, first, cells));
+    const under = (...routes: string[]) => {
+      const registry = new Registry(allocation);
+      const counters = routes.map((route) =>
+        registry.counters("requests_total", "Requests.", { route }, { code: ["2xx", "4xx"] }),
+      );
+      registry.attach(zone, 0);
+      return { counters, text: () => renderMetrics(registry, zone) };
+    };
+    under("a", "b").counters.forEach((row, i) => {
+      row.add(0, i + 1);
+    });
+    const after = under("b", "c");
+    expect(after.text()).toContain('requests_total{route="b",code="2xx"} 2\n');
+    expect(after.text()).not.toContain('route="c"');
+  });
+
+  test("what is registered and dropped while we run is shown as long as it is there", () => {
+    const { one, two, lines } = pair();
+    const labels = { endpoint: "10.0.0.1:80" };
+    const add = (registry: Registry) =>
+      registry.within(new Sequence({ totals: 0 }), () => registry.counter("late_total", "Late.", labels));
+    add(one.registry);
+    add(two.registry).add(3);
+    expect(lines()).toContain('late_total{endpoint="10.0.0.1:80"} 3');
+    one.registry.drop(labels);
+    expect(lines().join()).not.toContain("10.0.0.1");
   });
 
   test("counting before there is a zone does nothing", () => {
@@ -111,6 +148,6 @@ describe("registry", () => {
     plain.add(1);
     level.up();
     duration.observe(1);
-    expect(registry.shape(1).totals).toBeGreaterThan(0);
+    expect([...registry.families].length).toBeGreaterThan(0);
   });
 });

@@ -1,11 +1,13 @@
 /**
  * What is measured, and in which cells of the zone it is counted.
  *
- * Everything is registered while a process starts, from the config alone, so the supervisor and
- * every worker give the same cell to the same thing, and there are never more series than the
- * config names. Registering returns a handle; counting on it is one addition in memory.
+ * Everything is registered from the config, in the same order in the supervisor and every worker:
+ * the supervisor gives each its cells (the same ones as under the config before), workers are told.
+ * There are never more series than the config and its endpoints name. Registering returns a handle;
+ * counting on it is one addition in memory.
  */
-import type { Zone, ZoneShape } from "../state/zone.ts";
+import { type Placement, Sequence } from "../state/placement.ts";
+import type { Zone } from "../state/zone.ts";
 
 export type Labels = Readonly<Record<string, string>>;
 /** Label names with all values they can have; the series of each combination lie side by side. */
@@ -31,6 +33,8 @@ export type Series =
   /** One sample for each slot instead of their sum. */
   | { readonly in: "slots"; readonly labels: Labels; readonly cell: number }
   | { readonly in: "histogram"; readonly labels: Labels; readonly cell: number }
+  /** Found out when it is shown. */
+  | { readonly in: "reading"; readonly labels: Labels; readonly read: () => number }
   /** Always 1: the labels are what it says. */
   | { readonly in: "text"; readonly labels: Labels };
 
@@ -112,11 +116,16 @@ export class Registry {
   readonly #onLevels: Level[] = [];
   /** Cells of gauges: they die with their worker, as levels do. */
   readonly #gaugeCells: number[] = [];
-  #totals = 0;
-  #levels = 0;
+  #placement: Placement;
+  #zone: { readonly zone: Zone; readonly slot: number } | null = null;
   /** Where handles count until they are attached: writing past the end of an array does nothing. */
   readonly #nowhere = new Float64Array(0);
   readonly #noLevels = new Int32Array(0);
+
+  /** @param placement where the cells lie; by default one after the other */
+  constructor(placement: Placement = new Sequence()) {
+    this.#placement = placement;
+  }
 
   get families(): Iterable<Family> {
     return this.#families.values();
@@ -137,7 +146,7 @@ export class Registry {
   }
 
   gauge(name: string, help: string, labels = NO_LABELS): Gauge {
-    const cell = this.#allocate(1);
+    const cell = this.#place("totals", name, labels, 1);
     this.#gaugeCells.push(cell);
     this.#add(name, help, "gauge", { in: "totals", labels, dimensions: NO_DIMENSIONS, cell });
     return this.#onAttach(new Gauge(this.#nowhere, cell));
@@ -151,17 +160,23 @@ export class Registry {
   }
 
   level(name: string, help: string, labels = NO_LABELS): Level {
-    const cell = this.#levels++;
+    const cell = this.#place("levels", name, labels, 1);
     this.#add(name, help, "gauge", { in: "levels", labels, dimensions: NO_DIMENSIONS, cell });
     const level = new Level(this.#noLevels, cell);
-    this.#onLevels.push(level);
+    if (this.#zone === null) this.#onLevels.push(level);
+    else level.attach(this.#zone.zone.levels[this.#zone.slot]!);
     return level;
   }
 
   histogram(name: string, help: string, labels = NO_LABELS): Histogram {
-    const cell = this.#allocate(HISTOGRAM_CELLS);
+    const cell = this.#place("totals", name, labels, HISTOGRAM_CELLS);
     this.#add(name, help, "histogram", { in: "histogram", labels, cell });
     return this.#onAttach(new Histogram(this.#nowhere, cell));
+  }
+
+  /** A gauge that is found out when it is shown. Takes no cells, so a process may know some of its own. */
+  reading(name: string, help: string, labels: Labels, read: () => number): void {
+    this.#add(name, help, "gauge", { in: "reading", labels, read });
   }
 
   /** A fact that labels tell. Not part of the layout, so a process may know some of its own. */
@@ -169,15 +184,30 @@ export class Registry {
     this.#add(name, help, "gauge", { in: "text", labels });
   }
 
-  /** The zone that these metrics need. Nothing may be registered after it is made. */
-  shape(slots: number, shared = 0): ZoneShape {
-    return { slots, totals: this.#totals, levels: this.#levels, shared, fingerprint: this.#fingerprint() };
+  /** From here on every handle counts in that slot of the zone, those registered later too. */
+  attach(zone: Zone, slot: number): void {
+    this.#zone = { zone, slot };
+    for (const handle of this.#onTotals.splice(0)) handle.attach(zone.totals[slot]!);
+    for (const level of this.#onLevels.splice(0)) level.attach(zone.levels[slot]!);
   }
 
-  /** From here on every handle counts in that slot of the zone. */
-  attach(zone: Zone, slot: number): void {
-    for (const handle of this.#onTotals) handle.attach(zone.totals[slot]!);
-    for (const level of this.#onLevels) level.attach(zone.levels[slot]!);
+  /** Registers something with cells of its own, such as an endpoint that came while we run. */
+  within<Made>(placement: Placement, register: () => Made): Made {
+    const before = this.#placement;
+    this.#placement = placement;
+    try {
+      return register();
+    } finally {
+      this.#placement = before;
+    }
+  }
+
+  /** Series with exactly these labels are shown no more. */
+  drop(labels: Labels): void {
+    for (const { series } of this.#families.values()) {
+      const at = series.findIndex((one) => one.labels === labels);
+      if (at >= 0) series.splice(at, 1);
+    }
   }
 
   /** Zeroes what a worker that has died was holding. */
@@ -188,21 +218,24 @@ export class Registry {
   }
 
   #total(name: string, help: string, labels: Labels, dimensions: Dimensions): number {
-    const cell = this.#allocate(Object.values(dimensions).reduce((cells, values) => cells * values.length, 1));
+    const cells = Object.values(dimensions).reduce((product, values) => product * values.length, 1);
+    const cell = this.#place("totals", name, labels, cells, dimensions);
     this.#add(name, help, "counter", { in: "totals", labels, dimensions, cell });
     return cell;
   }
 
   #perSlot(name: string, help: string, kind: FamilyKind): number {
-    const cell = this.#allocate(1);
+    const cell = this.#place("totals", name, NO_LABELS, 1);
     this.#add(name, help, kind, { in: "slots", labels: NO_LABELS, cell });
     return cell;
   }
 
-  #allocate(cells: number): number {
-    const first = this.#totals;
-    this.#totals += cells;
-    return first;
+  /** The key has the dimensions' values in it: with other values the cells mean something else. */
+  #place(area: "totals" | "levels", name: string, labels: Labels, cells: number, dimensions = NO_DIMENSIONS): number {
+    let key = name;
+    for (const label in labels) key += ` ${labels[label]}`;
+    for (const dimension in dimensions) key += ` ${dimensions[dimension]!.join(",")}`;
+    return this.#placement.place(area, key, cells);
   }
 
   #add(name: string, help: string, kind: FamilyKind, series: Series): void {
@@ -212,17 +245,8 @@ export class Registry {
   }
 
   #onAttach<Made extends Handle<Float64Array>>(handle: Made): Made {
-    this.#onTotals.push(handle);
+    if (this.#zone === null) this.#onTotals.push(handle);
+    else handle.attach(this.#zone.zone.totals[this.#zone.slot]!);
     return handle;
-  }
-
-  #fingerprint(): number {
-    let hash = 0;
-    for (const { name, series } of this.#families.values()) {
-      for (const one of series) {
-        if (one.in !== "text") hash = Bun.hash.xxHash32(`${name} ${JSON.stringify(one)}`, hash);
-      }
-    }
-    return hash;
   }
 }
