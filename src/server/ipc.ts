@@ -1,34 +1,92 @@
-/** What the supervisor and a worker tell each other, as JSON over the runtime's own channel. */
+/**
+ * What the supervisor and a worker tell each other, as structured clones over the runtime's own
+ * channel (so Infinity survives). Descriptors that a running worker needs come over a channel of
+ * their own (net/descriptor-channel.ts).
+ */
+import type { EndpointSet } from "../upstream/endpoint-spec.ts";
 
-/** A listening socket as a worker inherits it. A listener has one for each address it listens on. */
+/** A listening socket of a worker. A listener has one for each address it listens on. */
 export interface ListenSocket {
+  /** Of the socket, for the life of the supervisor: what is kept over a reload keeps its id. */
+  readonly id: number;
   /** Name of the listener. */
   readonly name: string;
-  readonly fd: number;
 }
 
-export interface Start {
+/** What a worker serves: everything that a reload can change. */
+export interface ServeFacts {
+  /** Counts the configs that this supervisor has decided to serve, from 1. */
+  readonly generation: number;
+  /** The config as plain data, read again by the worker through the same schema. */
+  readonly tree: unknown;
+  readonly origin: string;
+  /** Relative paths in it start here. */
+  readonly directory: string;
+  /** Cells of the metrics, in the order of their registration. */
+  readonly places: readonly number[];
+  readonly sets: readonly EndpointSet[];
+  /** First cells of the records of each upstream, by name. */
+  readonly upstreamCells: Readonly<Record<string, unknown>>;
+}
+
+/** The first message. */
+export interface Start extends ServeFacts {
   readonly kind: "start";
   readonly slot: number;
   /** Slots of the zone: one per worker and one for the supervisor. */
   readonly slots: number;
-  /** The config as plain data, read again by the worker through the same schema. */
-  readonly tree: unknown;
-  readonly origin: string;
-  readonly directory: string;
-  readonly listeners: readonly ListenSocket[];
+  /** Inherited with these descriptors. */
+  readonly listeners: readonly (ListenSocket & { readonly fd: number })[];
   readonly zoneFd: number;
+  /** The worker's end of the descriptor channel. */
+  readonly channelFd: number;
+}
+
+/**
+ * Build another generation beside the one that serves, and answer `prepared` or `refused`. Nothing
+ * that is served changes yet.
+ */
+export interface Prepare extends ServeFacts {
+  readonly kind: "prepare";
+  /**
+   * All sockets of the new config. Those whose id the worker has are kept (maybe under another
+   * name). The others lie in the descriptor channel already, labelled with their ids, and are
+   * accepted from once this is committed. What the worker has and is not listed goes at the commit.
+   */
+  readonly listeners: readonly ListenSocket[];
 }
 
 export type ToWorker =
   | Start
-  /** Stop accepting, finish what is in flight within the config's drain time, exit with 0. */
-  | { readonly kind: "drain" }
+  | Prepare
+  /** Serve the prepared generation from now on, answer `committed`; removed sockets are closed by then. */
+  | { readonly kind: "commit"; readonly generation: number }
+  /** Forget the prepared generation and close the sockets that came with it. May come while it is still being built. */
+  | { readonly kind: "abort"; readonly generation: number }
+  /** The endpoints of one upstream have changed. */
+  | { readonly kind: "endpoints"; readonly set: EndpointSet }
+  /**
+   * Stop accepting, finish what is in flight within the config's drain time, exit with 0. `gentle`:
+   * others accept on the same sockets, so kept connections are given the time to notice
+   * (`Connection: close` on their next response) instead of being closed while idle.
+   */
+  | { readonly kind: "drain"; readonly gentle: boolean }
   /** Open log files again. */
-  | { readonly kind: "reopen" };
+  | { readonly kind: "reopen" }
+  /**
+   * The supervisor is about to become another program with the same process id. From now on the
+   * loss of this channel is no reason to stop: the worker serves on. Once the channel is gone,
+   * SIGTERM means to drain gently, another SIGTERM to drain as usual; if the parent process id
+   * changes, the successor has died and the worker drains as usual.
+   */
+  | { readonly kind: "handover" };
 
 export type FromWorker =
   /** Traffic is being served. */
   | { readonly kind: "ready" }
   /** It cannot be: the worker exits after this. */
-  | { readonly kind: "failed"; readonly reason: string };
+  | { readonly kind: "failed"; readonly reason: string }
+  | { readonly kind: "prepared"; readonly generation: number }
+  /** It cannot be built here; the one that serves is untouched. */
+  | { readonly kind: "refused"; readonly generation: number; readonly reason: string }
+  | { readonly kind: "committed"; readonly generation: number };
