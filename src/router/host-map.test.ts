@@ -2,8 +2,8 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { HostMap } from "./host-map.ts";
 
-function mapOf(...patterns: string[]): HostMap<number> {
-  const map = new HostMap<number>();
+function mapOf(...patterns: string[]): HostMap {
+  const map = new HostMap();
   for (const [i, pattern] of patterns.entries()) map.add(pattern, i);
   return map;
 }
@@ -26,7 +26,7 @@ test.each([
 });
 
 test("without a pattern for every host, a host that fits none has none", () => {
-  expect(mapOf("a.example", "*.b.example", ".c.example", "~^d").find("x.example")).toBeUndefined();
+  expect(mapOf("a.example", "*.b.example", ".c.example", "~^d").find("x.example")).toBe(-1);
 });
 
 test("of two regexes that fit, the earlier one decides", () => {
@@ -35,10 +35,10 @@ test("of two regexes that fit, the earlier one decides", () => {
 });
 
 test.each(["a.example", "*.a.example", ".a.example", "~^a", "*"])("who claims %s first keeps it", (pattern) => {
-  const map = new HostMap<string>();
-  expect(map.add(pattern, "first")).toBe(true);
-  expect(map.add(pattern, "second")).toBe(false);
-  expect(map.find("a.example") ?? map.find("b.a.example")).toBe("first");
+  const map = new HostMap();
+  expect(map.add(pattern, 1)).toBe(true);
+  expect(map.add(pattern, 2)).toBe(false);
+  expect(Math.max(map.find("a.example"), map.find("b.a.example"))).toBe(1);
 });
 
 test("patterns are compared without case and trailing dot", () => {
@@ -52,7 +52,7 @@ test.each(["a b", "http://a.example", "a.example:80", "a.*.example", "~("])("%j 
 test("a host of ten thousand labels is answered at once", () => {
   const map = mapOf(".example.com", "*.example.com", "~nothing");
   const started = performance.now();
-  expect(map.find("a.".repeat(10_000))).toBeUndefined();
+  expect(map.find("a.".repeat(10_000))).toBe(-1);
   expect(performance.now() - started).toBeLessThan(20);
 });
 
@@ -74,7 +74,7 @@ test("the map answers as a walk over all patterns would", () => {
 });
 
 /** The rules of the head comment one by one. */
-function naive(patterns: readonly string[], host: string): number | undefined {
+function naive(patterns: readonly string[], host: string): number {
   const rank = (p: string): number[] | null => {
     if (p === "*") return [5, 0];
     if (p.startsWith("~")) return new RegExp(p.slice(1)).test(host) ? [4, 0] : null;
@@ -87,5 +87,5 @@ function naive(patterns: readonly string[], host: string): number | undefined {
     const r = rank(p);
     return r === null ? [] : [{ i, r }];
   });
-  return fitting.sort((x, y) => x.r[0]! - y.r[0]! || x.r[1]! - y.r[1]! || x.i - y.i)[0]?.i;
+  return fitting.sort((x, y) => x.r[0]! - y.r[0]! || x.r[1]! - y.r[1]! || x.i - y.i)[0]?.i ?? -1;
 }

@@ -1,5 +1,5 @@
 /**
- * Host patterns and what they stand for. Of the patterns a host fits, the most particular decides:
+ * Host patterns and the numbers they stand for. Of the patterns a host fits, the most particular decides:
  * the exact name, then "*.x" (exactly one label before x), then ".x" (any depth below x; the longest
  * first), then "~regex" in the order they were added, then "*", which is every host.
  *
@@ -8,21 +8,19 @@
 import { compileRegex, isRegex, readHostPattern } from "../config/pattern.ts";
 import { StringIndex } from "./string-index.ts";
 
-interface HostEntry<T> {
+interface HostEntry {
   /** In its tidy form. */
   readonly pattern: string;
-  readonly value: T;
+  readonly value: number;
 }
 
-export class HostMap<T> {
+export class HostMap {
   readonly #exact = new StringIndex();
-  /** By the number of the exact name. */
-  readonly #exactValues: T[] = [];
   /** By what follows the one label: ".example.com". */
-  readonly #oneLabel = new Map<string, HostEntry<T>>();
-  readonly #suffixes = new Map<string, HostEntry<T>>();
-  readonly #regexes: { readonly regex: RegExp; readonly entry: HostEntry<T> }[] = [];
-  #everyHost: HostEntry<T> | null = null;
+  readonly #oneLabel = new Map<string, HostEntry>();
+  readonly #suffixes = new Map<string, HostEntry>();
+  readonly #regexes: { readonly regex: RegExp; readonly entry: HostEntry }[] = [];
+  #everyHost: HostEntry | null = null;
   #longestSuffix = 0;
 
   /**
@@ -30,11 +28,11 @@ export class HostMap<T> {
    * @returns false if it was taken
    * @throws {TypeError} if the text is not a host pattern
    */
-  add(text: string, value: T): boolean {
+  add(text: string, value: number): boolean {
     const reading = readHostPattern(text);
     if ("problem" in reading) throw new TypeError(reading.problem);
     const pattern = reading.text;
-    const entry: HostEntry<T> = { pattern, value };
+    const entry: HostEntry = { pattern, value };
     if (pattern === "*") {
       const isFree = this.#everyHost === null;
       this.#everyHost ??= entry;
@@ -46,19 +44,15 @@ export class HostMap<T> {
       return isFree;
     }
     if (pattern.startsWith("*.")) return claim(this.#oneLabel, pattern.slice(1), entry);
-    if (!pattern.startsWith(".")) {
-      const isFree = this.#exact.add(pattern) >= 0;
-      if (isFree) this.#exactValues.push(value);
-      return isFree;
-    }
+    if (!pattern.startsWith(".")) return this.#exact.add(pattern, value);
     this.#longestSuffix = Math.max(this.#longestSuffix, pattern.length);
     return claim(this.#suffixes, pattern, entry);
   }
 
-  /** What the pattern that decides stands for; undefined if the host fits none. */
-  find(host: string): T | undefined {
+  /** The number that the pattern that decides stands for; -1 if the host fits none. */
+  find(host: string): number {
     const exact = this.#exact.find(host);
-    return exact >= 0 ? this.#exactValues[exact] : this.#findPattern(host)?.value;
+    return exact >= 0 ? exact : (this.#findPattern(host)?.value ?? -1);
   }
 
   /** The pattern that decides, in its tidy form. */
@@ -66,7 +60,7 @@ export class HostMap<T> {
     return this.#exact.find(host) >= 0 ? host : this.#findPattern(host)?.pattern;
   }
 
-  #findPattern(host: string): HostEntry<T> | null {
+  #findPattern(host: string): HostEntry | null {
     if (this.#oneLabel.size > 0) {
       const dot = host.indexOf(".");
       const entry = dot > 0 ? this.#oneLabel.get(host.slice(dot)) : undefined;

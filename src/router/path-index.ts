@@ -18,7 +18,6 @@ import type { Exchange } from "../http/exchange.ts";
 import type { Candidate } from "./candidate.ts";
 import { isParam, type PathPattern } from "./path-pattern.ts";
 import { TreeNode } from "./path-tree.ts";
-import type { Route } from "./table.ts";
 
 const SLASH = 0x2f;
 /** Higher than any order. */
@@ -39,7 +38,9 @@ export class PathIndex<T> {
   /** For each site where its part of the code begins, and its first place in the following lists. */
   readonly #sites: Int32Array;
   readonly #candidates: readonly Candidate<T>[];
-  readonly #routes: readonly Route<T>[];
+  /** What `find` gives of each candidate. Lists, since an object per route was one more place in memory to wait for. */
+  readonly #names: readonly string[];
+  readonly #targets: readonly T[];
   /** Those with params other than `*`, one for each text. */
   readonly #patterns: readonly PathPattern[];
 
@@ -56,14 +57,15 @@ export class PathIndex<T> {
     this.#code = Int32Array.from(written.code);
     this.#patterns = written.patterns;
     this.#candidates = sites.flat();
-    this.#routes = this.#candidates.map(({ route }) => route);
+    this.#names = this.#candidates.map(({ route }) => route.name);
+    this.#targets = this.#candidates.map(({ route }) => route.target);
   }
 
   /**
-   * The route that answers, or null. Sets the exchange's `params`.
+   * The target of the route that answers, or null. Sets the exchange's `route` and `params`.
    * @param site index of the site
    */
-  find(site: number, exchange: Exchange): Route<T> | null {
+  find(site: number, exchange: Exchange): T | null {
     const code = this.#code;
     const { path } = exchange;
     const start = this.#sites[site * 2]!;
@@ -80,7 +82,8 @@ export class PathIndex<T> {
     const rest = code[rests + best]!;
     if (rest >= 0) exchange.params = { "*": path.slice(rest) };
     else if (rest <= ASK_PATTERN) exchange.params = this.#patterns[ASK_PATTERN - rest]!.params(path);
-    return this.#routes[base + best]!;
+    exchange.route = this.#names[base + best]!;
+    return this.#targets[base + best]!;
   }
 
   /** The lowest order at or below a node that beats `best`, else `best`. `at`: how much of the path led here. */

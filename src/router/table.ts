@@ -73,10 +73,11 @@ export class RouteTable<T> {
   /** In the order of the config. */
   readonly sites: readonly Site<T>[];
   /** For listeners that some site names: index of the site by host. */
-  readonly #byListener = new Map<string, HostMap<number>>();
+  readonly #byListener = new Map<string, HostMap>();
   /** For all other listeners: the sites that name none. */
-  readonly #elsewhere: HostMap<number>;
+  readonly #elsewhere: HostMap;
   readonly #index: PathIndex<T>;
+  readonly #names: readonly string[];
 
   /** @throws {TypeError} if a pattern cannot be compiled */
   constructor(specs: readonly SiteSpec<T>[]) {
@@ -88,40 +89,36 @@ export class RouteTable<T> {
       );
     }
     this.#elsewhere = hostMap(specs, (names) => names.length === 0);
+    this.#names = specs.map(({ name }) => name);
     this.#index = new PathIndex(this.sites.map(({ candidates }) => candidates));
   }
 
   /**
-   * The route that answers, or null. Sets the exchange's `site`, `route` and `params`; if there is a
-   * site but no route for it, `site` is set and `route` null.
+   * The target of the route that answers, or null. Sets the exchange's `site`, `route` and `params`; if
+   * there is a site but no route for it, `site` is set and `route` null.
    */
-  find(exchange: Exchange): Route<T> | null {
+  find(exchange: Exchange): T | null {
     const site = this.#hosts(exchange).find(exchange.host);
-    if (site === undefined) return null;
-    const route = this.#index.find(site, exchange);
-    exchange.site = route === null ? this.sites[site]!.name : route.site;
-    if (route !== null) exchange.route = route.name;
-    return route;
+    if (site < 0) return null;
+    exchange.site = this.#names[site]!;
+    return this.#index.find(site, exchange);
   }
 
   /** The site for the exchange's listener and host, with the pattern that decided. */
   siteFor(exchange: Exchange): { readonly site: Site<T>; readonly pattern: string } | null {
     const hosts = this.#hosts(exchange);
     const site = hosts.find(exchange.host);
-    return site === undefined ? null : { site: this.sites[site]!, pattern: hosts.patternFor(exchange.host)! };
+    return site < 0 ? null : { site: this.sites[site]!, pattern: hosts.patternFor(exchange.host)! };
   }
 
-  #hosts(exchange: Exchange): HostMap<number> {
+  #hosts(exchange: Exchange): HostMap {
     return this.#byListener.get(exchange.client.listener) ?? this.#elsewhere;
   }
 }
 
 /** Index of the site by host, of the sites whose listeners are accepted. */
-function hostMap<T>(
-  specs: readonly SiteSpec<T>[],
-  accepts: (listeners: readonly string[]) => boolean,
-): HostMap<number> {
-  const map = new HostMap<number>();
+function hostMap<T>(specs: readonly SiteSpec<T>[], accepts: (listeners: readonly string[]) => boolean): HostMap {
+  const map = new HostMap();
   for (const [site, { hosts, listeners = [] }] of specs.entries()) {
     if (!accepts(listeners)) continue;
     if (hosts.length === 0) map.add("*", site);

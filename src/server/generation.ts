@@ -93,8 +93,8 @@ export class Generation {
     if (exchange.request.method === "CONNECT" && !this.#connectListeners.has(exchange.client.listener)) {
       throw new Failure("connect-not-allowed", `CONNECT is not allowed on listener ${exchange.client.listener}`);
     }
-    const route = this.#table.find(exchange);
-    if (route !== null) return route.target(exchange);
+    const handler = this.#table.find(exchange);
+    if (handler !== null) return handler(exchange);
     if (exchange.site === null) throw new Failure("no-site", `no site for host ${exchange.host}`);
     throw new Failure("no-route", `no route of site ${exchange.site} matches ${exchange.path}`);
   };
