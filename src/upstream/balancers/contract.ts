@@ -1,17 +1,24 @@
 /** What every balancer owes, as tests: call it with a definition in that balancer's own test. */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import type { z } from "zod";
 import { exchangeOf } from "../../router/test-exchange.ts";
 import type { Endpoint } from "../endpoint.ts";
+import { Status } from "../endpoint-state.ts";
 import { endpoint } from "../testing.ts";
 import type { BalancerDefinition } from "./balancer.ts";
 
 const all = () => true;
-const isUp = ({ health }: Endpoint) => health === "up";
+const isUp = ({ state }: Endpoint) => state.status === 0;
 
-export function balancerContract(definition: BalancerDefinition): void {
+/** @param options as written in a config */
+export function balancerContract<Options extends z.ZodType>(
+  definition: BalancerDefinition<Options>,
+  options: z.input<Options>,
+): void {
+  const parsed = definition.options.parse(options);
   const create = (...endpoints: Endpoint[]) => {
-    const balancer = definition.create();
+    const balancer = definition.create(parsed, 0);
     balancer.update(endpoints);
     return balancer;
   };
@@ -22,7 +29,7 @@ export function balancerContract(definition: BalancerDefinition): void {
 
   describe(`${definition.name} keeps a balancer's contract`, () => {
     test("null without endpoints, before the first update too", () => {
-      expect(definition.create().pick(exchange, all)).toBeNull();
+      expect(definition.create(parsed, 0).pick(exchange, all)).toBeNull();
       expect(create().pick(exchange, all)).toBeNull();
     });
 
@@ -38,13 +45,13 @@ export function balancerContract(definition: BalancerDefinition): void {
     });
 
     test("skips what is not usable, and comes back to it when it is", () => {
-      const [a, b, c] = [endpoint("a:80"), endpoint("b:80", { health: "down" }), endpoint("c:80")];
+      const [a, b, c] = [endpoint("a:80"), endpoint("b:80", { status: Status.down }), endpoint("c:80")];
       const balancer = create(a, b, c);
       expect(picked(balancer, isUp).has(b)).toBe(false);
-      a.health = "draining";
+      a.state.mark(Status.draining);
       expect(picked(balancer, isUp)).toEqual(new Set([c]));
-      a.health = "up";
-      b.health = "up";
+      a.state.unmark(Status.draining);
+      b.state.unmark(Status.down);
       expect(picked(balancer, isUp).has(null)).toBe(false);
     });
 

@@ -5,14 +5,14 @@ import { endpoint } from "../testing.ts";
 import { balancerContract } from "./contract.ts";
 import { roundRobin } from "./round-robin.ts";
 
-balancerContract(roundRobin);
+balancerContract(roundRobin, {});
 
 const exchange = exchangeOf();
 const all = () => true;
 
 function balance(...weights: number[]) {
   const endpoints = weights.map((weight, i) => endpoint(`e${i}:80`, { weight }));
-  const balancer = roundRobin.create();
+  const balancer = roundRobin.create({}, 0);
   balancer.update(endpoints);
   const pick = (usable: (one: Endpoint) => boolean = all) => endpoints.indexOf(balancer.pick(exchange, usable)!);
   return { endpoints, balancer, pick, picks: (count: number) => Array.from({ length: count }, () => pick()) };

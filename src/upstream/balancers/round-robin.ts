@@ -4,11 +4,14 @@
  * robin: each pick raises every usable endpoint by its weight, takes the highest (the earlier of
  * equals) and lowers it by the sum of the weights raised.
  */
+import { z } from "zod";
 import type { Endpoint } from "../endpoint.ts";
 import { defineBalancer } from "./balancer.ts";
 
 export const roundRobin = defineBalancer({
   name: "round-robin",
+  summary: "Endpoints take turns, in proportion to their weights.",
+  options: z.strictObject({}),
   create() {
     let endpoints: readonly Endpoint[] = [];
     let current = new Float64Array(0);
