@@ -1,28 +1,7 @@
-/** A route's `match`: the schema of all matchers, and the conditions made from what it gives. */
-import { z } from "zod";
+/** A route's `match`, as the config gives it (config/schema/match.ts), made into conditions. */
 import type { MatchConfig } from "../config/gateway-config.ts";
 import type { Matcher } from "./matcher.ts";
 import { MATCHERS } from "./matchers/index.ts";
-import { path } from "./matchers/path.ts";
-
-/** What may stand in `match`: conditions, or a path as a shorthand. Gives a `MatchConfig`. */
-export const matchOptions: z.ZodType<MatchConfig> = z.lazy(() => schema);
-
-const conditions = z
-  .strictObject(Object.fromEntries(MATCHERS.map(({ name, options }) => [name, options(matchOptions).optional()])))
-  .meta({ title: "Conditions", description: "All that are given must hold; of a list, any one." });
-
-const shorthand = z
-  .string()
-  .transform((text): unknown => text)
-  .pipe(path.options(matchOptions))
-  .transform((paths): MatchConfig => ({ path: paths }));
-
-const schema = z
-  .union([shorthand, conditions])
-  .transform(
-    (given) => Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as MatchConfig,
-  );
 
 /** One matcher for each key, in the order of the list of matchers. */
 export function conditionsOf(match: MatchConfig): Matcher[] {

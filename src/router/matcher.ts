@@ -1,5 +1,4 @@
 /** What a condition of a route is, and how one is defined: a file in matchers/ and its line in the list there. */
-import type { z } from "zod";
 import type { MatchConfig } from "../config/gateway-config.ts";
 import type { Exchange } from "../http/exchange.ts";
 
@@ -13,16 +12,16 @@ export interface Matcher {
   readonly specificity: number;
 }
 
-export interface MatcherDefinition<Options = unknown> {
-  /** Key in `match`. */
-  readonly name: keyof MatchConfig;
-  /** @param match schema of nested conditions, for those that hold some */
-  options(match: z.ZodType<MatchConfig>): z.ZodType<Options>;
+export interface MatcherDefinition<Name extends keyof MatchConfig = keyof MatchConfig> {
+  /** Key in `match`; what may stand there is config/schema/match.ts. */
+  readonly name: Name;
   /** @param build makes one condition out of nested ones */
-  create(options: Options, build: (match: MatchConfig) => Matcher): Matcher;
+  create(options: NonNullable<MatchConfig[Name]>, build: (match: MatchConfig) => Matcher): Matcher;
 }
 
-export function defineMatcher<Options>(definition: MatcherDefinition<Options>): MatcherDefinition<Options> {
+export function defineMatcher<const Name extends keyof MatchConfig>(
+  definition: MatcherDefinition<Name>,
+): MatcherDefinition<Name> {
   return definition;
 }
 

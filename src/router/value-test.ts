@@ -1,7 +1,6 @@
 /** Conditions on named values: fields, query parameters, cookies. */
-import { z } from "zod";
 import type { ValueMatch } from "../config/gateway-config.ts";
-import { compileRegex, isRegex, readRegex } from "../config/pattern.ts";
+import { compileRegex, isRegex } from "../config/pattern.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { type Matcher, orList } from "./matcher.ts";
 
@@ -69,20 +68,3 @@ export function valueSet(values: readonly string[]): (value: string) => boolean 
   if (regexes.length === 0) return (value) => exact.has(value);
   return (value) => exact.has(value) || regexes.some((regex) => regex.test(value));
 }
-
-const text = z.union([z.string(), z.number()]);
-
-/** `true`, `false`, a value, or a list of values. */
-export const valueOption = z
-  .union([z.boolean(), text, z.array(text).min(1)])
-  .meta({ description: "A value, a list of values, `~regex`, `true` (present) or `false` (absent)." })
-  .transform((given, ctx): ValueMatch => {
-    if (typeof given === "boolean") return given;
-    const values = (Array.isArray(given) ? given : [given]).map(String);
-    for (const value of values) {
-      const reading = isRegex(value) ? readRegex(value) : { text: value };
-      if ("problem" in reading)
-        ctx.addIssue({ code: "custom", message: reading.problem, params: { code: "bad-regex" } });
-    }
-    return values;
-  });

@@ -1,11 +1,8 @@
 /** `all`: holds if each of its members does; for two conditions of the same kind. */
-import { z } from "zod";
-import type { MatchConfig } from "../../config/gateway-config.ts";
 import { defineMatcher } from "../matcher.ts";
 
-export const all = defineMatcher<readonly MatchConfig[]>({
+export const all = defineMatcher({
   name: "all",
-  options: (match) => z.array(match).min(1).meta({ description: "Holds if each of these does." }),
   create(matches, build) {
     const members = matches.map(build);
     return {

@@ -1,11 +1,8 @@
 /** `any`: holds if one of its alternatives does. */
-import { z } from "zod";
-import type { MatchConfig } from "../../config/gateway-config.ts";
 import { defineMatcher } from "../matcher.ts";
 
-export const any = defineMatcher<readonly MatchConfig[]>({
+export const any = defineMatcher({
   name: "any",
-  options: (match) => z.array(match).min(1).meta({ description: "Holds if one of these does." }),
   create(matches, build) {
     const alternatives = matches.map(build);
     return {

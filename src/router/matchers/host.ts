@@ -1,13 +1,9 @@
 /** `host`: the host asked for, by the patterns of host-map.ts. */
-import { readHostPattern } from "../../config/pattern.ts";
 import { HostMap } from "../host-map.ts";
 import { defineMatcher, orList } from "../matcher.ts";
-import { textList } from "../text-list.ts";
 
-export const host = defineMatcher<readonly string[]>({
+export const host = defineMatcher({
   name: "host",
-  options: () =>
-    textList("bad-host", readHostPattern, "Host: exact, `*.x` for one label, `.x` for any depth below, `~regex`."),
   create(patterns) {
     const hosts = new HostMap();
     for (const pattern of patterns) hosts.add(pattern, 0);

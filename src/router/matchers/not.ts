@@ -1,10 +1,8 @@
 /** `not`: holds if the conditions in it, taken together, do not. */
-import type { MatchConfig } from "../../config/gateway-config.ts";
 import { defineMatcher } from "../matcher.ts";
 
-export const not = defineMatcher<MatchConfig>({
+export const not = defineMatcher({
   name: "not",
-  options: (match) => match,
   create(match, build) {
     const inner = build(match);
     return {

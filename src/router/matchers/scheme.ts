@@ -1,10 +1,8 @@
 /** `scheme`: http or https. */
 import { defineMatcher, orList } from "../matcher.ts";
-import { wordList } from "../text-list.ts";
 
-export const scheme = defineMatcher<readonly string[]>({
+export const scheme = defineMatcher({
   name: "scheme",
-  options: () => wordList(["http", "https"], "Scheme of the request."),
   create(schemes) {
     return {
       specificity: 1,
