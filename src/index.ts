@@ -22,12 +22,16 @@ import type { requestId } from "./middleware/request-id/request-id.ts";
 import type { respond } from "./middleware/respond/respond.ts";
 import type { rewrite } from "./middleware/rewrite/rewrite.ts";
 import type { timeouts } from "./middleware/timeouts/timeouts.ts";
+import type { roundRobin } from "./upstream/balancers/round-robin.ts";
 
 /** A span of time: `"500ms"`, `"30s"`, `"1m30s"`, `"1h"`; `"off"` for no limit. */
 export type Duration = DurationText | `${number}m${number}s` | `${number}h${number}m`;
 
 /** An amount of octets: `"64KiB"`, `"10MB"`, or a number; `"off"` for no limit. */
 export type Size = SizeText | number;
+
+/** A share of a whole: `"50%"`, or a number from 0 to 1. */
+export type Percent = `${number}%` | number;
 
 /** `"host:port"`, `"[v6]:port"` or `"unix:/path"`. */
 export type Address = `${string}:${string}`;
@@ -57,10 +61,26 @@ export interface Middlewares {
   timeouts: z.input<typeof timeouts.options>;
 }
 
+/** Options of each balancer, by its name in `balance`. */
+export interface Balancers {
+  /** In turn, by weight. */
+  "round-robin": z.input<typeof roundRobin.options>;
+}
+
+/** Options of each provider, by its name in `discover`. */
+// biome-ignore lint/suspicious/noEmptyInterface: none yet
+export interface Providers {}
+
+/** Options of each check, by its name in `health.check`. */
+// biome-ignore lint/suspicious/noEmptyInterface: none yet
+export interface Checks {}
+
 /** `{ name: options }`, or the bare name where every option has a default. */
-export type Use =
-  | { [Name in keyof Middlewares]: { [Only in Name]: Middlewares[Name] } }[keyof Middlewares]
-  | { [Name in keyof Middlewares]: object extends Middlewares[Name] ? Name : never }[keyof Middlewares];
+type Entry<List> =
+  | { [Name in keyof List]: { [Only in Name]: List[Name] } }[keyof List]
+  | { [Name in keyof List]: object extends List[Name] ? Name : never }[keyof List];
+
+export type Use = Entry<Middlewares>;
 
 /** The whole config. */
 export interface Config {
@@ -82,10 +102,30 @@ export interface Config {
   upstreams?: Record<string, Address | Endpoints | UpstreamOptions | Upstream>;
   /** What is served, by host. At least one. */
   sites: Site[];
-  /** The admin listener, which serves `/metrics`. Default: `127.0.0.1:2020`. */
-  admin?: "off" | { address?: ListenAddress };
+  /** The admin listener, which serves `/metrics` and the admin API. Default: `127.0.0.1:2020`. */
+  admin?: "off" | Admin;
   /** What is written down. */
   telemetry?: Telemetry;
+  /** Where this gateway stands; endpoints of the same locality are preferred. */
+  locality?: string;
+  /** Folder for versions of the config, kept changes and the admin socket. */
+  state?: string;
+  /** How the config is changed while the program runs. */
+  reload?: {
+    /** Reload when a file of the config changes. Default: false. */ watch?: boolean;
+    /** Applied configs that are kept. Default: 50. */ versions?: number;
+  };
+  /** Room of the memory that all workers share, which cannot grow while the program runs. */
+  zone?: {
+    /** Endpoints over all upstreams at one time. Default: 16384. */ endpoints?: number;
+    /** Room for the metrics of later configs, in times of what the first one needs. Default: 4. */ growth?: number;
+  };
+}
+
+export interface Admin {
+  address?: ListenAddress;
+  /** Bearer token that changes need. Without one, changes can be made over a unix socket only. */
+  token?: string;
 }
 
 /** `":8080"` is every address of the machine. */
@@ -149,24 +189,164 @@ export interface Timeouts {
   drain?: Duration;
 }
 
-export type Endpoint = Address | { address: Address /** 1 to 1000. Default: 1. */; weight?: number };
+export type Endpoint = Address | EndpointOptions;
 export type Endpoints = Endpoint[];
 
+export interface EndpointOptions {
+  address: Address;
+  /** 0 to 1000; 0 gets only exchanges that are bound to it (sticky). Default: 1. */
+  weight?: number;
+  /** Used only while no endpoint without this is usable. Default: false. */
+  backup?: boolean;
+  /** Lower ones first; higher ones are used only while no lower one is usable. Default: 0. */
+  priority?: number;
+  /** Where it stands; that of the gateway goes before others of its priority. */
+  locality?: string;
+  /** Exchanges at one time, over all workers. Default: the upstream's. */
+  maxInFlight?: number | "off";
+}
+
 export interface UpstreamOptions {
-  /** Addresses of the origin servers. */
-  endpoints: Endpoint | Endpoints;
-  /** How an endpoint is picked. */
-  balance?: "round-robin";
+  /** Addresses of the origin servers. Needed unless `discover` finds them. */
+  endpoints?: Endpoint | Endpoints;
+  /** What finds further endpoints. */
+  discover?: Entry<Providers> | Entry<Providers>[];
+  /** Limit of the endpoints that have none of their own. Default: off. */
+  maxInFlight?: number | "off";
+  /** How an endpoint is picked. Default: `"round-robin"`. */
+  balance?: Entry<Balancers>;
+  /** Clients come back to the endpoint that served them first. Default: `"off"`. */
+  sticky?: "off" | "cookie" | Sticky;
+  /** How long an endpoint that has come or come back takes to get its whole share. Default: `"off"`, at once. */
+  slowStart?: Duration;
+  /** Exchanges that wait while every endpoint has `maxInFlight`. */
+  queue?: "off" | { /** Default: 1000. */ size?: number /** Default: 5s. */; timeout?: Duration };
+  /** How it is found out which endpoints are well. */
+  health?: Health;
+  /** Stops sending to an upstream that fails, and answers 503 at once. Default: `"off"`. */
+  circuit?: "off" | Circuit;
+  /** Further attempts when one fails: how many, or everything about them. Default: 2. */
+  retry?: "off" | number | Retry;
+  /** A second attempt beside a slow first one, for idempotent requests without content. Default: `"off"`. */
+  hedge?: "off" | { /** Without a response for this long. */ after: Duration };
   /** Host sent to the origin server. Default: `"keep"`, the client's. */
   host?: "keep" | "endpoint" | (string & {});
   /** For an upstream on another host name that should work under yours. */
   branding?: false | { /** The origin it believes it is. */ as: `http://${string}` | `https://${string}` };
-  /** Further endpoints tried when one fails before anything was sent, or the method is idempotent. Default: 2. */
-  retries?: number;
   /** Connections kept open, per endpoint and worker. */
   pool?: { /** Default: 64. */ maxIdle?: number /** Default: 60s. */; idleTimeout?: Duration };
   /** Own timeouts of this upstream; else those of the config. */
   timeouts?: { connect?: Duration; firstOctet?: Duration; idle?: Duration };
+}
+
+/** By a cookie, which is the default, or by a field. */
+export interface Sticky {
+  /** Its name, or everything about it. */
+  cookie?: string | StickyCookie;
+  /** The request and response field that names the endpoint, instead of a cookie. */
+  field?: string;
+  /** Key of the endpoints' names, so that nobody can guess one. Default: a hash of the address. */
+  secret?: string;
+}
+
+export interface StickyCookie {
+  /** Default: `"lintel"`. */
+  name?: string;
+  /** How long the client keeps it. Default: `"off"`, until the browser is closed. */
+  ttl?: Duration;
+  /** Only over https. Default: `"auto"`, as the request came. */
+  secure?: "auto" | boolean;
+  /** Out of reach for scripts. Default: true. */
+  httpOnly?: boolean;
+  /** Whether requests that come from other sites carry it. Default: `"lax"`. */
+  sameSite?: "strict" | "lax" | "none";
+  /** Default: `"/"`. */
+  path?: string;
+  /** Default: the host of the request alone. */
+  domain?: string;
+}
+
+export interface Health {
+  /** How endpoints are asked: one check with its options. Default: `"off"`. */
+  check?: "off" | Check;
+  /** What traffic says: endpoints that fail are ejected for a while. */
+  passive?: "off" | PassiveHealth;
+  /** When no endpoint is usable: try all that are not disabled, or answer 503. Default: `"try-all"`. */
+  whenAllDown?: "try-all" | "fail";
+}
+
+/** The bare name of a check, or its options beside how often it is made. */
+export type Check =
+  | Exclude<Entry<Checks>, object>
+  | { [Name in keyof Checks]: { [Only in Name]: Checks[Name] } & CheckTimes }[keyof Checks];
+
+export interface CheckTimes {
+  /** Time between two checks of an endpoint. Default: 5s. */
+  every?: Duration;
+  /** How long one may take. Default: 2s. */
+  timeout?: Duration;
+  /** Passes in a row until an endpoint is up again. Default: 2. */
+  rise?: number;
+  /** Failures in a row until it is down. Default: 3. */
+  fall?: number;
+  /** Before the first verdict. Default: `"unknown"`, which gets traffic. */
+  initial?: "unknown" | "up" | "down";
+  /** Asked there instead of at the endpoint's own port. */
+  port?: number;
+}
+
+export interface PassiveHealth {
+  /** Failures in a row that eject an endpoint. Default: 3. */
+  failures?: number | "off";
+  /** Failures further apart do not count as in a row; also the window of `rate` and `latency`. Default: 10s. */
+  window?: Duration;
+  /** Share of failures within the window that ejects. Default: `"off"`. */
+  rate?: Percent | "off";
+  /** Attempts there must be in the window for `rate` and `latency` to count. Default: 20. */
+  rateRequests?: number;
+  /** Statuses that count as failures. Default: 502, 503 and 504. */
+  statuses?: Status | Status[];
+  /** An endpoint this many times slower than the upstream's median is ejected. Default: `"off"`. */
+  latency?: number | "off";
+  /** The first ejection; each further one is twice as long. Default: 10s. */
+  ejectFor?: Duration;
+  /** The longest ejection. Default: 5m. */
+  ejectMax?: Duration;
+  /** Share of endpoints ejected at most. Default: 50%. */
+  maxEjected?: Percent;
+}
+
+/** A status, or a class of them. */
+export type Status = number | `${1 | 2 | 3 | 4 | 5}xx`;
+
+export interface Circuit {
+  /** Share of failed exchanges within the window that opens it. Default: 50%. */
+  failures?: Percent;
+  /** Exchanges there must be in the window. Default: 20. */
+  requests?: number;
+  /** What is looked at. Default: 10s. */
+  window?: Duration;
+  /** How long it stays open before probes are let through. Default: 10s. */
+  openFor?: Duration;
+  /** Probes that must succeed in a row to close it. Default: 3. */
+  probes?: number;
+}
+
+export interface Retry {
+  /** Further attempts at most, each at an endpoint that was not tried. Default: 2. */
+  attempts?: number;
+  /** What makes another attempt. Default: connect, reset and malformed. */
+  on?: ("connect" | "reset" | "malformed" | "timeout" | Status)[];
+  /** Repeat requests that are not idempotent too, although the origin server may have acted. Default: false. */
+  anyMethod?: boolean;
+  /** Retries may make up this share of the exchanges, beyond `budgetFloor`. Default: 20%. */
+  budget?: Percent;
+  /** Retries per second that are always possible. Default: 10. */
+  budgetFloor?: number;
+  /** Request content kept for another attempt, per exchange. Default: `"off"`. */
+  content?: Size;
+  /** Limit of one attempt until its response begins. Default: `"off"`. */
+  perAttempt?: Duration;
 }
 
 declare const MADE: unique symbol;

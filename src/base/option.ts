@@ -82,6 +82,58 @@ export function byteSize(doc: string, fallback?: SizeText): z.ZodType<number, st
   return fallback === undefined ? schema : schema.prefault(fallback);
 }
 
+/** @returns a share from 0 to 1 ("50%" → 0.5, "0.5" → 0.5), or null if the text is not one */
+export function parsePercent(text: string): number | null {
+  const part = /^(\d{1,3}(?:\.\d+)?) ?(%?)$/.exec(text);
+  const share = part === null ? Number.NaN : Number(part[1]) / (part[2] === "%" ? 100 : 1);
+  return share >= 0 && share <= 1 ? share : null;
+}
+
+/** A share of a whole: "50%", or a number from 0 to 1; gives the latter. */
+export function percent(doc: string): z.ZodType<number, string | number>;
+export function percent(doc: string, fallback: `${number}%`): z.ZodPrefault<z.ZodType<number, string | number>>;
+export function percent(doc: string, fallback?: `${number}%`): z.ZodType<number, string | number | undefined> {
+  const schema = z
+    .union([z.string(), z.number().meta({ minimum: 0, maximum: 1 })])
+    .meta({ description: doc, format: "percent", examples: ["50%", 0.5] })
+    .transform((value, ctx) => {
+      const share = parsePercent(String(value));
+      if (share !== null) return share;
+      ctx.addIssue({
+        code: "custom",
+        message: `${JSON.stringify(value)} is not a share: write 0% to 100%, such as "50%", or a number from 0 to 1`,
+        params: { code: "bad-percent" },
+      });
+      return z.NEVER;
+    });
+  return fallback === undefined ? schema : schema.prefault(fallback);
+}
+
+/** @returns the statuses a text stands for ("503", "5xx"), or null if it stands for none */
+export function parseStatuses(text: string): number[] | null {
+  if (/^[1-5]xx$/.test(text)) return Array.from({ length: 100 }, (_, i) => Number(text[0]) * 100 + i);
+  return /^[1-5]\d\d$/.test(text) ? [Number(text)] : null;
+}
+
+/** Statuses of responses: numbers, or "5xx" for a whole class; gives them sorted, each once. */
+export function statusList(doc: string, fallback: readonly (number | string)[]) {
+  const entry = z.union([z.int().meta({ minimum: 100, maximum: 599 }), z.string()]).transform((value, ctx) => {
+    const statuses = parseStatuses(String(value));
+    if (statuses !== null) return statuses;
+    ctx.addIssue({
+      code: "custom",
+      message: `${JSON.stringify(value)} is not a status: write a number from 100 to 599, or a class such as "5xx"`,
+      params: { code: "bad-status" },
+    });
+    return z.NEVER;
+  });
+  return z
+    .union([entry, z.array(entry)])
+    .transform((value) => [...new Set((value as (number | number[])[]).flat())].sort((a, b) => a - b))
+    .prefault([...fallback])
+    .meta({ description: doc, format: "statuses", examples: [503, "5xx"] });
+}
+
 /** One or a list of something; always gives a list. */
 export function oneOrMany<T extends z.ZodType>(item: T) {
   return z.union([item, z.array(item)]).transform((value) => (Array.isArray(value) ? value : [value]) as z.output<T>[]);

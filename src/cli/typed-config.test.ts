@@ -19,6 +19,10 @@ const SAME_KEYS: Same<never> = {
   sites: true,
   admin: true,
   telemetry: true,
+  locality: true,
+  state: true,
+  reload: true,
+  zone: true,
 };
 const readable = (
   config: Pick<
@@ -44,7 +48,7 @@ test("every middleware can be written in TypeScript", () => {
 });
 
 test("the types have the keys of the schema", () => {
-  expect(Object.keys(SAME_KEYS)).toHaveLength(11);
+  expect(Object.keys(SAME_KEYS)).toHaveLength(15);
   expect(readable({ workers: 1 })).toEqual({ workers: 1 });
 });
 

@@ -1,11 +1,11 @@
 /**
- * What the config must know of the middlewares to read their options. The list itself lives above
- * (server/catalog.ts collects it); this room only needs names and option schemas, so any object of
- * this shape will do, and `MiddlewareDefinition` of http/ is one.
+ * What the config must know of things that are written by name with options of their own, so that it
+ * can read the options. The lists live above, in the rooms that implement them; this room only needs
+ * names and option schemas, so any object of these shapes will do.
  */
 import type { z } from "zod";
 
-/** A middleware as the config sees it. */
+/** A definition as the config sees it. */
 export interface CatalogEntry {
   /** As written in the config: kebab-case. */
   readonly name: string;
@@ -13,17 +13,43 @@ export interface CatalogEntry {
   readonly summary: string;
   /** Reads the options. */
   readonly options: z.ZodType;
+}
+
+export interface MiddlewareEntry extends CatalogEntry {
   /** True if it answers by itself, so that nothing after it in `use`, nor `to`, is reached. */
   readonly responds?: boolean;
   /** With these options, as they are written, it may hand on what it does not answer. */
   readonly mayHandOn?: (written: unknown) => boolean;
 }
 
+/** Each list by name. */
 export interface Catalog {
-  readonly middlewares: ReadonlyMap<string, CatalogEntry>;
+  readonly middlewares: ReadonlyMap<string, MiddlewareEntry>;
+  /** What may stand in an upstream's `balance`; "round-robin" is the default and must be there. */
+  readonly balancers: ReadonlyMap<string, CatalogEntry>;
+  /** What may stand in `discover`. */
+  readonly providers: ReadonlyMap<string, CatalogEntry>;
+  /** What may stand in `health.check`. */
+  readonly checks: ReadonlyMap<string, CatalogEntry>;
 }
 
-/** A catalog from a list of definitions. */
-export function catalogOf(middlewares: readonly CatalogEntry[]): Catalog {
-  return { middlewares: new Map(middlewares.map((definition) => [definition.name, definition])) };
+/** Lists of definitions. */
+export interface CatalogLists {
+  readonly middlewares: readonly MiddlewareEntry[];
+  readonly balancers: readonly CatalogEntry[];
+  readonly providers: readonly CatalogEntry[];
+  readonly checks: readonly CatalogEntry[];
+}
+
+export function catalogOf(lists: CatalogLists): Catalog {
+  return {
+    middlewares: byName(lists.middlewares),
+    balancers: byName(lists.balancers),
+    providers: byName(lists.providers),
+    checks: byName(lists.checks),
+  };
+}
+
+function byName<Entry extends CatalogEntry>(definitions: readonly Entry[]): ReadonlyMap<string, Entry> {
+  return new Map(definitions.map((definition) => [definition.name, definition]));
 }

@@ -46,6 +46,7 @@ class Check {
     this.#hosts(sites, listeners);
     for (const name of this.#upstreams) {
       this.#hostOf(name);
+      this.#endpointsOf(name);
       if (this.#used.has(name)) continue;
       this.#add(
         ["upstreams", name],
@@ -72,6 +73,16 @@ class Check {
       "warning",
       "key",
     );
+  }
+
+  /** They are written, or something finds them. */
+  #endpointsOf(upstream: string): void {
+    const upstreams = this.#tree["upstreams"];
+    const options = isMap(upstreams) ? upstreams[upstream] : undefined;
+    if (!isMap(options) || options["endpoints"] !== undefined || hasItems([options["discover"] ?? []].flat())) return;
+    const message = `upstream ${JSON.stringify(upstream)} has no endpoints`;
+    const hint = 'give it "endpoints", or "discover" for what finds them';
+    this.#add(["upstreams", upstream], "missing-key", message, hint, "error", "key");
   }
 
   /** Names of the listeners. */

@@ -93,6 +93,8 @@ export interface UpstreamConfig {
   readonly endpoints: readonly EndpointConfig[];
   /** Providers of further endpoints (upstream/discovery/), each with its own options. */
   readonly discover: readonly NamedOptions[];
+  /** Limit of discovered endpoints that have none of their own (Infinity); those of `endpoints` have it already. */
+  readonly maxInFlight: number;
   /** A balancer (upstream/balancers/) with its options. */
   readonly balance: NamedOptions;
   /** null: any endpoint will do for any exchange. */

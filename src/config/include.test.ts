@@ -49,8 +49,8 @@ test("patterns are relative to the file that names them", async () => {
 
 test("what is said twice is an error at the second place, and names the first", async () => {
   const { said } = await read({
-    "main.yaml": "include: other.yaml\nworkers: 1\nupstreams: { app: { retries: 1 } }",
-    "other.yaml": "workers: 1\nupstreams:\n  app: { retries: 1 }",
+    "main.yaml": "include: other.yaml\nworkers: 1\nupstreams: { app: { retry: 1 } }",
+    "other.yaml": "workers: 1\nupstreams:\n  app: { retry: 1 }",
   });
   expect(said).toEqual([
     'other.yaml:1:1: error[duplicate-key]: "workers" is set already at main.yaml:2',

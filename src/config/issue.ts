@@ -7,7 +7,7 @@ import type { Catalog } from "./catalog.ts";
 import type { Problem } from "./diagnostic.ts";
 import { nearest, suggestion } from "./nearest.ts";
 import { formatPath, type Path } from "./path.ts";
-import { examplesAt, keysAt, middlewareAt } from "./shape.ts";
+import { entryAt, examplesAt, keysAt } from "./shape.ts";
 
 export interface PlacedProblem extends Problem {
   readonly path: Path;
@@ -34,6 +34,7 @@ type Finding =
       readonly code: string;
       readonly message: string;
       readonly hint: string | null;
+      readonly at: "key" | "value";
     };
 
 /** Turns the issues of parsing `tree` into problems. */
@@ -79,7 +80,7 @@ function findings(issue: z.core.$ZodIssue, base: Path, tree: unknown): Finding[]
     case "invalid_key": {
       const key = JSON.stringify(issue.path.at(-1));
       const message = `${key} cannot be used as a name here: use letters, digits, "-", "_" and "."`;
-      return [{ kind: "said", path, code: "bad-name", message, hint: null }];
+      return [{ kind: "said", path, code: "bad-name", message, hint: null, at: "key" }];
     }
     case "too_small":
     case "too_big": {
@@ -92,11 +93,12 @@ function findings(issue: z.core.$ZodIssue, base: Path, tree: unknown): Finding[]
           code: "out-of-range",
           message: rangeMessage(issue.origin, least, Number(bound), issue.inclusive ?? true, path, valueAt(tree, path)),
           hint: null,
+          at: "value",
         },
       ];
     }
     case "custom": {
-      const { code, hint } = (issue.params ?? {}) as { code?: unknown; hint?: unknown };
+      const { code, hint, at } = (issue.params ?? {}) as { code?: unknown; hint?: unknown; at?: unknown };
       return [
         {
           kind: "said",
@@ -104,6 +106,7 @@ function findings(issue: z.core.$ZodIssue, base: Path, tree: unknown): Finding[]
           code: typeof code === "string" ? code : "bad-value",
           message: issue.message,
           hint: typeof hint === "string" ? hint : null,
+          at: at === "key" || code === "bad-name" ? "key" : "value",
         },
       ];
     }
@@ -115,6 +118,7 @@ function findings(issue: z.core.$ZodIssue, base: Path, tree: unknown): Finding[]
           code: "bad-value",
           message: `${label(path)} is not right: ${decapitalise(issue.message)}`,
           hint: null,
+          at: "value",
         },
       ];
   }
@@ -159,7 +163,7 @@ function problem(finding: Finding, tree: unknown, schema: z.ZodType, catalog: Ca
     case "said":
       return {
         path,
-        at: finding.code === "bad-name" || finding.code.startsWith("unknown-") ? "key" : "value",
+        at: finding.at,
         code: finding.code,
         message: finding.message,
         hint: finding.hint,
@@ -181,9 +185,8 @@ function problem(finding: Finding, tree: unknown, schema: z.ZodType, catalog: Ca
     }
     case "type": {
       if (found === undefined) return missing(path, tree, catalog);
-      const place = middlewareAt(path, catalog);
-      const owner = place === null ? schema : catalog.middlewares.get(place.name)!.options;
-      const examples = examplesAt(owner, place?.below ?? path).slice(0, 4);
+      const place = entryAt(path, catalog);
+      const examples = examplesAt(place?.entry.options ?? schema, place?.below ?? path).slice(0, 4);
       return {
         path,
         at: "value",
@@ -202,19 +205,24 @@ function unknownKey(
   catalog: Catalog,
 ): PlacedProblem {
   const { path, key } = finding;
-  const place = middlewareAt(path, catalog);
-  const known =
-    place === null ? keysAt(schema, path) : keysAt(catalog.middlewares.get(place.name)!.options, place.below);
+  const place = entryAt(path, catalog);
+  const known = keysAt(place?.entry.options ?? schema, place?.below ?? path);
   const noun = place === null ? "keys" : "options";
   return {
     path: [...path, key],
     at: "key",
     code: place === null ? "unknown-key" : "unknown-option",
     message: `${owner(path, tree, catalog)} has no ${noun.slice(0, -1)} ${JSON.stringify(key)}`,
-    hint: suggestion(key, known, noun),
+    hint:
+      RENAMED.has(key) && known.includes(RENAMED.get(key)!)
+        ? `it is called ${JSON.stringify(RENAMED.get(key))} now`
+        : suggestion(key, known, noun),
     meant: nearest(key, known),
   };
 }
+
+/** Keys that were called otherwise in earlier versions. */
+const RENAMED: ReadonlyMap<string, string> = new Map([["retries", "retry"]]);
 
 function missing(path: Path, tree: unknown, catalog: Catalog): PlacedProblem {
   const key = path.at(-1);
@@ -222,7 +230,7 @@ function missing(path: Path, tree: unknown, catalog: Catalog): PlacedProblem {
   return {
     path: holder,
     at: "key",
-    code: middlewareAt(path, catalog) === null ? "missing-key" : "missing-option",
+    code: entryAt(path, catalog) === null ? "missing-key" : "missing-option",
     message: `${owner(holder, tree, catalog)} needs ${typeof key === "string" ? JSON.stringify(key) : "another item"}`,
     missing: key,
   };
@@ -230,10 +238,10 @@ function missing(path: Path, tree: unknown, catalog: Catalog): PlacedProblem {
 
 /** Who holds a key, as a person would say it. */
 function owner(path: Path, tree: unknown, catalog: Catalog): string {
-  const place = middlewareAt(path, catalog);
+  const place = entryAt(path, catalog);
   if (place !== null) {
-    const middleware = `middleware ${JSON.stringify(place.name)}`;
-    return place.below.length === 0 ? middleware : `${label(place.below)} of ${middleware}`;
+    const entry = `${place.noun} ${JSON.stringify(place.entry.name)}`;
+    return place.below.length === 0 ? entry : `${label(place.below)} of ${entry}`;
   }
   if (path.length === 0) return "the config";
   const last = path.at(-1)!;

@@ -1,7 +1,7 @@
 /** The config's JSON Schema, for editors and other programs; made from the same schema that reads it. */
 import { z } from "zod";
 import type { Catalog, CatalogEntry } from "./catalog.ts";
-import { isMiddlewareEntry } from "./schema/site.ts";
+import { ENTRY_NOUNS, type EntryList, entryKind } from "./schema/entry.ts";
 import { configSchema } from "./schema.ts";
 
 export const SCHEMA_ID = "urn:lintel:config";
@@ -15,23 +15,25 @@ export function jsonSchema(catalog: Catalog): JsonSchema {
     unrepresentable: "any",
     override({ zodSchema, jsonSchema: made }) {
       // Read by its own code; zod cannot know what it takes.
-      if (isMiddlewareEntry(zodSchema)) Object.assign(made, { $ref: "#/$defs/middleware" });
+      const kind = entryKind(zodSchema);
+      if (kind === undefined) return;
+      const one = { $ref: `#/$defs/${ENTRY_NOUNS[kind.list]}` };
+      Object.assign(made, kind.many ? { anyOf: [one, { type: "array", items: one }] } : one);
     },
   });
-  const definitions = [...catalog.middlewares.values()];
-  const options = definitions.map(optionsOf);
-  return {
-    $id: SCHEMA_ID,
-    ...(schema as JsonSchema),
-    $defs: {
-      ...$defs,
-      ...Object.assign({}, ...options.map((one) => one.$defs)),
-      middleware: middleware(definitions, options),
-    },
-  };
+  const entries = ENTRY_LISTS.map((list) => entriesOf(ENTRY_NOUNS[list], [...catalog[list].values()]));
+  return { $id: SCHEMA_ID, ...(schema as JsonSchema), $defs: Object.assign({}, $defs, ...entries) };
 }
 
-/** A middleware's options. What they refer to moves to the root, under names of their own. */
+const ENTRY_LISTS: readonly EntryList[] = ["middlewares", "balancers", "providers"];
+
+/** What an entry of a list may be, under the name of one of them, with what that refers to. */
+function entriesOf(noun: string, definitions: readonly CatalogEntry[]): Record<string, JsonSchema> {
+  const options = definitions.map(optionsOf);
+  return Object.assign({}, ...options.map((one) => one.$defs), { [noun]: entrySchema(noun, definitions, options) });
+}
+
+/** A definition's options. What they refer to moves to the root, under names of their own. */
 function optionsOf({ name, options }: CatalogEntry): { schema: JsonSchema; $defs: Record<string, JsonSchema> } {
   const { $schema: _, ...made } = z.toJSONSchema(options, { io: "input", unrepresentable: "any" });
   const own = JSON.stringify(made)
@@ -45,10 +47,14 @@ function optionsOf({ name, options }: CatalogEntry): { schema: JsonSchema; $defs
   };
 }
 
-/** One entry of `use`: a map with one key, or the name alone where every option has a default. */
-function middleware(definitions: readonly CatalogEntry[], options: readonly { schema: JsonSchema }[]): JsonSchema {
+/** One entry: a map with one key, or the name alone where every option has a default. */
+function entrySchema(
+  noun: string,
+  definitions: readonly CatalogEntry[],
+  options: readonly { schema: JsonSchema }[],
+): JsonSchema {
   const bare = definitions.filter((definition) => definition.options.safeParse({}).success).map(({ name }) => name);
-  const names: JsonSchema[] = bare.length === 0 ? [] : [{ title: "Name of a middleware", type: "string", enum: bare }];
+  const names: JsonSchema[] = bare.length === 0 ? [] : [{ title: `Name of a ${noun}`, type: "string", enum: bare }];
   const maps = definitions.map(({ name, summary }, i): JsonSchema => {
     const about = { title: name, description: summary };
     return {
@@ -59,5 +65,6 @@ function middleware(definitions: readonly CatalogEntry[], options: readonly { sc
       additionalProperties: false,
     };
   });
-  return { title: "Middleware", description: "A middleware with its options.", anyOf: [...names, ...maps] };
+  const title = noun.slice(0, 1).toUpperCase() + noun.slice(1);
+  return { title, description: `A ${noun} with its options.`, anyOf: [...names, ...maps] };
 }

@@ -184,7 +184,7 @@ const { tree } = fc.letrec<{ tree: unknown }>((tie) => ({
 
 const GOOD = {
   listeners: [":80", { name: "web", address: ":81" }],
-  upstreams: { app: "a:1", more: { endpoints: ["b:1", { address: "c:1", weight: 2 }], retries: 1 } },
+  upstreams: { app: "a:1", more: { endpoints: ["b:1", { address: "c:1", weight: 2 }], retry: 1 } },
   sites: [
     {
       hosts: ["a", "*.b"],

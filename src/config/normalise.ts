@@ -1,10 +1,11 @@
 /** From what the schema read to a `GatewayConfig`: shorthands written out, names given, addresses in `to` made upstreams. */
 import type { GatewayConfig, MiddlewareConfig, RouteConfig, SiteConfig, UpstreamConfig } from "./gateway-config.ts";
-import type { ParsedMiddleware, ParsedSite } from "./schema/site.ts";
-import { type ParsedEndpoint, type ParsedUpstream, upstreamOf } from "./schema/upstream.ts";
+import type { ParsedEntry } from "./schema/entry.ts";
+import type { ParsedSite } from "./schema/site.ts";
+import type { ParsedEndpoint, ParsedUpstream, UpstreamOf } from "./schema/upstream.ts";
 import type { ParsedConfig } from "./schema.ts";
 
-export function normalise(parsed: ParsedConfig): GatewayConfig {
+export function normalise(parsed: ParsedConfig, ofEndpoints: UpstreamOf): GatewayConfig {
   const { timeouts } = parsed;
   const upstreams = new Map<string, UpstreamConfig>();
   const add = (name: string, upstream: ParsedUpstream) => {
@@ -21,8 +22,8 @@ export function normalise(parsed: ParsedConfig): GatewayConfig {
   const resolve = (to: string | readonly ParsedEndpoint[] | undefined): string | null => {
     if (to === undefined) return null;
     if (typeof to === "string") return to;
-    const name = to.map(({ address, weight }) => (weight === 1 ? address : `${address}*${weight}`)).join(",");
-    if (!upstreams.has(name)) add(name, upstreamOf(to));
+    const name = to.map(endpointName).join(",");
+    if (!upstreams.has(name)) add(name, ofEndpoints(to));
     return name;
   };
 
@@ -67,10 +68,26 @@ export function normalise(parsed: ParsedConfig): GatewayConfig {
     sites,
     admin: parsed.admin,
     telemetry: parsed.telemetry,
+    locality: parsed.locality ?? null,
+    state: parsed.state ?? null,
+    reload: parsed.reload,
+    zone: parsed.zone,
   };
 }
 
-function chain(use: readonly ParsedMiddleware[], path: string): MiddlewareConfig[] {
+/** All that is said of an endpoint, as short as can be: usually only its address. */
+function endpointName({ address, weight, backup, priority, locality, maxInFlight }: ParsedEndpoint): string {
+  return (
+    address +
+    (weight === 1 ? "" : `*${weight}`) +
+    (backup ? "~backup" : "") +
+    (priority === 0 ? "" : `~${priority}`) +
+    (locality === undefined ? "" : `@${locality}`) +
+    (maxInFlight === undefined ? "" : `<=${maxInFlight}`)
+  );
+}
+
+function chain(use: readonly ParsedEntry[], path: string): MiddlewareConfig[] {
   return use.map(({ name, options }, i) => ({ name, options, path: `${path}.use[${i}]` }));
 }
 

@@ -9,13 +9,14 @@ import type { GatewayConfig } from "./gateway-config.ts";
 import { normalise } from "./normalise.ts";
 import { limits, timeouts } from "./schema/limits.ts";
 import { admin, listeners } from "./schema/listener.ts";
+import { reload, state, zone } from "./schema/process.ts";
 import { sites } from "./schema/site.ts";
 import { telemetry } from "./schema/telemetry.ts";
 import { label, textOption, wholeNumber } from "./schema/text.ts";
-import { upstreams } from "./schema/upstream.ts";
+import { type UpstreamOf, upstreamOf, upstreams } from "./schema/upstream.ts";
 
 /** What may be written, before shorthands are written out. */
-export function configSchema(catalog: Catalog) {
+export function configSchema(catalog: Catalog, ofEndpoints: UpstreamOf = upstreamOf(catalog)) {
   return z
     .strictObject({
       $schema: z.string().optional().meta({ description: "The JSON Schema of this file, for editors." }),
@@ -35,17 +36,29 @@ export function configSchema(catalog: Catalog) {
         .meta({ description: "Proxies in front of this one, whose forwarded fields are believed." }),
       limits,
       timeouts,
-      upstreams,
+      upstreams: upstreams(catalog, ofEndpoints),
       sites: sites(catalog),
       admin,
       telemetry,
+      locality: label("Where this gateway stands; endpoints of the same locality are preferred.").optional(),
+      state,
+      reload,
+      zone,
     })
     .meta({ title: "Lintel", description: "Config of Lintel, a reverse proxy." });
 }
 
 export type ParsedConfig = z.output<ReturnType<typeof configSchema>>;
 
-/** The schema that gives a `GatewayConfig`. */
+/** The schema that gives a `GatewayConfig`; made once per catalog. */
 export function gatewaySchema(catalog: Catalog): z.ZodType<GatewayConfig> {
-  return configSchema(catalog).transform(normalise);
+  let schema = schemas.get(catalog);
+  if (schema === undefined) {
+    const ofEndpoints = upstreamOf(catalog);
+    schema = configSchema(catalog, ofEndpoints).transform((parsed) => normalise(parsed, ofEndpoints));
+    schemas.set(catalog, schema);
+  }
+  return schema;
 }
+
+const schemas = new WeakMap<Catalog, z.ZodType<GatewayConfig>>();

@@ -1,7 +1,8 @@
 /** Looks into a schema: which keys may stand at a path. Only for messages. */
 import { z } from "zod";
-import type { Catalog } from "./catalog.ts";
+import type { Catalog, CatalogEntry } from "./catalog.ts";
 import type { Path } from "./path.ts";
+import { ENTRY_NOUNS } from "./schema/entry.ts";
 
 /** Keys of all objects the schema allows at the path, in the order of the docs. */
 export function keysAt(schema: z.core.$ZodType, path: Path): string[] {
@@ -58,18 +59,29 @@ function child(schema: z.core.$ZodType, step: string | number): z.core.$ZodType[
   return member === undefined ? [] : [member];
 }
 
-export interface MiddlewarePlace {
-  readonly name: string;
+export interface EntryPlace {
+  /** "middleware", "balancer" … */
+  readonly noun: string;
+  readonly entry: CatalogEntry;
   /** Steps below its options. */
   readonly below: Path;
 }
 
-/** The middleware whose options a path leads into, or null. */
-export function middlewareAt(path: Path, catalog: Catalog): MiddlewarePlace | null {
+/** The entry of the catalog whose options a path leads into, or null. */
+export function entryAt(path: Path, catalog: Catalog): EntryPlace | null {
   const use = path.findIndex(
     (step, i) => step === "use" && typeof path[i + 1] === "number" && typeof path[i + 2] === "string",
   );
-  if (use < 0) return null;
-  const name = path[use + 2] as string;
-  return catalog.middlewares.has(name) ? { name, below: path.slice(use + 3) } : null;
+  if (use >= 0) return place(path, use + 2, "middlewares", catalog);
+  if (path[0] !== "upstreams") return null;
+  if (path[2] === "balance") return place(path, 3, "balancers", catalog);
+  if (path[2] === "discover") return place(path, typeof path[3] === "number" ? 4 : 3, "providers", catalog);
+  return path[2] === "health" && path[3] === "check" ? place(path, 4, "checks", catalog) : null;
+}
+
+/** @param at the step that names the entry */
+function place(path: Path, at: number, list: keyof Catalog, catalog: Catalog): EntryPlace | null {
+  const name = path[at];
+  const entry = typeof name === "string" ? catalog[list].get(name) : undefined;
+  return entry === undefined ? null : { noun: ENTRY_NOUNS[list], entry, below: path.slice(at + 1) };
 }

@@ -4,7 +4,7 @@ import { pair } from "../support/pair.ts";
 import { exchange, get, post, RawClient, wire } from "../support/raw.ts";
 
 const it = pair((origin) => ({
-  upstreams: { app: origin.address, dead: { endpoints: "127.0.0.1:1", retries: 0 } },
+  upstreams: { app: origin.address, dead: { endpoints: "127.0.0.1:1", retry: 0 } },
   sites: [
     {
       name: "main",

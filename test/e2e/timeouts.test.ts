@@ -26,7 +26,7 @@ const it = pair((origin) => ({
     firstOctet: `${FIRST_OCTET}ms`,
     upstreamIdle: `${UPSTREAM_IDLE}ms`,
   },
-  upstreams: { app: { endpoints: origin.address, retries: 0 } },
+  upstreams: { app: { endpoints: origin.address, retry: 0 } },
   sites: [
     {
       to: "app",

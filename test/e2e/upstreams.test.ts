@@ -77,7 +77,7 @@ describe("failing over to the next endpoint", () => {
 
   test("retries bounds how many further endpoints are tried", async () => {
     const ports = await Promise.all([closedPort(), closedPort(), closedPort()]);
-    await using gateway = await serve({ endpoints: ports.map((port) => `127.0.0.1:${port}`), retries: 1 });
+    await using gateway = await serve({ endpoints: ports.map((port) => `127.0.0.1:${port}`), retry: 1 });
     await exchange(gateway.port, get("/"));
     expect((await gateway.logLine())["attempts"]).toBe(2);
   });
@@ -162,7 +162,7 @@ describe("connections are kept and used again (RFC 9112 §9.3)", () => {
 
   test("one the origin closes just as a GET is sent on it costs the client nothing", async () => {
     using list = await origins("a");
-    await using gateway = await serve({ endpoints: list[0]!.address, retries: 0 });
+    await using gateway = await serve({ endpoints: list[0]!.address, retry: 0 });
     await exchange(gateway.port, get("/"));
     list[0]!.script = async (request) => {
       list[0]!.script = named("a");

@@ -1,6 +1,6 @@
 /** `listeners` and `admin`: where we listen. */
 import { z } from "zod";
-import { readListenAddress } from "../address.ts";
+import { type Reading, readListenAddress } from "../address.ts";
 import { label, textOption, wholeNumber } from "./text.ts";
 
 const listenAddress = (description: string) =>
@@ -43,9 +43,20 @@ export const admin = z
     z
       .strictObject({
         address: listenAddress("Address of the admin listener; keep it private.").prefault("127.0.0.1:2020"),
+        token: textOption("bad-token", readToken, {
+          description: "Bearer token that changes need. Without one, changes can be made over a unix socket only.",
+        })
+          .optional()
+          .transform((value) => value ?? null),
       })
       .meta({ title: "Admin", description: "The admin listener." }),
   ])
   .prefault({})
   .transform((value) => (value === "off" ? null : value))
-  .meta({ description: "The admin listener, which serves `/metrics`; `off` for none." });
+  .meta({ description: "The admin listener, which serves `/metrics` and the admin API; `off` for none." });
+
+/** RFC 6750 §2.1: what can stand after `Bearer`. */
+function readToken(text: string): Reading {
+  if (/^[A-Za-z0-9\-._~+/]+=*$/.test(text)) return { text };
+  return { problem: 'this is not a token: use letters, digits, "-", ".", "_", "~", "+" and "/"' };
+}

@@ -1,5 +1,6 @@
 /** Options that are more than a string or a number: read by a function that says what is wrong. */
 import { z } from "zod";
+import { type DurationText, duration } from "../../base/option.ts";
 import type { Reading } from "../address.ts";
 
 interface Described {
@@ -51,4 +52,36 @@ export function label(description: string) {
           },
     { description },
   );
+}
+
+/**
+ * A span of time that has an end: neither `off` nor less than `leastMs`. Gives milliseconds.
+ * @param fallback  null: it must be given
+ */
+export function span(
+  description: string,
+  fallback: DurationText,
+  leastMs: number,
+): z.ZodPrefault<z.ZodType<number, string>>;
+export function span(description: string, fallback: null, leastMs: number): z.ZodType<number, string>;
+export function span(
+  description: string,
+  fallback: DurationText | null,
+  leastMs: number,
+): z.ZodType<number, string | undefined> {
+  const schema = duration(description).transform((ms, ctx) => {
+    if (ms >= leastMs && ms !== Number.POSITIVE_INFINITY) return ms;
+    const message = ms < leastMs ? `this is too short: at least ${leastMs}ms` : 'this cannot be "off": give it a time';
+    ctx.addIssue({ code: "custom", message, params: { code: "out-of-range" } });
+    return z.NEVER;
+  });
+  return fallback === null ? schema : schema.prefault(fallback);
+}
+
+/** Something, or `off`, which gives null. */
+export function orOff<T extends z.ZodType>(description: string, schema: T) {
+  return z
+    .union([z.literal("off"), schema])
+    .meta({ description })
+    .transform((value) => (value === "off" ? null : value) as z.output<T> | null);
 }

@@ -2,30 +2,67 @@
 import { z } from "zod";
 import { duration } from "../../base/option.ts";
 import { type Reading, readEndpointAddress } from "../address.ts";
+import type { Catalog } from "../catalog.ts";
+import type { EndpointConfig } from "../gateway-config.ts";
 import { readHostPattern } from "../pattern.ts";
-import { textOption, wholeNumber } from "./text.ts";
+import { entries, entry } from "./entry.ts";
+import { health } from "./health.ts";
+import { circuit, hedge, queue, retry } from "./recovery.ts";
+import { sticky } from "./sticky.ts";
+import { label, orOff, textOption, wholeNumber } from "./text.ts";
 
 const endpointAddress = textOption("bad-address", readEndpointAddress, {
   description: "Address of an origin server.",
   examples: ["localhost:3000", "[::1]:8080", "unix:/run/app.sock"],
 });
 
+/** One per endpoint or for all of an upstream. */
+const maxInFlight = (description: string) =>
+  orOff(description, wholeNumber(1, 10_000_000, description)).transform((value) => value ?? Number.POSITIVE_INFINITY);
+
+const fullEndpoint = z
+  .strictObject({
+    address: endpointAddress,
+    weight: wholeNumber(
+      0,
+      1000,
+      "Share of the exchanges, relative to the others; 0 gets only those bound to it (sticky).",
+    ).prefault(1),
+    backup: z.boolean().default(false).meta({ description: "Used only while no endpoint without this is usable." }),
+    priority: wholeNumber(
+      0,
+      65_535,
+      "Lower ones first; higher ones are used only while no lower one is usable.",
+    ).prefault(0),
+    locality: label("Where it stands; that of the gateway goes before others of its priority.").optional(),
+    maxInFlight: maxInFlight(
+      "Exchanges at one time, over all workers; `off` for no limit. Default: the upstream's.",
+    ).optional(),
+  })
+  .meta({ title: "Endpoint" });
+
 const endpoint = z
-  .union([
-    endpointAddress,
-    z
-      .strictObject({
-        address: endpointAddress,
-        weight: wholeNumber(1, 1000, "Share of the exchanges, relative to the others.").prefault(1),
-      })
-      .meta({ title: "Endpoint" }),
-  ])
-  .transform((value) => (typeof value === "string" ? { address: value, weight: 1 } : value));
+  .union([endpointAddress, fullEndpoint])
+  .transform((value) => (typeof value === "string" ? plainEndpoint(value) : value));
+
+export type ParsedEndpoint = z.output<typeof fullEndpoint>;
+
+const plainEndpoint = (address: string): ParsedEndpoint => ({ address, weight: 1, backup: false, priority: 0 });
 
 const endpoints = z
   .union([endpoint, z.array(endpoint).min(1)])
   .transform((value) => (Array.isArray(value) ? value : [value]))
   .meta({ description: "Addresses of the origin servers." });
+
+/** Endpoints written outside of a config, in the same shapes; an empty list is one too. */
+export const endpointListSchema: z.ZodType<readonly EndpointConfig[]> = z
+  .union([endpoint, z.array(endpoint)])
+  .transform((value) => withLimits(Array.isArray(value) ? value : [value], Number.POSITIVE_INFINITY));
+
+/** @param most `maxInFlight` of those that have none of their own */
+function withLimits(list: readonly ParsedEndpoint[], most: number): EndpointConfig[] {
+  return list.map((one) => ({ ...one, locality: one.locality ?? null, maxInFlight: one.maxInFlight ?? most }));
+}
 
 const host = textOption("bad-host", readHostPolicy, {
   description: "Host sent to the origin server: `keep` the client's, the `endpoint`'s own address, or a fixed one.",
@@ -55,52 +92,72 @@ const branding = z
       "For an upstream on another host name that should work under yours: Host is set to that name, and it is replaced in Location, Content-Location, Refresh and Set-Cookie.",
   });
 
-const full = z
-  .strictObject({
-    endpoints,
-    balance: z.enum(["round-robin"]).default("round-robin").meta({ description: "How an endpoint is picked." }),
-    host: host.prefault("keep"),
-    branding,
-    retries: wholeNumber(
-      0,
-      100,
-      "Further endpoints tried when one fails before anything was sent, or the method is idempotent.",
-    ).prefault(2),
-    pool: z
-      .strictObject({
-        maxIdle: wholeNumber(0, 100_000, "Idle connections kept.").prefault(64),
-        idleTimeout: duration("How long an idle connection is kept.", "60s"),
-      })
-      .prefault({})
-      .meta({ title: "Pool", description: "Connections kept open, per endpoint and worker." }),
-    timeouts: z
-      .strictObject({
-        connect: duration("To connect to an endpoint. Default: `timeouts.connect`.").optional(),
-        firstOctet: duration("To the first octet of the response. Default: `timeouts.firstOctet`.").optional(),
-        idle: duration("Without an octet of the response's content. Default: `timeouts.upstreamIdle`.").optional(),
-      })
-      .prefault({})
-      .meta({ title: "Upstream timeouts", description: "Own timeouts of this upstream." }),
-  })
-  .meta({ title: "Upstream", description: "A named set of endpoints." });
+function fullUpstream(catalog: Catalog) {
+  return z
+    .strictObject({
+      endpoints: endpoints.optional(),
+      discover: entries(catalog, "providers").prefault([]).meta({
+        description: "What finds further endpoints: a provider with its options, or a list of them.",
+      }),
+      maxInFlight: maxInFlight(
+        "Exchanges at one time for each endpoint that has no limit of its own, over all workers; `off` for no limit.",
+      ).prefault("off"),
+      balance: entry(catalog, "balancers").prefault("round-robin").meta({
+        description: "How an endpoint is picked: a balancer, with its options.",
+      }),
+      sticky,
+      slowStart: duration(
+        "How long an endpoint that has come or come back takes to get its whole share; `off`: it has it at once.",
+        "off",
+      ).transform((ms) => (ms === Number.POSITIVE_INFINITY ? 0 : ms)),
+      queue,
+      health: health(catalog),
+      circuit,
+      retry,
+      hedge,
+      host: host.prefault("keep"),
+      branding,
+      pool: z
+        .strictObject({
+          maxIdle: wholeNumber(0, 100_000, "Idle connections kept.").prefault(64),
+          idleTimeout: duration("How long an idle connection is kept.", "60s"),
+        })
+        .prefault({})
+        .meta({ title: "Pool", description: "Connections kept open, per endpoint and worker." }),
+      timeouts: z
+        .strictObject({
+          connect: duration("To connect to an endpoint. Default: `timeouts.connect`.").optional(),
+          firstOctet: duration("To the first octet of the response. Default: `timeouts.firstOctet`.").optional(),
+          idle: duration("Without an octet of the response's content. Default: `timeouts.upstreamIdle`.").optional(),
+        })
+        .prefault({})
+        .meta({ title: "Upstream timeouts", description: "Own timeouts of this upstream." }),
+    })
+    .transform(({ endpoints: list = [], ...rest }) => ({ endpoints: withLimits(list, rest.maxInFlight), ...rest }))
+    .meta({ title: "Upstream", description: "A named set of endpoints." });
+}
 
-export type ParsedUpstream = z.output<typeof full>;
-export type ParsedEndpoint = z.output<typeof endpoint>;
+export type ParsedUpstream = z.output<ReturnType<typeof fullUpstream>>;
 
-const upstream = z
-  .union([endpointAddress, z.array(endpoint).min(1), full])
-  .transform((value) =>
-    typeof value === "string" || Array.isArray(value) ? upstreamOf(endpoints.parse(value)) : value,
-  );
+/** Makes an upstream of endpoints, with everything else by default. */
+export type UpstreamOf = (list: readonly ParsedEndpoint[]) => ParsedUpstream;
 
-export const upstreams = z
-  .record(z.string().regex(/^[A-Za-z0-9_][\w.-]{0,127}$/), upstream)
-  .prefault({})
-  .meta({ description: "Where exchanges are sent, by name. An address or a list of addresses is enough." });
+export function upstreamOf(catalog: Catalog): UpstreamOf {
+  // Read once: there may be thousands of upstreams that are only an address.
+  const defaults = fullUpstream(catalog).parse({});
+  return (list) => ({ ...defaults, endpoints: withLimits(list, defaults.maxInFlight) });
+}
 
-/** An upstream of these endpoints with everything else by default. */
-export function upstreamOf(list: readonly ParsedEndpoint[]): ParsedUpstream {
-  return full.parse({ endpoints: list });
+/** @param ofEndpoints  for those that are only addresses */
+export function upstreams(catalog: Catalog, ofEndpoints: UpstreamOf) {
+  const upstream = z.union([endpointAddress, z.array(endpoint).min(1), fullUpstream(catalog)]).transform((value) => {
+    if (Array.isArray(value)) return ofEndpoints(value);
+    return typeof value === "string" ? ofEndpoints([plainEndpoint(value)]) : value;
+  });
+  return z
+    .record(z.string().regex(/^[A-Za-z0-9_][\w.-]{0,127}$/), upstream)
+    .prefault({})
+    .meta({ description: "Where exchanges are sent, by name. An address or a list of addresses is enough." });
 }
 
 /** A route's `to`: the name of an upstream, or addresses. A ":" tells them apart. */
@@ -114,7 +171,7 @@ export const to = z
   ])
   .transform((value) => {
     if (typeof value !== "string") return value;
-    return value.includes(":") ? [{ address: value, weight: 1 }] : value;
+    return value.includes(":") ? [plainEndpoint(value)] : value;
   })
   .meta({ description: "Where exchanges are sent: the name of an upstream, an address, or a list of addresses." });
 
