@@ -6,15 +6,17 @@
  *   bun bench/exchange.ts [--rounds 15] [--fields browser] [--new-connections]
  */
 import { SILENT } from "../src/base/log.ts";
-import { catalogOf } from "../src/config/catalog.ts";
+import { catalog } from "../src/cli/catalog.ts";
 import { loadConfig } from "../src/config/load.ts";
 import type { ClientInfo, Exchange } from "../src/http/exchange.ts";
-import { middlewares } from "../src/middleware/index.ts";
 import type { Connection, ConnectionHandler } from "../src/net/connection.ts";
 import type { TcpConnection } from "../src/net/tcp.ts";
 import { type ExchangeHooks, Http1ServerConnection } from "../src/protocol/http1/server.ts";
+import { staticSets, zoneSizes } from "../src/server/endpoint-places.ts";
 import { serverSettings } from "../src/server/gateway.ts";
 import { Generation } from "../src/server/generation.ts";
+import { Upstreams } from "../src/server/upstreams.ts";
+import { Sequence } from "../src/state/placement.ts";
 import { createZone } from "../src/state/zone.ts";
 import { GatewayMetrics } from "../src/telemetry/metrics.ts";
 import { ExchangeRecorder } from "../src/telemetry/record.ts";
@@ -60,16 +62,20 @@ const argument = (name: string, fallback: string) => {
 
 const loaded = await loadConfig(
   { tree: { sites: [{ to: "127.0.0.1:9" }], telemetry: { accessLog: "off" } }, origin: "bench" },
-  catalogOf(middlewares),
+  catalog,
   {},
 );
 const config = loaded.config!;
-const metrics = new GatewayMetrics(config);
-metrics.registry.attach(createZone(metrics.registry.shape(1)), 0);
+const zone = createZone({ ...zoneSizes(config, 1), slots: 1 });
+const placement = new Sequence();
+const metrics = new GatewayMetrics(config, placement);
+metrics.registry.attach(zone, 0);
 const recorder = new ExchangeRecorder(metrics, null);
-const generation = new Generation({ config, directory: ".", metrics, log: SILENT });
-await generation.start();
-const [endpoint] = generation.upstream("127.0.0.1:9")!.endpoints;
+const upstreams = new Upstreams({ zone, slot: 0, workers: 1, log: SILENT });
+const prepared = await upstreams.prepare(config, staticSets(config, placement, 1), metrics);
+prepared.commit();
+const generation = await Generation.build({ config, directory: ".", upstreams: prepared.upstreams, log: SILENT });
+const [endpoint] = prepared.upstreams.get("127.0.0.1:9")!.endpoints;
 
 const upstreamConnection = new NoConnection();
 const client = endpoint!.adopt(upstreamConnection as unknown as TcpConnection);
@@ -90,6 +96,7 @@ const hooks: ExchangeHooks = {
   finish(exchange: Exchange) {
     finished++;
     recorder.record(exchange);
+    generation.finished();
   },
   malformed(_client, failure) {
     throw failure;

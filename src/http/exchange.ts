@@ -45,6 +45,7 @@ export type Phase =
   | "head"
   | "route"
   | "request-content"
+  | "queue"
   | "connect"
   | "first-octet"
   | "response-content"
@@ -61,14 +62,28 @@ export interface Outcome {
 /** One try at an endpoint, kept for log and `explain`. */
 export interface Attempt {
   readonly endpoint: string;
+  /** Made beside another one that took too long. */
+  readonly hedge: boolean;
   /** True on a kept-alive connection. */
-  reused: boolean;
-  /** Milliseconds of `clock.now`. */
-  startedAt: number;
-  connectedAt: number;
-  firstOctetAt: number;
-  status: number;
-  failure: Failure | null;
+  readonly reused: boolean;
+  /** Milliseconds of `clock.now`. A moment that has not come is 0. */
+  readonly startedAt: number;
+  readonly connectedAt: number;
+  readonly firstOctetAt: number;
+  /** Of the response; 0: there was none. */
+  readonly status: number;
+  /** null with a response that was complete, and without one for an attempt that was called off since another one won. */
+  readonly failure: Failure | null;
+}
+
+/** The attempt that decided the exchange: the last one, but for those that were called off since another one won. */
+export function decidingAttempt({ attempts }: Exchange): Attempt | null {
+  if (attempts === null || attempts.length === 0) return null;
+  for (let i = attempts.length - 1; i >= 0; i--) {
+    const attempt = attempts[i]!;
+    if (attempt.status > 0 || attempt.failure !== null) return attempt;
+  }
+  return attempts[attempts.length - 1]!;
 }
 
 /** Time limits of one exchange, in ms; Infinity = none. Site defaults, replaced by the `timeouts` middleware. */
@@ -83,6 +98,11 @@ export interface ExchangeTimeouts {
 /** The end of an engine that interim responses go to. */
 export interface Informer {
   sendInterim(status: number, fields: FieldSection): void;
+}
+
+/** Who began an exchange, and wants to know of its end. */
+export interface ExchangeOwner {
+  finished(): void;
 }
 
 /** A key under which a middleware keeps something of its own on an exchange. */
@@ -119,6 +139,9 @@ export class Exchange {
   response: HttpResponse | null = null;
   phase: Phase = "route";
   failure: Failure | null = null;
+
+  /** The generation that answers it. */
+  generation: ExchangeOwner | null = null;
 
   /** `clock.now` when the first octet of the request was there. */
   readonly startedAt: number;

@@ -35,7 +35,7 @@ export interface AcceptHandler {
 
 export class Listener implements Pollable {
   readonly #fd: number;
-  readonly #maxConnections: number;
+  #maxConnections: number;
   readonly #handler: AcceptHandler;
   readonly #peer = new Uint8Array(112);
   readonly #peerLength = new Uint32Array(1);
@@ -49,6 +49,11 @@ export class Listener implements Pollable {
     this.#maxConnections = maxConnections;
     this.#handler = handler;
     setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1); // Accepted sockets inherit it.
+  }
+
+  /** Connections open at once; those beyond a lower limit stay. */
+  set maxConnections(limit: number) {
+    this.#maxConnections = limit;
   }
 
   get connections(): number {

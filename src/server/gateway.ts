@@ -1,140 +1,230 @@
 /**
- * The traffic side of a worker: listeners, their connections, and the generation that answers.
+ * The traffic side of a worker: listeners, their connections, and the generation that answers. A
+ * reload prepares everything beside what serves, and then exchanges a few references.
  */
-
 import { Failure } from "../base/failure.ts";
 import type { Log } from "../base/log.ts";
 import { clock, timerList } from "../base/timer.ts";
 import type { GatewayConfig, ListenerConfig } from "../config/gateway-config.ts";
-import type { ClientInfo } from "../http/exchange.ts";
+import type { ClientInfo, Exchange } from "../http/exchange.ts";
 import { parseAddress } from "../net/address.ts";
+import { libc } from "../net/libc.ts";
 import { type AcceptHandler, Listener } from "../net/listener.ts";
 import { setQueueBudget, type TcpConnection } from "../net/tcp.ts";
 import { type ExchangeHooks, Http1ServerConnection, type Http1ServerSettings } from "../protocol/http1/server.ts";
+import type { Zone } from "../state/zone.ts";
 import type { GatewayMetrics, ListenerMetrics } from "../telemetry/metrics.ts";
 import type { ExchangeRecorder } from "../telemetry/record.ts";
+import type { EndpointSet } from "../upstream/endpoint-spec.ts";
 import { Generation } from "./generation.ts";
+import { type PreparedUpstreams, Upstreams } from "./upstreams.ts";
 
 export interface GatewayOptions {
-  readonly config: GatewayConfig;
-  /** Folder of the config file. */
-  readonly directory: string;
-  /** Sockets that are bound and listen already. */
-  readonly listeners: readonly { readonly name: string; readonly fd: number }[];
+  readonly zone: Zone;
+  /** Of this worker in the zone. */
+  readonly slot: number;
   /** Workers that share the limits of connections. */
   readonly workers: number;
   readonly recorder: ExchangeRecorder;
-  readonly metrics: GatewayMetrics;
   readonly log: Log;
 }
 
-export interface Gateway {
-  start(): Promise<void>;
-  /** Accepts no more, ends idle connections, lets the others finish; what is left after the grace time is cut. */
-  drain(graceMs: number): Promise<void>;
+/** A socket that is bound and listens already. */
+export interface GatewaySocket {
+  /** The same over reloads. */
+  readonly id: number;
+  /** Of the listener. */
+  readonly name: string;
+  /** null: the gateway has it already. */
+  readonly fd: number | null;
 }
 
-/** @throws if the config cannot be built; nothing has been accepted then */
-export function createGateway(options: GatewayOptions): Gateway {
-  return new TrafficGateway(options);
+/** What a reload can change. */
+export interface GatewayFacts {
+  readonly config: GatewayConfig;
+  /** Folder of the config file. */
+  readonly directory: string;
+  readonly metrics: GatewayMetrics;
+  readonly sets: readonly EndpointSet[];
+  /** All of them: one that is not among them any more is closed at the commit. */
+  readonly sockets: readonly GatewaySocket[];
 }
 
+/** Something else to serve, built and waiting. */
+export interface PreparedGateway {
+  /** Serves it from now on. */
+  commit(): void;
+  /** Forgets it, and closes the sockets that came with it. */
+  abort(): void;
+}
+
+/** Open kept connections get this long to send one more request before they are closed (gentle drain). */
+const GENTLE_IDLE_MS = 5000;
 const LAST_REQUESTS_MS = 100;
 
-class TrafficGateway implements Gateway {
-  readonly #generation: Generation;
-  readonly #doors: Door[];
+export class Gateway {
+  readonly #options: GatewayOptions;
+  readonly #upstreams: Upstreams;
   readonly #connections = new Set<Http1ServerConnection>();
-  #draining = false;
+  #doors = new Map<number, Door>();
+  #generation: Generation | null = null;
   #onEmpty: (() => void) | null = null;
 
   constructor(options: GatewayOptions) {
-    this.#generation = new Generation(options);
-    setQueueBudget(options.config.limits.queued);
-    this.#doors = options.listeners.map(({ name, fd }) => {
-      const config = options.config.listeners.find((listener) => listener.name === name)!;
-      return new Door(
-        config,
-        fd,
-        options,
-        this.#generation,
-        this.#connections,
-        () => this.#draining,
-        () => this.#closed(),
-      );
-    });
+    this.#options = options;
+    this.#upstreams = new Upstreams(options);
   }
 
-  async start(): Promise<void> {
-    await this.#generation.start();
-    for (const door of this.#doors) door.listener.start();
-  }
-
-  async drain(graceMs: number): Promise<void> {
-    this.#draining = true;
-    for (const { listener } of this.#doors) listener.stop();
-    // A request may be on its way on a kept connection: it is read before the idle ones are closed.
-    const lastMs = Math.min(graceMs, LAST_REQUESTS_MS);
-    await new Promise((resolve) => setTimeout(resolve, lastMs));
-    for (const connection of [...this.#connections]) connection.drain();
-    if (this.#connections.size > 0) {
-      await new Promise<void>((resolve) => {
-        this.#onEmpty = resolve;
-        if (graceMs !== Infinity) setTimeout(resolve, graceMs - lastMs);
-      });
+  /** @throws {Error} if it cannot be built; what serves is untouched, and sockets that came with it are closed */
+  async prepare(facts: GatewayFacts): Promise<PreparedGateway> {
+    const { config, directory, metrics, sets, sockets } = facts;
+    let upstreams: PreparedUpstreams | null = null;
+    try {
+      upstreams = await this.#upstreams.prepare(config, sets, metrics);
+      const { log } = this.#options;
+      const generation = await Generation.build({ config, directory, upstreams: upstreams.upstreams, log });
+      return {
+        commit: () => this.#commit(facts, upstreams!, generation),
+        abort: () => {
+          upstreams!.abort();
+          generation.retire();
+          closeNew(sockets);
+        },
+      };
+    } catch (thrown) {
+      upstreams?.abort();
+      closeNew(sockets);
+      throw thrown;
     }
+  }
+
+  /** The endpoints of one upstream have changed. */
+  change(set: EndpointSet): Promise<void> {
+    return this.#upstreams.change(set);
+  }
+
+  /**
+   * Accepts no more, lets what is in flight finish; what is left after the grace time is cut.
+   * @param gentle others accept on the same sockets, so idle connections are closed late, when no
+   *   request can be on its way any more
+   */
+  async drain(graceMs: number, gentle: boolean): Promise<void> {
+    for (const door of this.#doors.values()) door.shut();
+    // A request may be on its way on a kept connection: it is read before the idle ones are closed.
+    const lastMs = Math.min(graceMs, gentle ? GENTLE_IDLE_MS : LAST_REQUESTS_MS);
+    const grace = graceMs === Infinity ? null : graceMs;
+    await this.#empty(lastMs);
+    for (const connection of [...this.#connections]) connection.drain();
+    await this.#empty(grace === null ? null : grace - lastMs);
     for (const connection of [...this.#connections])
       connection.terminate(new Failure("shutting-down", "the drain time is over"));
-    this.#generation.dispose();
+    this.#upstreams.close();
+    this.#generation?.retire();
   }
 
-  #closed(): void {
-    if (this.#connections.size === 0) this.#onEmpty?.();
+  /** Settles when no connection is left, or the time is over. */
+  async #empty(withinMs: number | null): Promise<void> {
+    if (this.#connections.size === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#onEmpty = resolve;
+      if (withinMs !== null) setTimeout(resolve, withinMs);
+    });
+    this.#onEmpty = null;
   }
+
+  #commit({ config, metrics, sockets }: GatewayFacts, upstreams: PreparedUpstreams, generation: Generation): void {
+    upstreams.commit();
+    setQueueBudget(config.limits.queued);
+    const before = this.#generation;
+    const doors = new Map<number, Door>();
+    for (const { id, name, fd } of sockets) {
+      const listener = config.listeners.find((one) => one.name === name)!;
+      const door = fd === null ? this.#doors.get(id)! : new Door(fd, this.#options, this.#connections, this.#closed);
+      door.use(listener, config, metrics.listener(name), generation);
+      doors.set(id, door);
+    }
+    for (const [id, door] of this.#doors) if (!doors.has(id)) this.#remove(door);
+    for (const [id, door] of doors) if (!this.#doors.has(id)) door.listener.start();
+    this.#doors = doors;
+    this.#generation = generation;
+    before?.retire();
+  }
+
+  /** Its connections finish; they are closed when no request can be on its way any more. */
+  #remove(door: Door): void {
+    door.shut();
+    libc.close(door.fd);
+    setTimeout(() => {
+      for (const connection of [...this.#connections]) if (connection.hooks === door) connection.drain();
+    }, GENTLE_IDLE_MS);
+  }
+
+  readonly #closed = (): void => {
+    if (this.#connections.size === 0) this.#onEmpty?.();
+  };
 }
 
-/** A listener with what its connections share. */
+function closeNew(sockets: readonly GatewaySocket[]): void {
+  for (const { fd } of sockets) if (fd !== null) libc.close(fd);
+}
+
+/** A listening socket with what its connections share. */
 class Door implements AcceptHandler, ExchangeHooks {
+  readonly fd: number;
   readonly listener: Listener;
-  readonly handle: ExchangeHooks["handle"];
-  readonly #name: string;
-  readonly #localAddress: string;
-  readonly #localPort: number;
-  readonly #settings: Http1ServerSettings;
-  readonly #metrics: ListenerMetrics;
+  handle!: ExchangeHooks["handle"];
+  draining = false;
+  readonly #workers: number;
   readonly #recorder: ExchangeRecorder;
-  readonly #log: Log;
   readonly #connections: Set<Http1ServerConnection>;
-  readonly #isDraining: () => boolean;
   readonly #onClosed: () => void;
+  readonly #programLog: Log;
+  #name = "";
+  #localAddress = "";
+  #localPort = 0;
+  #settings!: Http1ServerSettings;
+  #metrics: ListenerMetrics | null = null;
+  #log: Log;
   #warnedAt = -Infinity;
 
   constructor(
-    config: ListenerConfig,
     fd: number,
-    options: GatewayOptions,
-    generation: Generation,
+    { workers, recorder, log }: GatewayOptions,
     connections: Set<Http1ServerConnection>,
-    isDraining: () => boolean,
     onClosed: () => void,
   ) {
-    const address = parseAddress(config.address);
-    this.#name = config.name;
-    this.#localAddress = address?.kind === "tcp" ? address.host : "";
-    this.#localPort = address?.kind === "tcp" ? address.port : 0;
-    this.#settings = serverSettings(options.config);
-    this.#metrics = options.metrics.listener(config.name);
-    this.#recorder = options.recorder;
-    this.#log = options.log.with({ listener: config.name });
+    this.fd = fd;
+    this.#workers = workers;
+    this.#recorder = recorder;
+    this.#programLog = log;
+    this.#log = log;
     this.#connections = connections;
-    this.#isDraining = isDraining;
     this.#onClosed = onClosed;
-    this.handle = generation.handle;
-    this.listener = new Listener(fd, Math.max(1, Math.ceil(config.maxConnections / options.workers)), this);
+    this.listener = new Listener(fd, 1, this);
   }
 
-  get draining(): boolean {
-    return this.#isDraining();
+  /** Another config: new connections get its limits, all requests its routes. */
+  use(listener: ListenerConfig, config: GatewayConfig, metrics: ListenerMetrics, { handle }: Generation): void {
+    const address = parseAddress(listener.address);
+    this.#name = listener.name;
+    this.#localAddress = address?.kind === "tcp" ? address.host : "";
+    this.#localPort = address?.kind === "tcp" ? address.port : 0;
+    this.#settings = serverSettings(config);
+    this.#log = this.#programLog.with({ listener: listener.name });
+    this.handle = handle;
+    this.listener.maxConnections = Math.max(1, Math.ceil(listener.maxConnections / this.#workers));
+    // Under another name they are counted elsewhere.
+    for (let open = this.listener.connections; open > 0; open--) {
+      this.#metrics?.active.down();
+      metrics.active.up();
+    }
+    this.#metrics = metrics;
+  }
+
+  /** Accepts no more. */
+  shut(): void {
+    this.listener.stop();
+    this.draining = true;
   }
 
   onConnection(connection: TcpConnection, peer: string, peerPort: number): void {
@@ -149,20 +239,21 @@ class Door implements AcceptHandler, ExchangeHooks {
     const server = new Http1ServerConnection(connection, client, this.#settings, this);
     connection.handler = server;
     this.#connections.add(server);
-    this.#metrics.accepted.add(1);
-    this.#metrics.active.up();
+    this.#metrics!.accepted.add(1);
+    this.#metrics!.active.up();
   }
 
   onAcceptPaused(reason: string): void {
-    this.#metrics.pauses.add(1);
+    this.#metrics!.pauses.add(1);
     if (clock.now - this.#warnedAt < 10_000) return;
     this.#warnedAt = clock.now;
     const what = reason === "limit" ? "the listener's maxConnections is reached" : `accept failed: ${reason}`;
     this.#log.warn(`${what}; clients wait`, { connections: this.listener.connections });
   }
 
-  finish(exchange: Parameters<ExchangeHooks["finish"]>[0]): void {
+  finish(exchange: Exchange): void {
     this.#recorder.record(exchange);
+    exchange.generation?.finished();
   }
 
   malformed(client: ClientInfo, failure: Failure, octets: number): void {
@@ -171,7 +262,7 @@ class Door implements AcceptHandler, ExchangeHooks {
 
   closed(connection: Http1ServerConnection): void {
     this.#connections.delete(connection);
-    this.#metrics.active.down();
+    this.#metrics!.active.down();
     this.listener.released();
     this.#onClosed();
   }

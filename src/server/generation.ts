@@ -1,9 +1,10 @@
 /**
- * One generation: everything that is built from one config. Routes with their chains folded into
- * handlers, upstreams with their endpoints. A reload builds another beside it.
+ * One generation: what is built from one config, routes with their chains folded into handlers. A
+ * reload builds another beside it; upstreams live longer (upstreams.ts).
  */
 import { Failure } from "../base/failure.ts";
 import type { Log } from "../base/log.ts";
+import { Slices } from "../base/slices.ts";
 import type {
   GatewayConfig,
   MiddlewareConfig,
@@ -13,25 +14,20 @@ import type {
 } from "../config/gateway-config.ts";
 import { limitContent } from "../http/content-limit.ts";
 import type { Handler, Middleware, MiddlewareDefinition, Scope } from "../http/define.ts";
-import type { Exchange } from "../http/exchange.ts";
+import type { Exchange, ExchangeOwner } from "../http/exchange.ts";
 import { middlewares } from "../middleware/index.ts";
-import type { Http1ClientSettings } from "../protocol/http1/client.ts";
 import { Branding } from "../proxy/branding.ts";
 import { clientAddress, clientScheme } from "../proxy/client-address.ts";
 import { forwardTo } from "../proxy/forward.ts";
 import { CidrSet } from "../router/cidr.ts";
-import { RouteTable } from "../router/table.ts";
-import type { GatewayMetrics } from "../telemetry/metrics.ts";
-import { balancers } from "../upstream/balancers/index.ts";
-import { Endpoint, type EndpointObserver } from "../upstream/endpoint.ts";
-import { Resolver } from "../upstream/resolver.ts";
-import { Upstream } from "../upstream/upstream.ts";
+import { type RouteSpec, RouteTable, type SiteSpec } from "../router/table.ts";
+import type { Upstream } from "../upstream/upstream.ts";
 
 export interface GenerationOptions {
   readonly config: GatewayConfig;
   /** Folder of the config file. */
   readonly directory: string;
-  readonly metrics: GatewayMetrics;
+  readonly upstreams: ReadonlyMap<string, Upstream>;
   readonly log: Log;
 }
 
@@ -39,53 +35,52 @@ const definitions = new Map<string, MiddlewareDefinition>(
   middlewares.map((definition) => [definition.name, definition]),
 );
 
-export class Generation {
+export class Generation implements ExchangeOwner {
   readonly #options: GenerationOptions;
-  readonly #upstreams = new Map<string, Upstream>();
-  readonly #table: RouteTable<Handler>;
-  readonly #resolver: Resolver;
+  #table!: RouteTable<Handler>;
   /** null: no proxy is trusted, and the client's address is the peer's. */
   readonly #trusted: CidrSet | null;
+  readonly #upstreamConfigs: ReadonlyMap<string, UpstreamConfig>;
   readonly #connectListeners: ReadonlySet<string>;
   readonly #disposals: (() => void)[] = [];
+  /** Exchanges that this generation began and that are not finished. */
+  #exchanges = 0;
+  #retired = false;
 
-  /** @throws if a middleware cannot be created (a missing file, say); the message says which */
-  constructor(options: GenerationOptions) {
+  /**
+   * Builds it in slices: traffic flows meanwhile.
+   * @throws if a middleware cannot be created (a missing file, say); the message says which
+   */
+  static async build(options: GenerationOptions): Promise<Generation> {
+    const generation = new Generation(options);
+    const slices = new Slices();
+    const specs: SiteSpec<Handler>[] = [];
+    for (const site of options.config.sites) {
+      const routes: RouteSpec<Handler>[] = [];
+      for (const route of site.routes) {
+        if (slices.isOver) await slices.next();
+        routes.push({ name: route.name, match: route.match, target: generation.#createHandler(site, route) });
+      }
+      specs.push({ name: site.name, hosts: site.hosts, listeners: site.listeners, order: site.order, routes });
+    }
+    generation.#table = new RouteTable(specs);
+    return generation;
+  }
+
+  private constructor(options: GenerationOptions) {
     this.#options = options;
-    const { config, log } = options;
-    this.#resolver = new Resolver(log);
+    const { config } = options;
+    this.#upstreamConfigs = new Map(config.upstreams.map((upstream) => [upstream.name, upstream]));
     this.#trusted = config.trustedProxies.length === 0 ? null : new CidrSet(config.trustedProxies);
     this.#connectListeners = new Set(
       config.listeners.filter(({ allowConnect }) => allowConnect).map(({ name }) => name),
     );
-    for (const upstream of config.upstreams) this.#upstreams.set(upstream.name, this.#createUpstream(upstream));
-    this.#table = new RouteTable(
-      config.sites.map((site) => ({
-        name: site.name,
-        hosts: site.hosts,
-        listeners: site.listeners,
-        order: site.order,
-        routes: site.routes.map((route) => ({
-          name: route.name,
-          match: route.match,
-          target: this.#createHandler(site, route),
-        })),
-      })),
-    );
-  }
-
-  /** Looks up the names of all endpoints. Resolves when each was tried once. */
-  async start(): Promise<void> {
-    const endpoints = [...this.#upstreams.values()].flatMap((upstream) => upstream.endpoints);
-    await Promise.all(endpoints.map((endpoint) => this.#resolver.follow(endpoint)));
-  }
-
-  upstream(name: string): Upstream | undefined {
-    return this.#upstreams.get(name);
   }
 
   /** Answers an exchange: the one function engines call. */
   readonly handle: Handler = (exchange) => {
+    this.#exchanges++;
+    exchange.generation = this;
     if (this.#trusted?.has(exchange.client.peer)) {
       exchange.clientAddress = clientAddress(exchange, this.#trusted);
       exchange.request.scheme = clientScheme(exchange);
@@ -99,10 +94,20 @@ export class Generation {
     throw new Failure("no-route", `no route of site ${exchange.site} matches ${exchange.path}`);
   };
 
-  dispose(): void {
-    this.#resolver.stop();
-    for (const upstream of this.#upstreams.values()) upstream.close();
-    for (const dispose of this.#disposals) dispose();
+  /** An exchange that it began is finished. */
+  finished(): void {
+    this.#exchanges--;
+    if (this.#retired) this.#disposeIfDone();
+  }
+
+  /** It begins no more exchanges; what it holds is let go when the last one is finished. */
+  retire(): void {
+    this.#retired = true;
+    this.#disposeIfDone();
+  }
+
+  #disposeIfDone(): void {
+    if (this.#exchanges === 0) for (const dispose of this.#disposals.splice(0)) dispose();
   }
 
   #createHandler(site: SiteConfig, route: RouteConfig): Handler {
@@ -128,11 +133,13 @@ export class Generation {
   }
 
   #createForward(name: string): Handler {
-    const { config } = this.#options;
-    const upstream = this.#upstreams.get(name)!;
-    const { branding } = config.upstreams.find((one) => one.name === name)!;
+    const { config, upstreams } = this.#options;
+    const upstream = upstreams.get(name)!;
+    const { branding, retry, hedge } = this.#upstreamConfigs.get(name)!;
     const forward = forwardTo({
       upstream,
+      retry,
+      hedge,
       branding: branding === null ? null : new Branding(branding.as),
       trusts: this.#trusts,
       exchangeMs: config.timeouts.exchange,
@@ -145,70 +152,6 @@ export class Generation {
   }
 
   readonly #trusts = (exchange: Exchange): boolean => this.#trusted?.has(exchange.client.peer) ?? false;
-
-  #createUpstream(config: UpstreamConfig): Upstream {
-    const { limits } = this.#options.config;
-    const http1: Http1ClientSettings = {
-      head: {
-        requestLineOctets: limits.requestLine,
-        fieldLineOctets: Math.max(limits.fieldLine, 16 * 1024),
-        fieldSectionOctets: Math.max(limits.fieldSection, 64 * 1024),
-        fieldCount: Math.max(limits.fields, 200),
-      },
-      content: { trailerOctets: limits.trailers, chunkExtensionOctets: limits.chunkExtensions },
-    };
-    const endpoints = config.endpoints.map(
-      ({ address, weight }) =>
-        new Endpoint(
-          { address, weight, maxIdle: config.pool.maxIdle, idleTimeMs: config.pool.idleTimeout, http1 },
-          this.#observe(config.name, address),
-        ),
-    );
-    const host =
-      config.branding !== null
-        ? ({ kind: "fixed", value: new Branding(config.branding.as).authority } as const)
-        : config.host;
-    const { connect, firstOctet, idle } = config.timeouts;
-    const settings = {
-      name: config.name,
-      host,
-      retries: config.retries,
-      connectMs: connect,
-      firstOctetMs: firstOctet,
-      idleMs: idle,
-    };
-    const balancer = balancers.find(({ name }) => name === config.balance)!.create();
-    return new Upstream(settings, endpoints, balancer);
-  }
-
-  #observe(upstream: string, address: string): EndpointObserver {
-    const { metrics, log } = this.#options;
-    const endpoint = metrics.endpoint(upstream, address)!;
-    return {
-      connectionOpened() {
-        endpoint.opened.add(1);
-        endpoint.active.up();
-      },
-      connectionClosed(idle) {
-        (idle ? endpoint.idle : endpoint.active).down();
-      },
-      becameIdle() {
-        endpoint.active.down();
-        endpoint.idle.up();
-      },
-      becameActive() {
-        endpoint.idle.down();
-        endpoint.active.up();
-      },
-      fault(thrown) {
-        log.error("a fault in an exchange", {
-          upstream,
-          endpoint: address,
-          error: thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown),
-        });
-      },
-    };
-  }
 }
 
 /** The end of a chain without upstream: a middleware in it answers, unless it hands on (`files` with `next`). */

@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
 import { createLog } from "../base/log.ts";
+import { Noting, Sequence } from "../state/placement.ts";
 import { createZone } from "../state/zone.ts";
 import { GatewayMetrics } from "../telemetry/metrics.ts";
 import { SAMPLE_CONFIG } from "../telemetry/testing.ts";
@@ -7,19 +8,32 @@ import type { Start } from "./ipc.ts";
 import { Workers } from "./workers.ts";
 
 /** A worker whose gateway is a piece of script. */
-function create(gateway: string, slots = 2) {
+function create(gateway: string) {
   const said: { message: string; code?: number; reason?: string }[] = [];
-  const zone = createZone(new GatewayMetrics(SAMPLE_CONFIG).registry.shape(slots));
+  const noting = new Noting(new Sequence());
+  new GatewayMetrics(SAMPLE_CONFIG, noting);
+  const zone = createZone({ totals: 5000, levels: 100, shared: 10, times: 10, slots: 2 });
   const script = `
     const { runWorker } = await import(${JSON.stringify(`${import.meta.dir}/worker-process.ts`)});
     const { SAMPLE_CONFIG } = await import(${JSON.stringify(`${import.meta.dir}/../telemetry/testing.ts`)});
     const config = { ...SAMPLE_CONFIG, telemetry: { accessLog: null, log: { level: "error", format: "text" } }, timeouts: { drain: 100 } };
-    runWorker({ readConfig: async () => config, createGateway: ({ metrics }) => (${gateway}) });`;
+    runWorker({ readConfig: async () => config, createGateway: () => (${gateway}) });`;
   const workers = new Workers({
     count: 1,
     command: [process.execPath, "-e", script],
     fds: () => [zone.fd],
-    start: (slot) => ({ kind: "start", slot, slots: 2, directory: "/", listeners: [], zoneFd: 3 }) as unknown as Start,
+    start: (slot) =>
+      ({
+        kind: "start",
+        slot,
+        slots: 2,
+        directory: "/",
+        listeners: [],
+        sets: [],
+        places: noting.places,
+        zoneFd: 3,
+        channelFd: 3,
+      }) as unknown as Start,
     log: createLog({ level: "debug", format: "json", write: (line) => said.push(JSON.parse(line)) }),
     onReadyChange: () => {},
     onDeath: () => {},
@@ -44,25 +58,23 @@ async function death(said: { message: string; code?: number }[]): Promise<number
 test.each(["throw new Error('expected in this test')", "Promise.reject(new Error('expected in this test'))"])(
   "a worker ends with 70 after a fault nobody caught: %s",
   async (fault) => {
-    const { workers, said } = create(`{ start() { setTimeout(() => { ${fault} }, 20); } }`);
+    const { workers, said } = create(`{ prepare: async () => ({ commit() { setTimeout(() => { ${fault} }, 20); } }) }`);
     await workers.start();
     expect(await death(said)).toBe(70);
   },
 );
 
 test("a gateway that cannot be built fails the start with its reason", async () => {
-  const { workers } = create(`{ async start() { throw new Error("no certificate"); } }`);
+  const { workers } = create(`{ async prepare() { throw new Error("no certificate"); } }`);
   await expect(workers.start()).rejects.toThrow("no certificate");
-});
-
-test("a worker with another layout of the zone fails the start: it runs another version or config", async () => {
-  const { workers } = create("{ start() {} }", 3);
-  await expect(workers.start()).rejects.toThrow("another layout");
 });
 
 test("a worker counts in the zone of its supervisor and hands the drain time to its gateway", async () => {
   const { workers, zone } = create(
-    `{ start() {}, async drain(ms) { await Bun.sleep(ms); metrics.malformed.add(0, ms); } }`,
+    `{
+      async prepare({ metrics }) { this.metrics = metrics; return { commit() {} }; },
+      async drain(ms) { await Bun.sleep(ms); this.metrics.malformed.add(0, ms); },
+    }`,
   );
   await workers.start();
   expect(await workers.drain(1000)).toBe(true);

@@ -3,45 +3,37 @@
  * to or when the supervisor is gone, and leaves at the first fault it did not expect, because
  * nobody knows what state that left behind.
  */
+import { readFileSync } from "node:fs";
 import type { Log } from "../base/log.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { processFacts } from "../http/variable.ts";
+import { DescriptorChannel } from "../net/descriptor-channel.ts";
 import { libc } from "../net/libc.ts";
-import { openZone } from "../state/zone.ts";
+import { Told } from "../state/placement.ts";
+import { openZone, type Zone } from "../state/zone.ts";
 import { AccessLog } from "../telemetry/access-log.ts";
 import { GatewayMetrics } from "../telemetry/metrics.ts";
 import { processLog } from "../telemetry/process-log.ts";
 import { startProcessSampling } from "../telemetry/process-sample.ts";
 import { ExchangeRecorder } from "../telemetry/record.ts";
-import type { FromWorker, ListenSocket, Start, ToWorker } from "./ipc.ts";
+import type { EndpointSet } from "../upstream/endpoint-spec.ts";
+import type { GatewayFacts, GatewayOptions, GatewaySocket, PreparedGateway } from "./gateway.ts";
+import type { FromWorker, Prepare, ServeFacts, Start, ToWorker } from "./ipc.ts";
 
 /** What serves the traffic of one process. */
-export interface Gateway {
-  start(): void | Promise<void>;
-  /**
-   * Stops accepting before it returns, and settles when the last exchange has ended or `graceMs`
-   * have passed. The listening descriptors are closed by the caller.
-   */
-  drain(graceMs: number): Promise<void>;
-}
-
-export interface GatewayOptions {
-  readonly config: GatewayConfig;
-  /** Relative paths in the config start here. */
-  readonly directory: string;
-  /** Worker processes in all: limits over all workers are shared out among them. */
-  readonly workers: number;
-  readonly listeners: readonly ListenSocket[];
-  readonly recorder: ExchangeRecorder;
-  readonly metrics: GatewayMetrics;
-  readonly log: Log;
+export interface WorkerGateway {
+  /** @throws {Error} if it cannot be built; what serves is untouched */
+  prepare(facts: GatewayFacts): Promise<PreparedGateway>;
+  change(set: EndpointSet): Promise<void>;
+  /** Stops accepting before it returns, and settles when the last exchange has ended or `graceMs` have passed. */
+  drain(graceMs: number, gentle: boolean): Promise<void>;
 }
 
 /** What a worker is made of, so that tests can make one of less. */
 export interface WorkerParts {
   /** @throws if it cannot be read: it was read before, so that is a fault */
-  readConfig(start: Start): Promise<GatewayConfig>;
-  createGateway(options: GatewayOptions): Gateway | Promise<Gateway>;
+  readConfig(facts: ServeFacts): Promise<GatewayConfig>;
+  createGateway(options: GatewayOptions): WorkerGateway;
 }
 
 /** EX_SOFTWARE of sysexits(3). */
@@ -50,66 +42,215 @@ const EXIT_FAILED_START = 78;
 
 /** Runs until the process exits. */
 export function runWorker(parts: WorkerParts): void {
-  let log = processLog({ level: "info", format: "text" });
+  const state: { log: Log; worker: Worker | null } = {
+    log: processLog({ level: "info", format: "text" }),
+    worker: null,
+  };
   const fault = (kind: string) => (error: unknown) => {
-    log.error(kind, { error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+    state.log.error(kind, { error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
     process.exit(EXIT_FAULT);
   };
   process.on("uncaughtException", fault("uncaught exception"));
   process.on("unhandledRejection", fault("unhandled rejection"));
-  // They reach the whole process group; the supervisor says what to do about them.
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
-
-  let running: RunningWorker | null = null;
-  const drain = () => {
-    if (running === null) process.exit(0);
-    void running.drain().then(() => process.exit(0));
+  let handedOver = false;
+  const drain = (gentle: boolean) => {
+    if (state.worker === null) process.exit(0);
+    void state.worker.drain(gentle).then(() => process.exit(0));
   };
-  process.on("SIGUSR1", () => running?.accessLog?.reopen());
+  // They reach the whole process group; the supervisor says what to do about them. A successor of the
+  // supervisor has no other way to say it.
+  let terms = 0;
+  process.on("SIGTERM", () => {
+    if (handedOver) drain(++terms === 1);
+  });
+  for (const signal of ["SIGINT", "SIGHUP", "SIGUSR2"] as const) process.on(signal, () => {});
+  process.on("SIGUSR1", () => state.worker?.reopen());
   process.on("disconnect", () => {
-    log.warn("the supervisor is gone: draining");
-    drain();
+    if (handedOver) return;
+    state.log.warn("the supervisor is gone: draining");
+    drain(false);
   });
   process.on("message", async (message: ToWorker) => {
-    if (message.kind === "drain") return drain();
-    if (message.kind === "reopen") return running?.accessLog?.reopen();
-    try {
-      const config = await parts.readConfig(message);
-      log = processLog(config.telemetry.log).with({ worker: message.slot });
-      running = await startWorker(parts, message, config, log);
-      tell({ kind: "ready" });
-    } catch (error) {
-      tell({ kind: "failed", reason: error instanceof Error ? error.message : String(error) });
-      process.exit(EXIT_FAILED_START);
+    switch (message.kind) {
+      case "start":
+        state.worker = await start(parts, message, (log) => {
+          state.log = log;
+        });
+        return;
+      case "prepare":
+        return state.worker?.prepare(message);
+      case "commit":
+        return state.worker?.commit(message.generation);
+      case "abort":
+        return state.worker?.abort(message.generation);
+      case "endpoints":
+        return state.worker?.change(message.set);
+      case "drain":
+        return drain(message.gentle);
+      case "reopen":
+        return state.worker?.reopen();
+      case "handover":
+        handedOver = true;
+        watchParent(() => {
+          state.log.warn("the supervisor's successor is gone: draining");
+          drain(false);
+        });
     }
   });
 }
 
-interface RunningWorker {
-  readonly accessLog: AccessLog | null;
-  drain(): Promise<void>;
+async function start(parts: WorkerParts, message: Start, setLog: (log: Log) => void): Promise<Worker | null> {
+  try {
+    const config = await parts.readConfig(message);
+    const log = processLog(config.telemetry.log).with({ worker: message.slot });
+    setLog(log);
+    const worker = new Worker(parts, message, config, log);
+    await worker.serve(message, config);
+    tell({ kind: "ready" });
+    return worker;
+  } catch (error) {
+    tell({ kind: "failed", reason: messageOf(error) });
+    process.exit(EXIT_FAILED_START);
+  }
 }
 
-async function startWorker(parts: WorkerParts, start: Start, config: GatewayConfig, log: Log): Promise<RunningWorker> {
-  const { slot, slots, directory, listeners } = start;
-  processFacts.worker = String(slot);
-  const metrics = new GatewayMetrics(config);
-  metrics.registry.attach(openZone(metrics.registry.shape(slots), start.zoneFd), slot);
-  startProcessSampling(metrics);
-  const accessLog = openAccessLog(config, directory, metrics, log);
-  const recorder = new ExchangeRecorder(metrics, accessLog);
-  const workers = slots - 1;
-  const gateway = await parts.createGateway({ config, directory, workers, listeners, recorder, metrics, log });
-  await gateway.start();
-  let draining: Promise<void> | null = null;
-  const drain = async () => {
-    const drained = gateway.drain(config.timeouts.drain);
+/** What is counted and logged of exchanges under one config. */
+interface Telemetry {
+  readonly metrics: GatewayMetrics;
+  readonly accessLog: AccessLog | null;
+}
+
+interface Pending {
+  readonly prepared: PreparedGateway;
+  readonly telemetry: Telemetry;
+  readonly config: GatewayConfig;
+  readonly sockets: readonly GatewaySocket[];
+}
+
+class Worker {
+  readonly #parts: WorkerParts;
+  readonly #zone: Zone;
+  readonly #slot: number;
+  readonly #channel: DescriptorChannel;
+  readonly #log: Log;
+  readonly #recorder: ExchangeRecorder;
+  readonly #gateway: WorkerGateway;
+  #config: GatewayConfig;
+  #telemetry: Telemetry;
+  /** Descriptors by id of the socket. */
+  #sockets = new Map<number, number>();
+  readonly #pending = new Map<number, Pending>();
+  /** Generations that were called off while they were built. */
+  readonly #aborted = new Set<number>();
+  #stopSampling: () => void;
+  #drained: Promise<void> | null = null;
+
+  constructor(
+    parts: WorkerParts,
+    { slot, slots, zoneFd, channelFd, ...facts }: Start,
+    config: GatewayConfig,
+    log: Log,
+  ) {
+    processFacts.worker = String(slot);
+    this.#parts = parts;
+    this.#zone = openZone(zoneFd);
+    this.#slot = slot;
+    this.#channel = new DescriptorChannel(channelFd);
+    this.#log = log;
+    this.#config = config;
+    this.#telemetry = this.#openTelemetry(facts, config, null);
+    this.#recorder = new ExchangeRecorder(this.#telemetry.metrics, this.#telemetry.accessLog);
+    this.#stopSampling = startProcessSampling(this.#telemetry.metrics);
+    const recorder = this.#recorder;
+    this.#gateway = parts.createGateway({ zone: this.#zone, slot, workers: slots - 1, recorder, log });
+  }
+
+  /** The first config. */
+  async serve({ directory, sets, listeners }: Start, config: GatewayConfig): Promise<void> {
+    const { metrics } = this.#telemetry;
+    const prepared = await this.#gateway.prepare({ config, directory, metrics, sets, sockets: listeners });
+    this.#sockets = new Map(listeners.map(({ id, fd }) => [id, fd]));
+    prepared.commit();
+  }
+
+  async prepare(message: Prepare): Promise<void> {
+    const { generation } = message;
+    try {
+      const received = new Map(this.#channel.receive().map(({ id, fd }) => [id, fd]));
+      const sockets = message.listeners.map(({ id, name }) => ({ id, name, fd: received.get(id) ?? null }));
+      const lost = sockets.find(({ id, fd }) => fd === null && !this.#sockets.has(id));
+      if (lost !== undefined) throw new Error(`no descriptor came for listener ${lost.name}`);
+      const config = await this.#parts.readConfig(message);
+      const telemetry = this.#openTelemetry(message, config, this.#telemetry);
+      const { directory, sets } = message;
+      const prepared = await this.#gateway.prepare({ config, directory, metrics: telemetry.metrics, sets, sockets });
+      this.#pending.set(generation, { prepared, telemetry, config, sockets });
+      if (this.#aborted.delete(generation)) return this.abort(generation);
+      tell({ kind: "prepared", generation });
+    } catch (error) {
+      this.#aborted.delete(generation);
+      tell({ kind: "refused", generation, reason: messageOf(error) });
+    }
+  }
+
+  commit(generation: number): void {
+    const pending = this.#pending.get(generation);
+    if (pending === undefined) return;
+    this.#pending.delete(generation);
+    const before = this.#telemetry;
+    const { telemetry, config, sockets, prepared } = pending;
+    prepared.commit();
+    this.#recorder.use(telemetry.metrics, telemetry.accessLog);
+    this.#stopSampling();
+    this.#stopSampling = startProcessSampling(telemetry.metrics);
+    if (before.accessLog !== telemetry.accessLog) void before.accessLog?.close();
+    this.#telemetry = telemetry;
+    this.#config = config;
+    this.#sockets = new Map(sockets.map(({ id, fd }) => [id, fd ?? this.#sockets.get(id)!]));
+    tell({ kind: "committed", generation });
+  }
+
+  abort(generation: number): void {
+    const pending = this.#pending.get(generation);
+    if (pending === undefined) {
+      this.#aborted.add(generation);
+      return;
+    }
+    this.#pending.delete(generation);
+    pending.prepared.abort();
+    if (pending.telemetry.accessLog !== this.#telemetry.accessLog) void pending.telemetry.accessLog?.close();
+  }
+
+  change(set: EndpointSet): Promise<void> {
+    return this.#gateway.change(set);
+  }
+
+  reopen(): void {
+    this.#telemetry.accessLog?.reopen();
+  }
+
+  /** A second call that is not gentle hurries the first one. */
+  drain(gentle: boolean): Promise<void> {
+    if (this.#drained !== null && gentle) return this.#drained;
+    const first = this.#drained === null;
+    const drained = this.#gateway.drain(this.#config.timeouts.drain, gentle);
     // The supervisor closes its own: with the last one gone, clients are refused at once and go elsewhere.
-    for (const fd of new Set(listeners.map((listener) => listener.fd))) libc.close(fd);
-    await drained;
-    await accessLog?.close();
-  };
-  return { accessLog, drain: () => (draining ??= drain()) };
+    if (first) for (const fd of new Set(this.#sockets.values())) libc.close(fd);
+    this.#drained = drained.then(async () => this.#telemetry.accessLog?.close());
+    return this.#drained;
+  }
+
+  /** Counts in the cells the supervisor has chosen. The access log is the one before if it stays as it is. */
+  #openTelemetry(
+    { places, directory }: Omit<ServeFacts, "generation">,
+    config: GatewayConfig,
+    before: Telemetry | null,
+  ): Telemetry {
+    const metrics = new GatewayMetrics(config, new Told(places));
+    metrics.registry.attach(this.#zone, this.#slot);
+    const same = before !== null && Bun.deepEquals(config.telemetry.accessLog, this.#config.telemetry.accessLog);
+    return { metrics, accessLog: same ? before.accessLog : openAccessLog(config, directory, metrics, this.#log) };
+  }
 }
 
 function openAccessLog(config: GatewayConfig, directory: string, metrics: GatewayMetrics, log: Log): AccessLog | null {
@@ -121,4 +262,24 @@ function openAccessLog(config: GatewayConfig, directory: string, metrics: Gatewa
 
 function tell(message: FromWorker): void {
   process.send?.(message);
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+const PARENT_LOOK_MS = 1000;
+
+/** Calls once this process has another parent. The runtime remembers the first one; the kernel knows. */
+function watchParent(onGone: () => void): void {
+  const parent = parentPid();
+  const timer = setInterval(() => {
+    if (parentPid() === parent) return;
+    clearInterval(timer);
+    onGone();
+  }, PARENT_LOOK_MS);
+}
+
+function parentPid(): string {
+  const stat = readFileSync("/proc/self/stat", "latin1");
+  // "pid (name) state ppid …"; the name may have anything in it.
+  return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]!;
 }

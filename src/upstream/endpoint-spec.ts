@@ -19,8 +19,10 @@ export interface PlacedEndpoint extends EndpointSpec {
   readonly cells: EndpointCells;
 }
 
-/** The endpoints of one upstream, whole: what is not in it any more is drained. */
+/** The endpoints of one upstream, whole: what is not in it any more gets no new exchanges. */
 export interface EndpointSet {
   readonly upstream: string;
+  /** Records of the upstream itself (circuit.ts). */
+  readonly cells: { readonly shared: number; readonly times: number };
   readonly endpoints: readonly PlacedEndpoint[];
 }

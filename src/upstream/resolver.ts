@@ -25,7 +25,8 @@ const SYSTEM: Lookup = {
 export class Resolver {
   readonly #log: Log;
   readonly #lookup: Lookup;
-  readonly #timers = new Set<Timer>();
+  readonly #timers = new Map<Endpoint, Timer>();
+  readonly #forgotten = new WeakSet<Endpoint>();
   #stopped = false;
 
   constructor(log: Log, lookup = SYSTEM) {
@@ -41,9 +42,16 @@ export class Resolver {
     else await this.#resolve(endpoint, address);
   }
 
+  /** Looks an endpoint's name up no more. */
+  forget(endpoint: Endpoint): void {
+    this.#forgotten.add(endpoint);
+    clearTimeout(this.#timers.get(endpoint));
+    this.#timers.delete(endpoint);
+  }
+
   stop(): void {
     this.#stopped = true;
-    for (const timer of this.#timers) clearTimeout(timer);
+    for (const timer of this.#timers.values()) clearTimeout(timer);
   }
 
   async #resolve(endpoint: Endpoint, address: Address & { kind: "tcp" }): Promise<void> {
@@ -60,12 +68,11 @@ export class Resolver {
         error: String(thrown),
       });
     }
-    if (this.#stopped) return;
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      void this.#resolve(endpoint, address);
-    }, wait);
-    this.#timers.add(timer);
+    if (this.#stopped || this.#forgotten.has(endpoint)) return;
+    this.#timers.set(
+      endpoint,
+      setTimeout(() => void this.#resolve(endpoint, address), wait),
+    );
   }
 }
 

@@ -454,7 +454,8 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
     exchange.phase = exchange.failure === null ? "done" : exchange.phase;
     exchange.waitsFor = null;
     this.#hooks.finish(exchange);
-    if (!this.#keepAlive || this.#hooks.draining) {
+    // Only as the response said: a client that was told nothing may be sending its next request already.
+    if (!this.#keepAlive) {
       const peerMaySend = this.#mayContinue || !this.#contentDecoder.done || this.#held !== null;
       this.connection.close(peerMaySend && !this.#peerEnded);
       this.#retire();
@@ -635,6 +636,11 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
     if (this.#exchange !== null) this.#keepAlive = false;
     else if (this.#keptAlive && this.#held === null) this.closeIdle();
     // Else a request is on its way, for as long as its head may take.
+  }
+
+  /** Whose connection it is. */
+  get hooks(): ExchangeHooks {
+    return this.#hooks;
   }
 
   /** Ends now: an exchange without a response gets this failure, one in the middle of it is cut. */
