@@ -1,6 +1,16 @@
 import { expect, test } from "bun:test";
 import { z } from "zod";
-import { byteSize, duration, oneOrMany, parseByteSize, parseDuration } from "./option.ts";
+import {
+  byteSize,
+  duration,
+  oneOrMany,
+  parseByteSize,
+  parseDuration,
+  parsePercent,
+  parseStatuses,
+  percent,
+  statusList,
+} from "./option.ts";
 
 test.each([
   ["500ms", 500],
@@ -57,4 +67,36 @@ test("a message says what was found and what is wanted", () => {
 test("one is a list of one", () => {
   expect(oneOrMany(z.string()).parse("a")).toEqual(["a"]);
   expect(oneOrMany(z.string()).parse(["a", "b"])).toEqual(["a", "b"]);
+});
+
+test.each([
+  ["0%", 0],
+  ["50%", 0.5],
+  ["12.5 %", 0.125],
+  ["100%", 1],
+  ["0", 0],
+  ["0.25", 0.25],
+  ["1", 1],
+])("share %j is %d", (text, share) => {
+  expect(parsePercent(text)).toBe(share);
+});
+
+test.each(["", "%", "-1%", "101%", "1.1", "50", "1e-1", "half", "5%%"])("%j is no share", (text) => {
+  expect(parsePercent(text)).toBeNull();
+});
+
+test("a share is text or a number, and may have a default", () => {
+  const schema = z.object({ budget: percent("How much.", "20%") });
+  expect(schema.parse({})).toEqual({ budget: 0.2 });
+  expect(schema.parse({ budget: 0.5 })).toEqual({ budget: 0.5 });
+  expect(schema.safeParse({ budget: 50 }).error?.issues[0]?.message).toStartWith("50 is not a share: write 0% to 100%");
+});
+
+test("statuses are numbers and classes; they come out sorted, each once", () => {
+  const schema = z.object({ statuses: statusList("Which.", [502, 503]) });
+  expect(schema.parse({})).toEqual({ statuses: [502, 503] });
+  expect(schema.parse({ statuses: 404 })).toEqual({ statuses: [404] });
+  expect(schema.parse({ statuses: [503, "2xx", "200", 503] }).statuses).toEqual([...parseStatuses("2xx")!, 503]);
+  for (const bad of [99, 600, "0xx", "6xx", "20x", "", 200.5, null])
+    expect(schema.safeParse({ statuses: [bad] }).success).toBe(false);
 });

@@ -4,6 +4,7 @@
  * the schema's, not after them.
  */
 import type { Catalog } from "./catalog.ts";
+import { checkUpstream } from "./check-upstream.ts";
 import type { PlacedProblem } from "./issue.ts";
 import { suggestion } from "./nearest.ts";
 import type { Path } from "./path.ts";
@@ -44,9 +45,10 @@ class Check {
       this.#routes(site);
     }
     this.#hosts(sites, listeners);
-    for (const name of this.#upstreams) {
-      this.#hostOf(name);
-      this.#endpointsOf(name);
+    this.#admin();
+    for (const [name, written] of Object.entries(isMap(this.#tree["upstreams"]) ? this.#tree["upstreams"] : {})) {
+      const title = `upstream ${JSON.stringify(name)}`;
+      this.#problems.push(...checkUpstream(written, ["upstreams", name], title, this.#tree["locality"]));
       if (this.#used.has(name)) continue;
       this.#add(
         ["upstreams", name],
@@ -60,29 +62,15 @@ class Check {
     return this.#problems;
   }
 
-  /** Branding says which Host the origin server gets, so another one would never be sent. */
-  #hostOf(upstream: string): void {
-    const upstreams = this.#tree["upstreams"];
-    const options = isMap(upstreams) ? upstreams[upstream] : undefined;
-    if (!isMap(options) || options["host"] === undefined || !isMap(options["branding"])) return;
-    this.#add(
-      ["upstreams", upstream, "host"],
-      "unused-host",
-      `upstream ${JSON.stringify(upstream)} has branding, which sets Host: "host" is not used`,
-      'remove "host", or the branding',
-      "warning",
-      "key",
-    );
-  }
-
-  /** They are written, or something finds them. */
-  #endpointsOf(upstream: string): void {
-    const upstreams = this.#tree["upstreams"];
-    const options = isMap(upstreams) ? upstreams[upstream] : undefined;
-    if (!isMap(options) || options["endpoints"] !== undefined || hasItems([options["discover"] ?? []].flat())) return;
-    const message = `upstream ${JSON.stringify(upstream)} has no endpoints`;
-    const hint = 'give it "endpoints", or "discover" for what finds them';
-    this.#add(["upstreams", upstream], "missing-key", message, hint, "error", "key");
+  /** Whoever reaches a port of another machine's may ask; a socket file has a mode. */
+  #admin(): void {
+    const admin = this.#tree["admin"];
+    const address = isMap(admin) ? admin["address"] : undefined;
+    if (!isMap(admin) || typeof address !== "string" || admin["token"] !== undefined) return;
+    if (/^(?:unix:|127\.|\[::1\]:|localhost:)/i.test(address) || !address.includes(":")) return;
+    const message = `everyone who reaches ${JSON.stringify(address)} can see the upstreams and their traffic: it has no token`;
+    const hint = 'give it a "token", or an address of this machine alone';
+    this.#add(["admin", "address"], "open-admin", message, hint, "warning");
   }
 
   /** Names of the listeners. */
@@ -196,6 +184,10 @@ class Check {
 
   #to(owner: Placed<Map_>, noun: "route" | "site"): void {
     const { to } = owner.value;
+    if (Array.isArray(to)) {
+      const at = [...owner.path, "to"];
+      this.#problems.push(...checkUpstream(to, at, `the upstream of ${title(noun, owner)}`, this.#tree["locality"]));
+    }
     if (typeof to !== "string") return;
     this.#used.add(to);
     // A ":" makes it an address; what is neither is the schema's business.

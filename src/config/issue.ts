@@ -106,7 +106,7 @@ function findings(issue: z.core.$ZodIssue, base: Path, tree: unknown): Finding[]
           code: typeof code === "string" ? code : "bad-value",
           message: issue.message,
           hint: typeof hint === "string" ? hint : null,
-          at: at === "key" || code === "bad-name" ? "key" : "value",
+          at: at === "key" ? "key" : "value",
         },
       ];
     }

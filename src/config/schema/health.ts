@@ -32,6 +32,8 @@ function check(catalog: Catalog) {
       port: wholeNumber(1, 65_535, "Asked there instead of at the endpoint's own port.").optional(),
     })
     .transform(({ every, timeout, rise, fall, initial, port, ...rest }, ctx): CheckConfig => {
+      // A misspelt name is one mistake, not two.
+      if (ctx.issues.length > 0) return z.NEVER;
       const given = Object.entries(rest).filter(([, options]) => options !== undefined);
       const [first] = given;
       if (first === undefined || given.length > 1) {
