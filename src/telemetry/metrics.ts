@@ -6,7 +6,9 @@
 import { FAILURES, type FailureCode } from "../base/failure.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { type Placement, Sequence } from "../state/placement.ts";
+import type { Zone } from "../state/zone.ts";
 import {
+  BUCKETS,
   type Counter,
   type CounterRow,
   type Gauge,
@@ -250,4 +252,26 @@ export function methodNumber(method: string): number {
     default:
       return OTHER_METHOD;
   }
+}
+
+/** What one endpoint has counted, as `addEndpoint` laid it out. */
+export function endpointFigures(
+  zone: Zone,
+  cell: number,
+): {
+  readonly responses: Readonly<Record<string, number>>;
+  /** Upper bounds; null: nothing was measured. */
+  readonly latencyMs: { readonly p50: number; readonly p90: number; readonly p99: number } | null;
+} {
+  const responses = Object.fromEntries(STATUS_CLASSES.map((name, i) => [name, zone.total(cell + i)]));
+  const first = cell + STATUS_CLASSES.length + 1;
+  const buckets = [...BUCKETS, Infinity].map((_, i) => zone.total(first + i));
+  const count = buckets.reduce((sum, one) => sum + one, 0);
+  const quantile = (share: number) => {
+    let seen = 0;
+    const at = buckets.findIndex((one) => (seen += one) >= share * count);
+    return (BUCKETS[at] ?? BUCKETS.at(-1)!) * 1000;
+  };
+  const latencyMs = count === 0 ? null : { p50: quantile(0.5), p90: quantile(0.9), p99: quantile(0.99) };
+  return { responses, latencyMs };
 }
