@@ -4,7 +4,7 @@ import type { z } from "zod";
 export interface CheckTarget {
   /** "host:port" or "unix:/path", with the port the check is made at. */
   readonly address: string;
-  /** Host for those who ask for a name. */
+  /** Authority for those who ask for a name: the endpoint's own "host:port", "localhost" for a unix socket. */
   readonly host: string;
 }
 
@@ -19,6 +19,7 @@ export interface Check {
 export interface CheckDefinition<Options extends z.ZodType = z.ZodType> {
   /** As written in the config: `http`, `tcp`, `tls`. */
   readonly name: string;
+  /** One sentence for the docs and the schema. */
   readonly summary: string;
   readonly options: Options;
   create(options: z.output<Options>): Check;
