@@ -77,12 +77,12 @@ ${table(
 What \`outcome.code\` of the access log, \`lintel_failures_total\` and \`Proxy-Status\` say.
 
 ${table(
-  ["code", "status", "side", "another endpoint is tried"],
+  ["code", "status", "side", "condition of `retry.on`"],
   Object.entries(FAILURES).map(([code, { status, side, retry }]) => [
     `\`${code}\``,
     String(status),
     side,
-    retry.replace("if-idempotent", "if the method is idempotent"),
+    retry === "never" ? "" : `\`${retry}\``,
   ]),
 )}`;
 }

@@ -12,7 +12,7 @@ test("a failure says its status, side and retry rule by its code alone", () => {
     message: "it closed",
     status: 502,
     side: "upstream",
-    retry: "if-idempotent",
+    retry: "reset",
   });
   expect(failure.cause).toBe(cause);
   expect(failure).toBeInstanceOf(Error);
@@ -38,8 +38,8 @@ describe("the table", () => {
     }
   });
 
-  test("another endpoint is tried for whatever method only if nothing reached the first", () => {
-    expect(codes.filter((code) => FAILURES[code].retry === "always").sort()).toEqual([
+  test("the condition `connect` is met only if nothing reached the endpoint", () => {
+    expect(codes.filter((code) => FAILURES[code].retry === "connect").sort()).toEqual([
       "upstream-connect-failed",
       "upstream-connect-refused",
       "upstream-connect-timeout",
@@ -51,6 +51,11 @@ describe("the table", () => {
     expect(FAILURES["upstream-truncated"].retry).toBe("never");
     expect(FAILURES["upstream-idle-timeout"].retry).toBe("never");
   });
+});
+
+test("a failure may say when it is worth trying again", () => {
+  expect(new Failure("queue-full", "full", { retryAfterSeconds: 7 }).retryAfterSeconds).toBe(7);
+  expect(new Failure("queue-full", "full").retryAfterSeconds).toBeNull();
 });
 
 describe("whatever is thrown becomes a failure", () => {

@@ -1,6 +1,6 @@
 /**
  * The one table of what can go wrong with an exchange: which status the client gets, which side
- * caused it, and whether another endpoint may be tried. Every error an exchange can end with is a
+ * caused it, and under which condition another endpoint may be tried. Every error an exchange can end with is a
  * `Failure`; its code is what the access log, the metrics and `Proxy-Status` say.
  *
  * RFC 9110 §15 (status codes), RFC 9209 §2.3 (proxy error types).
@@ -10,20 +10,22 @@
 export type Side = "downstream" | "gateway" | "upstream";
 
 /**
- * May the exchange be tried on another endpoint?
- * - `always`: nothing reached the endpoint
- * - `if-idempotent`: it may have acted on the request
+ * The condition of a retry (`retry.on`) that a failed attempt meets.
+ * - `connect`: there was no connection, so nothing reached the endpoint
+ * - `reset`: the connection ended before a response head
+ * - `malformed`: the endpoint answered something that is not a response
+ * - `timeout`: no response head in time
  * - `never`
  */
-export type RetryRule = "always" | "if-idempotent" | "never";
+export type RetryCause = "connect" | "reset" | "malformed" | "timeout" | "never";
 
 interface FailureKind {
   readonly status: number;
   readonly side: Side;
-  readonly retry: RetryRule;
+  readonly retry: RetryCause;
 }
 
-const kind = (status: number, side: Side, retry: RetryRule = "never"): FailureKind => ({ status, side, retry });
+const kind = (status: number, side: Side, retry: RetryCause = "never"): FailureKind => ({ status, side, retry });
 
 export const FAILURES = {
   // The request could not be understood or was refused before routing.
@@ -55,19 +57,23 @@ export const FAILURES = {
   "tunnel-idle": kind(504, "gateway"),
   "too-many-connections": kind(503, "gateway"),
   "shutting-down": kind(503, "gateway"),
+  "queue-full": kind(503, "gateway"),
+  "queue-timeout": kind(503, "gateway"),
+  "circuit-open": kind(503, "gateway"),
   internal: kind(500, "gateway"),
 
   // The origin server.
   "no-endpoint": kind(503, "upstream"),
-  "upstream-resolve-failed": kind(502, "upstream", "always"),
-  "upstream-connect-refused": kind(502, "upstream", "always"),
-  "upstream-connect-failed": kind(502, "upstream", "always"),
-  "upstream-connect-timeout": kind(504, "upstream", "always"),
-  "upstream-closed": kind(502, "upstream", "if-idempotent"),
-  "upstream-reset": kind(502, "upstream", "if-idempotent"),
-  "upstream-first-octet-timeout": kind(504, "upstream", "if-idempotent"),
+  "upstream-resolve-failed": kind(502, "upstream", "connect"),
+  "upstream-connect-refused": kind(502, "upstream", "connect"),
+  "upstream-connect-failed": kind(502, "upstream", "connect"),
+  "upstream-connect-timeout": kind(504, "upstream", "connect"),
+  "upstream-closed": kind(502, "upstream", "reset"),
+  "upstream-reset": kind(502, "upstream", "reset"),
+  "upstream-first-octet-timeout": kind(504, "upstream", "timeout"),
+  "upstream-attempt-timeout": kind(504, "upstream", "timeout"),
   "upstream-idle-timeout": kind(504, "upstream"),
-  "upstream-malformed": kind(502, "upstream", "if-idempotent"),
+  "upstream-malformed": kind(502, "upstream", "malformed"),
   "upstream-truncated": kind(502, "upstream"),
 } as const satisfies Record<string, FailureKind>;
 
@@ -80,11 +86,14 @@ export type FailureCode = keyof typeof FAILURES;
  */
 export class Failure extends Error {
   readonly code: FailureCode;
+  /** When it is worth trying again, for the Retry-After of the answer; null: nothing is known. */
+  readonly retryAfterSeconds: number | null;
 
-  constructor(code: FailureCode, message: string, options?: { cause?: unknown }) {
+  constructor(code: FailureCode, message: string, options?: { cause?: unknown; retryAfterSeconds?: number }) {
     super(message, options);
     this.name = "Failure";
     this.code = code;
+    this.retryAfterSeconds = options?.retryAfterSeconds ?? null;
   }
 
   get status(): number {
@@ -95,7 +104,7 @@ export class Failure extends Error {
     return FAILURES[this.code].side;
   }
 
-  get retry(): RetryRule {
+  get retry(): RetryCause {
     return FAILURES[this.code].retry;
   }
 

@@ -14,6 +14,7 @@ export function failureResponse(failure: Failure): HttpResponse {
   const fields = new FieldSection();
   fields.append("content-type", "text/plain; charset=utf-8");
   fields.append("proxy-status", `lintel; error=${code}`);
-  if (status === 503) fields.append("retry-after", "1");
+  if (status === 503 || failure.retryAfterSeconds !== null)
+    fields.append("retry-after", String(failure.retryAfterSeconds ?? 1));
   return new HttpResponse(status, fields, MemoryBody.text(`${status} ${reasonPhrase(status)} (${code})\n`));
 }

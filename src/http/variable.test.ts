@@ -33,6 +33,7 @@ function answered(): Exchange {
   x.params = { id: "7", "*": "b/c" };
   const attempt = {
     endpoint: "10.0.0.2:80",
+    hedge: false,
     reused: false,
     startedAt: 100,
     connectedAt: 101.25,
@@ -40,7 +41,8 @@ function answered(): Exchange {
     status: 201,
     failure: null,
   };
-  x.attempts = [{ ...attempt, endpoint: "10.0.0.1:80", status: 0 }, attempt];
+  const failure = new Failure("upstream-reset", "gone");
+  x.attempts = [{ ...attempt, endpoint: "10.0.0.1:80", status: 0, failure }, attempt];
   x.phase = "done";
   return x;
 }
@@ -75,6 +77,8 @@ test.each([
   ["upstream.status", "201"],
   ["upstream.connect-ms", "1.25"],
   ["upstream.first-octet-ms", "7"],
+  ["upstream.tried", "10.0.0.1:80, 10.0.0.2:80"],
+  ["upstream.results", "upstream-reset, 201"],
   ["attempts", "2"],
   ["response.status", "201"],
   ["response.field.etag", '"v1"'],

@@ -11,7 +11,7 @@ import { z } from "zod";
 import { clock } from "../base/timer.ts";
 import { cookie } from "./cookie.ts";
 import { nowCommonLog, nowHttpDate, nowIso, nowUnix } from "./date.ts";
-import type { Attempt, Exchange } from "./exchange.ts";
+import { type Attempt, decidingAttempt, type Exchange } from "./exchange.ts";
 import { fieldId } from "./field-name.ts";
 import type { FieldSection } from "./field-section.ts";
 import { isToken } from "./grammar.ts";
@@ -64,12 +64,23 @@ const SIMPLE: Readonly<Record<string, readonly [doc: string, read: Read]>> = {
   site: ["Name of the site.", (x) => x.site ?? ""],
   route: ["Name of the route.", (x) => x.route ?? ""],
   upstream: ["Name of the upstream.", (x) => x.upstream ?? ""],
-  "upstream.endpoint": ["Address of the endpoint tried last.", (x) => lastAttempt(x)?.endpoint ?? ""],
-  "upstream.status": ["Status the endpoint tried last answered with.", (x) => positiveText(lastAttempt(x)?.status)],
+  "upstream.endpoint": [
+    "Address of the endpoint that answered, or was tried last.",
+    (x) => decidingAttempt(x)?.endpoint ?? "",
+  ],
+  "upstream.status": ["Status that endpoint answered with.", (x) => positiveText(decidingAttempt(x)?.status)],
   "upstream.connect-ms": ["Milliseconds until the last attempt was connected.", (x) => spanOfAttempt(x, "connectedAt")],
   "upstream.first-octet-ms": [
     "Milliseconds until the first octet of the last attempt's response.",
     (x) => spanOfAttempt(x, "firstOctetAt"),
+  ],
+  "upstream.tried": [
+    "Addresses of all endpoints tried, in order, separated by commas.",
+    (x) => listOfAttempts(x, ({ endpoint }) => endpoint),
+  ],
+  "upstream.results": [
+    "What came of each attempt: its status, or the code of its failure; `-` if another one won.",
+    (x) => listOfAttempts(x, ({ status, failure }) => failure?.code ?? (status > 0 ? String(status) : "-")),
   ],
   attempts: ["Number of attempts at endpoints.", (x) => String(x.attempts === null ? 0 : x.attempts.length)],
 
@@ -243,14 +254,12 @@ function portOf(authority: string, scheme: string): string {
   return scheme === "https" ? "443" : "80";
 }
 
-function lastAttempt(exchange: Exchange): Attempt | null {
-  const { attempts } = exchange;
-  return attempts === null || attempts.length === 0 ? null : attempts[attempts.length - 1]!;
-}
+const listOfAttempts = ({ attempts }: Exchange, text: (attempt: Attempt) => string): string =>
+  attempts === null ? "" : attempts.map(text).join(", ");
 
 /** A moment of an attempt that has not come is 0. */
 function spanOfAttempt(exchange: Exchange, moment: "connectedAt" | "firstOctetAt"): string {
-  const attempt = lastAttempt(exchange);
+  const attempt = decidingAttempt(exchange);
   if (attempt === null || attempt[moment] < attempt.startedAt) return "";
   return msText(attempt[moment] - attempt.startedAt);
 }

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Failure } from "../base/failure.ts";
+import type { RetryConfig } from "../config/gateway-config.ts";
 import { type BodySink, type BodySource, type Flow, MemoryBody, NO_BODY } from "../http/body.ts";
 import type { Exchange } from "../http/exchange.ts";
 import type { HttpResponse } from "../http/message.ts";
@@ -9,8 +10,10 @@ import { libc } from "../net/libc.ts";
 import { LOOPBACK, listening, openSockets, Peer, pass, until, wait } from "../net/testing.ts";
 import { roundRobin } from "../upstream/balancers/round-robin.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
+import { Status } from "../upstream/endpoint-state.ts";
+import { RetryBudget } from "../upstream/retry-budget.ts";
 import { type EndpointFacts, endpoint, Tally } from "../upstream/testing.ts";
-import { Upstream, type UpstreamSettings } from "../upstream/upstream.ts";
+import { Upstream, type UpstreamParts, type UpstreamSettings } from "../upstream/upstream.ts";
 import { type ForwardSettings, forwardTo } from "./forward.ts";
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -88,24 +91,65 @@ async function head(peer: Peer): Promise<string> {
   return text;
 }
 
-interface Facts extends Partial<UpstreamSettings>, Partial<Pick<ForwardSettings, "branding" | "exchangeMs">> {}
+interface Facts extends Partial<UpstreamSettings>, Partial<Omit<ForwardSettings, "upstream" | "retry">> {
+  /** Further attempts at most. */
+  readonly retries?: number;
+  readonly retry?: Partial<RetryConfig>;
+  readonly parts?: Partial<UpstreamParts>;
+}
 
-function forward(endpoints: readonly Endpoint[], facts: Facts = {}) {
-  const { branding = null, exchangeMs = Infinity, ...settings } = facts;
+const RETRY: RetryConfig = {
+  attempts: 2,
+  on: ["connect", "reset", "malformed"],
+  anyMethod: false,
+  budget: 1,
+  budgetFloor: 100,
+  content: 0,
+  perAttempt: Infinity,
+};
+
+/** Endpoints of an upstream, each told once what an exchange gave back: a balance below 0 or above it is a leak. */
+function upstreamOf(endpoints: readonly Endpoint[], facts: Facts = {}): Upstream {
+  const {
+    retries: _,
+    retry: __,
+    parts,
+    branding: ___,
+    trusts: ____,
+    exchangeMs: _____,
+    hedge: ______,
+    ...settings
+  } = facts;
   const upstream = new Upstream(
     {
       name: "app",
       host: { kind: "keep" },
-      retries: 2,
       connectMs: 1000,
       firstOctetMs: 1000,
       idleMs: 1000,
+      locality: null,
+      whenAllDown: "fail",
       ...settings,
     },
-    endpoints,
-    roundRobin.create(),
+    {
+      createBalancer: () => roundRobin.create({}, 0),
+      sticky: null,
+      passive: null,
+      circuit: null,
+      queue: null,
+      budget: new RetryBudget(1, 100),
+      ...parts,
+    },
   );
-  const handler = forwardTo({ upstream, branding, trusts: () => false, exchangeMs });
+  upstream.update(endpoints);
+  return upstream;
+}
+
+function forward(endpoints: readonly Endpoint[], facts: Facts = {}) {
+  const { branding = null, exchangeMs = Infinity, hedge = null, retries = 2 } = facts;
+  const retry = { ...RETRY, attempts: retries, ...facts.retry };
+  const upstream = upstreamOf(endpoints, facts);
+  const handler = forwardTo({ upstream, retry, hedge, branding, trusts: () => false, exchangeMs });
   return (exchange: Exchange): Promise<HttpResponse> => Promise.resolve(handler(exchange));
 }
 
@@ -364,9 +408,9 @@ describe("another endpoint", () => {
     }
   });
 
-  test("is tried for GET when one is silent for too long; POST gets 504", async () => {
+  test("is tried for GET when one is silent for too long, if that is a condition; POST gets 504", async () => {
     const [first, second] = [new Origin(), new Origin()];
-    const handler = forward([first.endpoint, second.endpoint], { firstOctetMs: 40 });
+    const handler = forward([first.endpoint, second.endpoint], { firstOctetMs: 40, retry: { on: ["timeout"] } });
     const promise = handler(get());
     await first.next();
     (await second.next()).peer.send(OK);
@@ -375,7 +419,7 @@ describe("another endpoint", () => {
     expect(await failureOf(handler(send("POST")))).toMatchObject({ code: "upstream-first-octet-timeout", status: 504 });
   });
 
-  test("no more than `retries` of them", async () => {
+  test("no more than `retry.attempts` of them", async () => {
     const endpoints = [refusing(), refusing(), refusing(), refusing()];
     for (const retries of [0, 1, 2, 9]) {
       const exchange = get();
@@ -405,13 +449,13 @@ describe("another endpoint", () => {
 
   test("is not one that is down or draining; with none up it is 503", async () => {
     const [down, draining, up] = [new Origin(), new Origin(), new Origin()];
-    down.endpoint.health = "down";
-    draining.endpoint.health = "draining";
+    down.endpoint.state.mark(Status.down);
+    draining.endpoint.state.mark(Status.draining);
     const handler = forward([down.endpoint, draining.endpoint, up.endpoint]);
     const promise = handler(get());
     (await up.next()).peer.send(OK);
     expect(await statusOf(promise)).toBe(200);
-    up.endpoint.health = "down";
+    up.endpoint.state.mark(Status.down);
     const exchange = get();
     expect(await failureOf(handler(exchange))).toMatchObject({ code: "no-endpoint", status: 503 });
     expect(exchange.attempts).toBeNull();

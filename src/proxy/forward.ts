@@ -2,25 +2,35 @@
  * The end of a route's chain: sends the exchange to an endpoint of an upstream and gives back the
  * response whose content is still flowing. One object per exchange: the response to come itself.
  *
- * Another endpoint is tried when the failure says so (base/failure.ts): nothing was sent, or the
- * method is idempotent and there was no content to send again.
+ * It decides what follows an attempt (attempt.ts): the response goes on to the client, another
+ * endpoint is tried (retry-rules.ts), or the exchange has failed. There may be two attempts at a
+ * time, where hedging is on; the first response wins. Nothing is tried once anything of a final
+ * response has gone on.
  */
 import { Failure } from "../base/failure.ts";
-import { clock, Timer, timerList } from "../base/timer.ts";
+import { Timer, type TimerList, timerList } from "../base/timer.ts";
+import type { HedgeConfig, RetryConfig } from "../config/gateway-config.ts";
 import { NO_BODY } from "../http/body.ts";
 import type { Handler } from "../http/define.ts";
-import type { Attempt, Exchange } from "../http/exchange.ts";
+import type { Exchange } from "../http/exchange.ts";
 import { FieldSection } from "../http/field-section.ts";
 import { type HttpResponse, isIdempotent } from "../http/message.ts";
 import { PendingResponse } from "../http/pending-response.ts";
-import type { Http1ClientConnection, ResponseTaker } from "../protocol/http1/client.ts";
-import type { ConnectionTaker, Endpoint } from "../upstream/endpoint.ts";
+import type { Endpoint } from "../upstream/endpoint.ts";
+import type { QueueWaiter } from "../upstream/queue.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { Attempt, type AttemptOwner } from "./attempt.ts";
 import type { Branding } from "./branding.ts";
 import { addForwardedFields } from "./forwarded.ts";
+import { noEndpoint } from "./no-endpoint.ts";
+import type { ReplayBody } from "./replay.ts";
+import { RetryRules } from "./retry-rules.ts";
 
 export interface ForwardSettings {
   readonly upstream: Upstream;
+  readonly retry: RetryConfig;
+  /** null: no attempt beside another. */
+  readonly hedge: HedgeConfig | null;
   /** The external origin this upstream is worked as; null = none. */
   readonly branding: Branding | null;
   /** Is the peer of this exchange a trusted proxy? */
@@ -29,13 +39,22 @@ export interface ForwardSettings {
   readonly exchangeMs: number;
 }
 
+/** What is the same for all exchanges of a route. */
+interface Plan extends ForwardSettings {
+  readonly rules: RetryRules;
+  readonly hedgeTime: TimerList | null;
+}
+
 /** The handler that forwards to an upstream. */
 export function forwardTo(settings: ForwardSettings): Handler {
+  const rules = new RetryRules(settings.retry);
+  const hedgeTime = settings.hedge === null ? null : timerList(settings.hedge.after);
+  const plan: Plan = { ...settings, rules, hedgeTime };
   return (exchange) => {
-    exchange.upstream = settings.upstream.name;
-    settings.branding?.prepare(exchange);
-    addForwardedFields(exchange, settings.trusts(exchange));
-    return new Forwarding(exchange, settings).start();
+    exchange.upstream = plan.upstream.name;
+    plan.branding?.prepare(exchange);
+    addForwardedFields(exchange, plan.trusts(exchange));
+    return new Forwarding(exchange, plan).start();
   };
 }
 
@@ -47,200 +66,305 @@ const VIA = {
   "3": FieldSection.of({ via: "3 lintel" }).seal(),
 } as const;
 
-class Forwarding extends PendingResponse implements ResponseTaker, ConnectionTaker {
-  readonly #exchange: Exchange;
-  readonly #settings: ForwardSettings;
-  #endpoint: Endpoint | null = null;
+/** Said by a server that could not do its work: what a circuit breaker counts as a failure. */
+const isGatewayError = (status: number): boolean => status >= 502 && status <= 504;
+
+class Forwarding extends PendingResponse implements AttemptOwner, QueueWaiter {
+  readonly exchange: Exchange;
+  readonly #plan: Plan;
+  /** The attempt that is waited for, or that has answered. */
   #attempt: Attempt | null = null;
-  #client: Http1ClientConnection | null = null;
-  #connecting: { cancel(): void } | null = null;
-  /** Endpoints that failed; null until one has. */
+  /** A second one beside it (hedging). */
+  #rival: Attempt | null = null;
+  /** Endpoints that are not to be tried (again); null until there is one. */
   #tried: Endpoint[] | null = null;
-  #attempts = 0;
-  /** Content has begun to go out, so it cannot go out again. */
+  #retries = 0;
+  /** How the last attempt failed. */
+  #failure: Failure | null = null;
+  /** Content that can be sent again. */
+  #content: ReplayBody | null = null;
+  /** Content has begun to go out. */
   #contentSent = false;
+  #waiting: { cancel(): void } | null = null;
+  #hedged = false;
+  #hedgeTimer: Timer | null = null;
   #deadline: Timer | null = null;
 
-  constructor(exchange: Exchange, settings: ForwardSettings) {
+  constructor(exchange: Exchange, plan: Plan) {
     super();
-    this.#exchange = exchange;
-    this.#settings = settings;
+    this.exchange = exchange;
+    this.#plan = plan;
+  }
+
+  get upstream(): Upstream {
+    return this.#plan.upstream;
   }
 
   start(): this {
-    const limit = timerList(this.#exchange.timeouts?.exchangeMs ?? this.#settings.exchangeMs);
+    const { exchange, upstream } = this;
+    const { circuit } = upstream;
+    if (circuit !== null && !circuit.admit()) {
+      this.reject(circuitOpen(upstream.name, circuit.retryAfterSeconds));
+      return this;
+    }
+    upstream.budget.exchange();
+    const limit = timerList(exchange.timeouts?.exchangeMs ?? this.#plan.exchangeMs);
     if (limit !== null) {
       this.#deadline = new Timer(() => this.#expired());
       this.#deadline.arm(limit);
     }
-    this.#exchange.waitsFor = this;
-    this.#try();
+    exchange.waitsFor = this;
+    const { request } = exchange;
+    if (request.body !== NO_BODY) {
+      this.#content = this.#plan.rules.keepContent(request);
+      if (this.#content !== null) request.body = this.#content;
+    }
+    const endpoint = upstream.pick(exchange, null);
+    if (endpoint !== null) this.#begin(endpoint, false);
+    else if (upstream.isFull) this.#wait();
+    else this.#giveUp(noEndpoint(upstream));
     return this;
   }
 
-  #try(): void {
-    const { upstream } = this.#settings;
-    const endpoint = upstream.pick(this.#exchange, this.#tried);
-    if (endpoint === null) {
-      this.#giveUp(
-        this.#attempt?.failure ?? new Failure("no-endpoint", `upstream ${upstream.name} has no endpoint to try`),
-      );
-      return;
+  #begin(endpoint: Endpoint, hedge: boolean): void {
+    const attempt = this.#add(endpoint, hedge);
+    const { hedgeTime, rules } = this.#plan;
+    if (hedgeTime !== null && !this.#hedged && this.#mayHedge()) {
+      this.#hedgeTimer ??= new Timer(() => this.#hedge());
+      this.#hedgeTimer.arm(hedgeTime);
     }
-    this.#lease(endpoint);
-    const { method, body } = this.#exchange.request;
-    const kept = endpoint.takeIdle(body !== NO_BODY || !isIdempotent(method));
-    if (kept !== null) this.#send(kept, true);
-    else this.#connect(endpoint);
+    attempt.start(rules.attemptTime);
   }
 
-  #lease(endpoint: Endpoint): void {
-    const exchange = this.#exchange;
-    const now = clock.now;
-    const attempt: Attempt = {
-      endpoint: endpoint.address,
-      reused: false,
-      startedAt: now,
-      connectedAt: 0,
-      firstOctetAt: 0,
-      status: 0,
-      failure: null,
-    };
+  #add(endpoint: Endpoint, hedge: boolean): Attempt {
+    const { exchange } = this;
+    const attempt = new Attempt(this, endpoint, hedge);
     if (exchange.attempts === null) exchange.attempts = [attempt];
     else exchange.attempts.push(attempt);
-    this.#attempt = attempt;
-    this.#endpoint = endpoint;
-    this.#attempts++;
-    endpoint.inFlight++;
+    if (this.#attempt === null) this.#attempt = attempt;
+    else this.#rival = attempt;
+    return attempt;
   }
 
-  #release(failure: Failure | null): void {
-    const endpoint = this.#endpoint;
+  // ── waiting for room at an endpoint ────────────────────────────────────────────────────────
+
+  #wait(): void {
+    this.exchange.phase = "queue";
+    this.#waiting = this.upstream.wait(this);
+    if (this.#waiting !== null) return;
+    const { name } = this.upstream;
+    this.#giveUp(
+      this.#failure ??
+        new Failure("queue-full", `upstream ${name}: every endpoint is at its limit, and the queue is full`),
+    );
+  }
+
+  onRoom(): boolean {
+    const { upstream } = this;
+    const endpoint = upstream.pick(this.exchange, this.#tried);
+    if (endpoint === null && upstream.isFull) return false;
+    this.#waiting = null;
+    if (endpoint === null) this.#giveUp(this.#failure ?? noEndpoint(upstream));
+    else this.#begin(endpoint, false);
+    return true;
+  }
+
+  onQueueTimeout(): void {
+    this.#waiting = null;
+    const { name } = this.upstream;
+    this.#giveUp(
+      this.#failure ?? new Failure("queue-timeout", `upstream ${name}: no endpoint had room within queue.timeout`),
+    );
+  }
+
+  // ── a second attempt beside the first ──────────────────────────────────────────────────────
+
+  #mayHedge(): boolean {
+    const { method, body, upgrade } = this.exchange.request;
+    return body === NO_BODY && upgrade === null && isIdempotent(method);
+  }
+
+  #hedge(): void {
+    const { upstream } = this;
+    this.#hedged = true;
+    this.#exclude(this.#attempt!.target);
+    const endpoint = upstream.pick(this.exchange, this.#tried);
     if (endpoint === null) return;
-    this.#endpoint = null;
-    this.#client = null;
-    this.#connecting = null;
-    endpoint.inFlight--;
-    this.#attempt!.failure = failure;
+    if (this.#isWorthIt(endpoint)) this.#begin(endpoint, true);
+    else upstream.release(endpoint);
   }
 
-  #connect(endpoint: Endpoint): void {
-    this.#exchange.phase = "connect";
-    const connectMs = this.#exchange.timeouts?.connectMs ?? this.#settings.upstream.settings.connectMs;
-    this.#connecting = endpoint.connect(connectMs, this);
+  /** An attempt that is not needed yet goes to a sound endpoint only, and only if the budget has room for it. */
+  #isWorthIt(endpoint: Endpoint): boolean {
+    return endpoint.state.status === 0 && this.upstream.budget.tryRetry();
   }
 
-  onClient(client: Http1ClientConnection): void {
-    this.#connecting = null;
-    this.#send(client, false);
+  #otherThan(attempt: Attempt): Attempt | null {
+    return attempt === this.#attempt ? this.#rival : this.#attempt;
   }
 
-  onConnectFailed(failure: Failure): void {
-    this.#failed(failure);
+  // ── how attempts go ────────────────────────────────────────────────────────────────────────
+
+  onSending(): void {
+    if (this.exchange.request.body !== NO_BODY) this.#contentSent = true;
   }
 
-  #send(client: Http1ClientConnection, reused: boolean): void {
-    const exchange = this.#exchange;
-    const { request, timeouts } = exchange;
-    const { settings } = this.#settings.upstream;
-    const attempt = this.#attempt!;
-    attempt.reused = reused;
-    attempt.connectedAt = clock.now;
-    exchange.phase = "first-octet";
-    this.#client = client;
-    if (request.body !== NO_BODY) this.#contentSent = true;
-    const firstOctet = timerList(timeouts?.firstOctetMs ?? settings.firstOctetMs);
-    const idle = timerList(timeouts?.upstreamIdleMs ?? settings.idleMs);
-    try {
-      client.send(request, this.#authority(), firstOctet, idle, this);
-    } catch (thrown) {
-      this.cancel(Failure.from(thrown)); // A fault of ours ends this exchange, and nothing else.
+  waitsForClient(): boolean {
+    return this.#content?.waitsForSource ?? false;
+  }
+
+  onAnswer(attempt: Attempt, response: HttpResponse): void {
+    const { status } = response;
+    this.upstream.answered(attempt.target, status, attempt.firstOctetAt - attempt.startedAt);
+    if (this.#plan.rules.coversStatus(status) && this.#tryInstead(attempt, response)) return;
+    this.#settle(attempt, response);
+  }
+
+  /** Drops a response of a status that is to be retried, if there is another endpoint to ask. */
+  #tryInstead(attempt: Attempt, response: HttpResponse): boolean {
+    const rival = this.#otherThan(attempt);
+    if (rival !== null) {
+      this.#drop(attempt, response);
+      this.#attempt = rival;
+      this.#rival = null;
+      return true;
     }
+    if (!this.#mayTryAgain(true)) return false;
+    const { upstream } = this;
+    this.#exclude(attempt.target);
+    const endpoint = upstream.pick(this.exchange, this.#tried);
+    if (endpoint === null) return false;
+    if (!this.#isWorthIt(endpoint)) {
+      upstream.release(endpoint);
+      return false;
+    }
+    this.#drop(attempt, response);
+    this.#attempt = null;
+    this.#retries++;
+    this.#begin(endpoint, false);
+    return true;
   }
 
-  /** Host for the origin server; an HTTP/1.0 client may have given none. */
-  #authority(): string {
-    const { host } = this.#settings.upstream.settings;
-    const { authority } = this.#exchange.request;
-    if (host.kind === "fixed") return host.value;
-    if (host.kind === "keep" && authority !== "") return authority;
-    const { address } = this.#endpoint!;
-    return address.startsWith("unix:") ? "localhost" : address;
+  #drop(attempt: Attempt, response: HttpResponse): void {
+    const isSent = this.#content?.isDelivered ?? !this.#contentSent;
+    this.#content?.detach();
+    attempt.drop(response, isSent);
   }
 
-  onInterim(status: number, fields: FieldSection): void {
-    this.#exchange.inform(status, fields);
-  }
-
-  onResponse(response: HttpResponse): void {
-    const attempt = this.#attempt!;
-    attempt.firstOctetAt = clock.now;
-    attempt.status = response.status;
+  /** This response goes on to the client, whatever comes of its content. */
+  #settle(attempt: Attempt, response: HttpResponse): void {
+    const { branding } = this.#plan;
+    const { exchange, upstream } = this;
+    this.#otherThan(attempt)?.cancel(null);
+    this.#attempt = attempt;
+    this.#rival = null;
+    this.#hedgeTimer?.cancel();
     try {
-      this.#settings.branding?.rewrite(response, this.#exchange);
+      branding?.rewrite(response, exchange);
+      upstream.bind(exchange, response, attempt.target);
     } catch (thrown) {
       return this.cancel(Failure.from(thrown));
     }
     response.gatewayFields = VIA[response.receivedVersion];
-    this.#exchange.waitsFor = null;
+    this.#content?.commit();
+    // With the head: a stream that goes on for hours must not keep the circuit waiting.
+    if (isGatewayError(response.status)) upstream.circuit?.failed();
+    else upstream.circuit?.succeeded();
+    exchange.waitsFor = null;
     this.resolve(response);
   }
 
-  onComplete(failure: Failure | null): void {
+  onComplete(attempt: Attempt, failure: Failure | null): void {
     this.#deadline?.cancel();
-    this.#release(failure);
+    if (failure !== null && failure.side === "upstream") this.upstream.failed(attempt.target, failure);
+    attempt.release();
   }
 
-  onFailed(failure: Failure): void {
-    this.#failed(failure);
-  }
-
-  #failed(failure: Failure): void {
-    const endpoint = this.#endpoint!;
-    const stale = this.#attempt!.reused && (failure.code === "upstream-closed" || failure.code === "upstream-reset");
-    this.#release(failure);
-    if (!this.#mayRetry(failure, stale)) return this.#giveUp(failure);
-    if (stale) {
+  onFailed(attempt: Attempt, failure: Failure): void {
+    const { upstream } = this;
+    this.#content?.detach();
+    const rival = this.#otherThan(attempt);
+    this.#attempt = rival;
+    this.#rival = null;
+    if (attempt.wasStale && this.#mayRepeat()) {
       // That an endpoint closed a kept connection says nothing about it: once more, on a fresh one.
       // Not on another kept one: a request that brings the endpoint down would go through them all.
-      this.#attempts--;
-      this.#lease(endpoint);
-      this.#connect(endpoint);
+      this.#add(attempt.handOver(), attempt.hedge).startAfresh(this.#plan.rules.attemptTime);
       return;
     }
-    if (this.#tried === null) this.#tried = [endpoint];
-    else this.#tried.push(endpoint);
-    this.#try();
+    if (failure.side === "upstream" && !attempt.wasStale) upstream.failed(attempt.target, failure);
+    attempt.release();
+    this.#hedgeTimer?.cancel();
+    this.#failure = failure;
+    if (rival !== null) return; // That one may still answer.
+    if (!this.#plan.rules.coversFailure(failure) || !this.#mayTryAgain(attempt.connectedAt > 0))
+      return this.#giveUp(failure);
+    this.#exclude(attempt.target);
+    this.#tryAnother(failure);
   }
 
-  #mayRetry(failure: Failure, stale: boolean): boolean {
-    if (this.settled || this.#contentSent) return false;
-    if (!stale && this.#attempts > this.#settings.upstream.settings.retries) return false;
-    return (
-      failure.retry === "always" || (failure.retry === "if-idempotent" && isIdempotent(this.#exchange.request.method))
-    );
+  #tryAnother(failure: Failure): void {
+    const { upstream } = this;
+    const endpoint = upstream.pick(this.exchange, this.#tried);
+    if (endpoint === null && !upstream.isFull) return this.#giveUp(failure);
+    if (!upstream.budget.tryRetry()) {
+      if (endpoint !== null) upstream.release(endpoint);
+      return this.#giveUp(failure);
+    }
+    this.#retries++;
+    if (endpoint === null) this.#wait();
+    else this.#begin(endpoint, false);
   }
+
+  #exclude(endpoint: Endpoint): void {
+    if (this.#tried === null) this.#tried = [endpoint];
+    else if (!this.#tried.includes(endpoint)) this.#tried.push(endpoint);
+  }
+
+  /** @param reached the endpoint may have acted on the request */
+  #mayTryAgain(reached: boolean): boolean {
+    return this.#retries < this.#plan.rules.attempts && (reached ? this.#mayRepeat() : this.#canSendContent());
+  }
+
+  #mayRepeat(): boolean {
+    return this.#plan.rules.mayRepeat(this.exchange.request.method) && this.#canSendContent();
+  }
+
+  #canSendContent(): boolean {
+    return this.#content === null ? !this.#contentSent : this.#content.canBeSentAgain;
+  }
+
+  // ── ends without a response ────────────────────────────────────────────────────────────────
 
   #giveUp(failure: Failure): void {
     this.#deadline?.cancel();
+    this.#hedgeTimer?.cancel();
+    this.#content?.release(failure);
     if (this.settled) return;
-    this.#exchange.waitsFor = null;
+    this.exchange.waitsFor = null;
+    if (failure.side === "upstream" || failure.code === "exchange-timeout") this.upstream.circuit?.failed();
     this.reject(failure);
   }
 
   /** The exchange was called off before there was a response. */
   cancel(why: Failure): void {
-    const client = this.#client;
-    const connecting = this.#connecting;
-    this.#release(why);
-    connecting?.cancel();
-    client?.cancel();
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    waiting?.cancel();
+    this.#attempt?.cancel(why);
+    this.#rival?.cancel(why);
     this.#giveUp(why);
   }
 
   #expired(): void {
     const failure = new Failure("exchange-timeout", "the exchange took longer than its limit");
-    if (!this.settled) return this.cancel(failure);
-    this.#client?.stop(failure);
+    if (this.settled) this.#attempt?.stop(failure);
+    else this.cancel(failure);
   }
+}
+
+function circuitOpen(upstream: string, retryAfterSeconds: number): Failure {
+  return new Failure("circuit-open", `upstream ${upstream} has failed too often: its circuit is open`, {
+    retryAfterSeconds,
+  });
 }

@@ -1,6 +1,6 @@
 /** Who ended an exchange, and in which phase. */
 import { FAILURES } from "../base/failure.ts";
-import type { Attempt, Exchange, Outcome } from "../http/exchange.ts";
+import type { Exchange, Outcome } from "../http/exchange.ts";
 
 export function outcomeOf(exchange: Exchange): Outcome {
   const { failure, phase } = exchange;
@@ -11,9 +11,4 @@ export function outcomeOf(exchange: Exchange): Outcome {
 /** What the client was answered, or would have been; 499 if it left before. */
 export function statusOf(exchange: Exchange): number {
   return exchange.response?.status ?? exchange.failure?.status ?? 0;
-}
-
-export function lastAttempt(exchange: Exchange): Attempt | null {
-  const { attempts } = exchange;
-  return attempts === null || attempts.length === 0 ? null : attempts[attempts.length - 1]!;
 }

@@ -53,7 +53,7 @@ test("each attempt counts for its endpoint", () => {
   const { recorder, scrape } = setUp();
   const exchange = sampleExchange();
   const refused = new Failure("upstream-connect-refused", "no");
-  const moments = { reused: false, startedAt: 1000, connectedAt: 0 };
+  const moments = { hedge: false, reused: false, startedAt: 1000, connectedAt: 0 };
   exchange.attempts = [
     { endpoint: "10.0.0.1:80", ...moments, firstOctetAt: 0, status: 0, failure: refused },
     { endpoint: "10.0.0.2:80", ...moments, firstOctetAt: 1001, status: 503, failure: null },
@@ -98,7 +98,16 @@ test("names that the config does not know make no new series", () => {
   exchange.route = "unheard-of";
   exchange.upstream = "unheard-of";
   exchange.attempts = [
-    { endpoint: "x", reused: true, startedAt: 0, connectedAt: 0, firstOctetAt: 1, status: 200, failure: null },
+    {
+      endpoint: "x",
+      hedge: false,
+      reused: true,
+      startedAt: 0,
+      connectedAt: 0,
+      firstOctetAt: 1,
+      status: 200,
+      failure: null,
+    },
   ];
   exchange.request.method = "BREW";
   recorder.record(exchange);

@@ -20,6 +20,7 @@ describe("JSON lines", () => {
     exchange.attempts = [
       {
         endpoint: "10.0.0.1:80",
+        hedge: false,
         reused: false,
         startedAt: 1001,
         connectedAt: 1003.5,
@@ -75,6 +76,7 @@ describe("JSON lines", () => {
     exchange.attempts = [
       {
         endpoint: "10.0.0.1:80",
+        hedge: false,
         reused: false,
         startedAt: 1001,
         connectedAt: 0,
@@ -84,6 +86,42 @@ describe("JSON lines", () => {
       },
     ];
     expect(JSON.parse(jsonLine(exchange))).toMatchObject({ attempts: 1, connectMs: null, firstOctetMs: null });
+  });
+
+  test("of several attempts each is shown; the one that decided is the exchange's own", () => {
+    const exchange = sampleExchange();
+    const common = { hedge: false, reused: false, startedAt: 1001, connectedAt: 1002, firstOctetAt: 0, status: 0 };
+    exchange.attempts = [
+      { ...common, endpoint: "a:80", failure: new Failure("upstream-reset", "gone") },
+      { ...common, endpoint: "b:80", startedAt: 1003, connectedAt: 1003, status: 200, failure: null, reused: true },
+      { ...common, endpoint: "c:80", startedAt: 1004, connectedAt: 0, failure: null, hedge: true },
+    ];
+    const start = exchange.startedAt;
+    expect(JSON.parse(jsonLine(exchange))).toMatchObject({
+      endpoint: "b:80",
+      attempts: 3,
+      tries: [
+        {
+          endpoint: "a:80",
+          hedge: false,
+          reused: false,
+          afterMs: 1001 - start,
+          connectMs: 1,
+          status: null,
+          code: "upstream-reset",
+        },
+        { endpoint: "b:80", hedge: false, reused: true, afterMs: 1003 - start, connectMs: 0, status: 200, code: null },
+        {
+          endpoint: "c:80",
+          hedge: true,
+          reused: false,
+          afterMs: 1004 - start,
+          connectMs: null,
+          status: null,
+          code: null,
+        },
+      ],
+    });
   });
 
   test.each([0, 0.001, 0.02, 0.3, 5, 1234.5678])("a duration of %d ms reads back to the microsecond", (ms) => {

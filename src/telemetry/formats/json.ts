@@ -4,9 +4,9 @@
  */
 import type { Failure } from "../../base/failure.ts";
 import { clock } from "../../base/timer.ts";
-import type { Exchange, Phase } from "../../http/exchange.ts";
+import { type Attempt, decidingAttempt, type Exchange, type Phase } from "../../http/exchange.ts";
 import { Field } from "../../http/field-name.ts";
-import { lastAttempt, statusOf } from "../outcome.ts";
+import { statusOf } from "../outcome.ts";
 import { jsonString } from "./escape.ts";
 
 const USER_AGENT = Field["user-agent"];
@@ -14,7 +14,7 @@ const REFERER = Field["referer"];
 
 export function jsonLine(exchange: Exchange): string {
   const { request, failure } = exchange;
-  const attempt = lastAttempt(exchange);
+  const attempt = decidingAttempt(exchange);
   let line = `{"time":"${nowMs()}","client":${text(exchange.clientAddress)},"method":${text(request.method)}`;
   line += `,"host":${text(exchange.host)},"target":${text(exchange.clientTarget)},"protocol":"${exchange.protocol}"`;
   line += `,"status":${statusOf(exchange)},"requestOctets":${exchange.requestOctets}`;
@@ -24,12 +24,26 @@ export function jsonLine(exchange: Exchange): string {
     line += `,"endpoint":${jsonString(attempt.endpoint)},"attempts":${exchange.attempts!.length}`;
     line += `,"connectMs":${span(attempt.startedAt, attempt.connectedAt)}`;
     line += `,"firstOctetMs":${span(attempt.startedAt, attempt.firstOctetAt)}`;
+    if (exchange.attempts!.length > 1)
+      line += `,"tries":[${exchange.attempts!.map((one) => tried(exchange, one)).join()}]`;
   } else line += `,"endpoint":null,"attempts":0,"connectMs":null,"firstOctetMs":null`;
   line += `,"userAgent":${field(exchange, USER_AGENT)},"referer":${field(exchange, REFERER)}`;
   if (exchange.hasId) line += `,"requestId":${jsonString(exchange.id)}`;
   const ended =
     failure === null ? `{"by":null,"phase":"${exchange.phase}","code":null}` : outcome(failure, exchange.phase);
   return `${line},"outcome":${ended}}`;
+}
+
+/** One of several attempts. Without status and code it was called off, since another one won. */
+function tried(
+  exchange: Exchange,
+  { endpoint, hedge, reused, startedAt, connectedAt, status, failure }: Attempt,
+): string {
+  return (
+    `{"endpoint":${jsonString(endpoint)},"hedge":${hedge},"reused":${reused},"afterMs":${ms(startedAt - exchange.startedAt)}` +
+    `,"connectMs":${span(startedAt, connectedAt)},"status":${status === 0 ? "null" : status}` +
+    `,"code":${failure === null ? "null" : `"${failure.code}"`}}`
+  );
 }
 
 const text = (value: string): string => (value === "" ? "null" : jsonString(value));

@@ -1,0 +1,250 @@
+/**
+ * One try at an endpoint: opens or takes a connection, sends the request, and is called back by the
+ * connection. It is also the record of the try that log and `explain` show (http/exchange.ts).
+ */
+import { Failure } from "../base/failure.ts";
+import { clock, Timer, type TimerList, timerList } from "../base/timer.ts";
+import { type BodySink, type Flow, NO_BODY } from "../http/body.ts";
+import type { Attempt as AttemptFacts, Exchange } from "../http/exchange.ts";
+import type { FieldSection } from "../http/field-section.ts";
+import { type HttpResponse, isIdempotent } from "../http/message.ts";
+import type { Http1ClientConnection, ResponseTaker } from "../protocol/http1/client.ts";
+import type { ConnectionTaker, Endpoint } from "../upstream/endpoint.ts";
+import type { Upstream } from "../upstream/upstream.ts";
+
+/** Who makes attempts, and hears how each goes. */
+export interface AttemptOwner {
+  readonly exchange: Exchange;
+  readonly upstream: Upstream;
+  /** The request goes out now, its content too. */
+  onSending(): void;
+  /** Its time is over: is it the client that keeps it waiting? */
+  waitsForClient(): boolean;
+  onAnswer(attempt: Attempt, response: HttpResponse): void;
+  onFailed(attempt: Attempt, failure: Failure): void;
+  /** After `onAnswer`: the content is complete (null) or cut. */
+  onComplete(attempt: Attempt, failure: Failure | null): void;
+}
+
+export class Attempt implements AttemptFacts, ResponseTaker, ConnectionTaker {
+  readonly endpoint: string;
+  readonly hedge: boolean;
+  reused = false;
+  readonly startedAt = clock.now;
+  connectedAt = 0;
+  firstOctetAt = 0;
+  status = 0;
+  failure: Failure | null = null;
+
+  readonly target: Endpoint;
+  readonly #owner: AttemptOwner;
+  /** The exchange is counted on the endpoint, and this attempt owes it. */
+  #counted = true;
+  #client: Http1ClientConnection | null = null;
+  #connecting: { cancel(): void } | null = null;
+  #timer: Timer | null = null;
+
+  /** @param target as picked: with the exchange counted on it */
+  constructor(owner: AttemptOwner, target: Endpoint, hedge: boolean) {
+    this.#owner = owner;
+    this.target = target;
+    this.endpoint = target.address;
+    this.hedge = hedge;
+  }
+
+  /** A kept connection had ended before the request came to it: that says nothing about the endpoint. */
+  get wasStale(): boolean {
+    return this.reused && this.failure?.retry === "reset";
+  }
+
+  /** @param limit until the response head */
+  start(limit: TimerList | null): void {
+    this.#limit(limit);
+    const { method, body } = this.#owner.exchange.request;
+    const kept = this.target.takeIdle(body !== NO_BODY || !isIdempotent(method));
+    if (kept !== null) this.#send(kept, true);
+    else this.#connect();
+  }
+
+  /** Not on a kept connection. */
+  startAfresh(limit: TimerList | null): void {
+    this.#limit(limit);
+    this.#connect();
+  }
+
+  #limit(limit: TimerList | null): void {
+    if (limit === null) return;
+    this.#timer = new Timer(() => this.#expired(limit));
+    this.#timer.arm(limit);
+  }
+
+  #connect(): void {
+    const { exchange, upstream } = this.#owner;
+    exchange.phase = "connect";
+    this.#connecting = this.target.connect(exchange.timeouts?.connectMs ?? upstream.settings.connectMs, this);
+  }
+
+  #send(client: Http1ClientConnection, reused: boolean): void {
+    const { exchange, upstream } = this.#owner;
+    const { request, timeouts } = exchange;
+    const { settings } = upstream;
+    this.reused = reused;
+    this.connectedAt = clock.now;
+    exchange.phase = "first-octet";
+    this.#client = client;
+    this.#owner.onSending();
+    const firstOctet = timerList(timeouts?.firstOctetMs ?? settings.firstOctetMs);
+    const idle = timerList(timeouts?.upstreamIdleMs ?? settings.idleMs);
+    try {
+      client.send(request, this.#authority(), firstOctet, idle, this);
+    } catch (thrown) {
+      // A fault of ours ends this exchange, and nothing else.
+      this.#disconnect();
+      this.onFailed(Failure.from(thrown));
+    }
+  }
+
+  /** Host for the origin server; an HTTP/1.0 client may have given none. */
+  #authority(): string {
+    const { exchange, upstream } = this.#owner;
+    const { host } = upstream.settings;
+    const { authority } = exchange.request;
+    if (host.kind === "fixed") return host.value;
+    if (host.kind === "keep" && authority !== "") return authority;
+    return this.endpoint.startsWith("unix:") ? "localhost" : this.endpoint;
+  }
+
+  // ── what the connection says ───────────────────────────────────────────────────────────────
+
+  onClient(client: Http1ClientConnection): void {
+    this.#connecting = null;
+    this.#send(client, false);
+  }
+
+  onConnectFailed(failure: Failure): void {
+    this.onFailed(failure);
+  }
+
+  onInterim(status: number, fields: FieldSection): void {
+    this.#owner.exchange.inform(status, fields);
+  }
+
+  onResponse(response: HttpResponse): void {
+    this.#timer?.cancel();
+    this.firstOctetAt = clock.now;
+    this.status = response.status;
+    this.#owner.onAnswer(this, response);
+  }
+
+  onFailed(failure: Failure): void {
+    this.#timer?.cancel();
+    this.#client = null;
+    this.#connecting = null;
+    this.failure = failure;
+    this.#owner.onFailed(this, failure);
+  }
+
+  onComplete(failure: Failure | null): void {
+    if (!this.#counted) return; // Dropped, or called off: nobody's business any more.
+    this.#client = null;
+    this.failure = failure;
+    this.#owner.onComplete(this, failure);
+  }
+
+  #expired(limit: TimerList): void {
+    if (this.#owner.waitsForClient()) return this.#timer!.arm(limit);
+    this.#disconnect();
+    const ms = limit.durationMs;
+    this.onFailed(
+      new Failure("upstream-attempt-timeout", `${this.endpoint}: no response within retry.perAttempt of ${ms} ms`),
+    );
+  }
+
+  // ── ends ───────────────────────────────────────────────────────────────────────────────────
+
+  /** Gives the endpoint back, once. */
+  release(): void {
+    if (!this.#counted) return;
+    this.#counted = false;
+    this.#owner.upstream.release(this.target);
+  }
+
+  /** Another attempt at the same endpoint owes it instead. */
+  handOver(): Endpoint {
+    this.#counted = false;
+    return this.target;
+  }
+
+  /** Called off. @param why null: another attempt won */
+  cancel(why: Failure | null): void {
+    if (!this.#counted) return;
+    this.failure = why;
+    this.#timer?.cancel();
+    this.release();
+    this.#disconnect();
+  }
+
+  /**
+   * Another attempt is made although there is a response.
+   * @param requestIsSent else the connection still carries the request
+   */
+  drop(response: HttpResponse, requestIsSent: boolean): void {
+    this.release();
+    if (requestIsSent) response.body.sendTo(new Drain(response.body.length));
+    else this.#disconnect();
+  }
+
+  /** Ends the response where it is. */
+  stop(why: Failure): void {
+    this.#client?.stop(why);
+  }
+
+  #disconnect(): void {
+    const client = this.#client;
+    const connecting = this.#connecting;
+    this.#client = null;
+    this.#connecting = null;
+    connecting?.cancel();
+    client?.cancel();
+  }
+}
+
+/** More than this of a dropped response, or a longer wait for it, is not worth the connection it comes on. */
+const DRAIN_OCTETS = 64 * 1024;
+const DRAIN_TIME = timerList(1000)!;
+
+/** Takes what is left of a dropped response, so that its connection can be kept; within bounds. */
+class Drain implements BodySink {
+  readonly #tooMuch: boolean;
+  #left = DRAIN_OCTETS;
+  #flow: Flow | null = null;
+  readonly #timer = new Timer(() => this.#stop());
+
+  constructor(length: number | null) {
+    this.#tooMuch = length !== null && length > DRAIN_OCTETS;
+  }
+
+  begin(flow: Flow): void {
+    this.#flow = flow;
+    if (this.#tooMuch) this.#stop();
+    else this.#timer.arm(DRAIN_TIME);
+  }
+
+  write(octets: Uint8Array): void {
+    this.#left -= octets.length;
+    if (this.#left < 0) this.#stop();
+  }
+
+  end(): void {
+    this.#timer.cancel();
+  }
+
+  abort(): void {
+    this.#timer.cancel();
+  }
+
+  #stop(): void {
+    this.#timer.cancel();
+    this.#flow!.cancel(new Failure("client-closed", "the response was dropped for another attempt"));
+  }
+}
