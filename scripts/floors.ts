@@ -33,7 +33,7 @@ const LISTS = new Set([
   "src/router/matchers",
   "src/upstream/balancers",
   "src/upstream/discovery",
-  "src/upstream/health",
+  "src/upstream/health/checks",
   "src/cache/stores",
   "src/config/adapters",
   "src/telemetry/sinks",

@@ -124,6 +124,8 @@ export interface NamedOptions {
   readonly name: string;
   /** As the definition's schema gave them. */
   readonly options: unknown;
+  /** Plain data they were read from, for another process to read them again; absent: none. */
+  readonly written?: unknown;
 }
 
 export interface StickyConfig {
@@ -309,10 +311,7 @@ export interface MatchConfig {
 /** true: present with any value; false: absent; else any of these values ("~…" is a regex). */
 export type ValueMatch = boolean | readonly string[];
 
-export interface MiddlewareConfig {
-  readonly name: string;
-  /** As its definition's schema gave them. */
-  readonly options: unknown;
+export interface MiddlewareConfig extends NamedOptions {
   /** Where it stands in the config, such as "sites[0].use[1]". */
   readonly path: string;
 }

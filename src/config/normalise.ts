@@ -88,7 +88,7 @@ function endpointName({ address, weight, backup, priority, locality, maxInFlight
 }
 
 function chain(use: readonly ParsedEntry[], path: string): MiddlewareConfig[] {
-  return use.map(({ name, options }, i) => ({ name, options, path: `${path}.use[${i}]` }));
+  return use.map(({ name, options, written }, i) => ({ name, options, written, path: `${path}.use[${i}]` }));
 }
 
 /** Given names as they are; the others after their first host, with a number where that is taken. */

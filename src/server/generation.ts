@@ -4,7 +4,6 @@
  */
 import { Failure } from "../base/failure.ts";
 import type { Log } from "../base/log.ts";
-import { Slices } from "../base/slices.ts";
 import type {
   GatewayConfig,
   MiddlewareConfig,
@@ -16,6 +15,7 @@ import { limitContent } from "../http/content-limit.ts";
 import type { Handler, Middleware, MiddlewareDefinition, Scope } from "../http/define.ts";
 import type { Exchange, ExchangeOwner } from "../http/exchange.ts";
 import { middlewares } from "../middleware/index.ts";
+import { Slices } from "../net/slices.ts";
 import { Branding } from "../proxy/branding.ts";
 import { clientAddress, clientScheme } from "../proxy/client-address.ts";
 import { forwardTo } from "../proxy/forward.ts";

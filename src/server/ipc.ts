@@ -4,6 +4,7 @@
  * their own (net/descriptor-channel.ts).
  */
 import type { EndpointSet } from "../upstream/endpoint-spec.ts";
+import type { PackedConfig } from "./packed-config.ts";
 
 /** A listening socket of a worker. A listener has one for each address it listens on. */
 export interface ListenSocket {
@@ -17,16 +18,12 @@ export interface ListenSocket {
 export interface ServeFacts {
   /** Counts the configs that this supervisor has decided to serve, from 1. */
   readonly generation: number;
-  /** The config as plain data, read again by the worker through the same schema. */
-  readonly tree: unknown;
-  readonly origin: string;
+  readonly config: PackedConfig;
   /** Relative paths in it start here. */
   readonly directory: string;
   /** Cells of the metrics, in the order of their registration. */
   readonly places: readonly number[];
   readonly sets: readonly EndpointSet[];
-  /** First cells of the records of each upstream, by name. */
-  readonly upstreamCells: Readonly<Record<string, unknown>>;
 }
 
 /** The first message. */

@@ -12,6 +12,8 @@ export type EntryList = "middlewares" | "balancers" | "providers";
 export interface ParsedEntry {
   readonly name: string;
   readonly options: unknown;
+  /** What the options were read from. */
+  readonly written: unknown;
 }
 
 /** What one of a list is called; also the part of an issue's code, and the name in the JSON Schema. */
@@ -100,7 +102,7 @@ function read(
   }
   const given = typeof value === "string" ? {} : ((value as Record<string, unknown>)[name] ?? {});
   const result = definition.options.safeParse(given);
-  if (result.success) return { name, options: result.data };
+  if (result.success) return { name, options: result.data, written: given };
   if (keys === null) {
     const missing = result.error.issues.flatMap(({ path }) => (path.length === 0 ? [] : [JSON.stringify(path[0])]));
     const needs = missing.length === 0 ? "options" : missing.join(", ");
