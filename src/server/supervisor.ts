@@ -8,16 +8,21 @@ import program from "../../package.json" with { type: "json" };
 import type { Log } from "../base/log.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { type Address, formatAddress } from "../net/address.ts";
+import { DescriptorChannel } from "../net/descriptor-channel.ts";
+import { Allocation, Noting } from "../state/placement.ts";
 import { createZone } from "../state/zone.ts";
 import { accessLogPath } from "../telemetry/access-log.ts";
 import { renderMetrics } from "../telemetry/exposition.ts";
 import { GatewayMetrics } from "../telemetry/metrics.ts";
 import { processLog } from "../telemetry/process-log.ts";
 import { startProcessSampling } from "../telemetry/process-sample.ts";
+import { zoneSizes } from "./endpoint-places.ts";
+import { packConfig } from "./packed-config.ts";
 import { dropPrivileges, findAccount, prepareLogFile } from "./privileges.ts";
 import { StopSignals } from "./shutdown.ts";
 import { filesNeeded, raiseFileLimit } from "./supervisor-limits.ts";
 import { type BoundListener, bindListener } from "./supervisor-listen.ts";
+import { UpstreamDirectory } from "./upstream-directory.ts";
 import { Workers, type WorkerView } from "./workers.ts";
 
 export interface SupervisorOptions {
@@ -64,36 +69,58 @@ export async function runSupervisor(options: SupervisorOptions): Promise<number>
     if (!(await bindAll(config, count, bound, log))) return 1;
     becomeUser(options, log);
 
-    const metrics = new GatewayMetrics(config);
+    const slots = count + 1;
+    const zone = createZone({ ...zoneSizes(config, slots), slots });
+    cleanUp.push(() => zone.close());
+    const allocation = new Allocation(zone.shape, (area, first, cells) => zone.clear(area, first, cells));
+    const noting = new Noting(allocation);
+    const metrics = new GatewayMetrics(config, noting);
     const { registry } = metrics;
+    registry.attach(zone, count);
     registry.info("lintel_build_info", "What is running.", { version: program.version, bun: Bun.version });
     registry.info("lintel_config_info", "Which config is running.", {
       hash: hashOf(options.tree),
       origin: options.origin,
     });
-    const zone = createZone(registry.shape(count + 1));
-    registry.attach(zone, count);
-    cleanUp.push(() => zone.close(), startProcessSampling(metrics));
+    cleanUp.push(startProcessSampling(metrics));
+
+    const directory = new UpstreamDirectory({
+      zone,
+      allocation,
+      slot: count,
+      log,
+      send: (set) => workers.send({ kind: "endpoints", set }),
+      save: () => {},
+      saved: {},
+    });
+    cleanUp.push(() => directory.stop());
+    (await directory.prepare(config, options.directory, metrics)).commit();
+    const packed = packConfig(config);
 
     const sockets = (slot: number) => bound.map(({ name, fds }) => ({ name, fd: fds[slot] ?? fds[0]! }));
+    const channels = Array.from({ length: count }, () => DescriptorChannel.pair());
     const workers = new Workers({
       count,
       command: options.workerCommand ?? WORKER,
-      fds: (slot) => [...sockets(slot).map(({ fd }) => fd), zone.fd],
+      fds: (slot) => [...sockets(slot).map(({ fd }) => fd), zone.fd, channels[slot]![1].fd],
       start: (slot) => ({
         kind: "start",
+        generation: 1,
         slot,
-        slots: count + 1,
-        tree: options.tree,
-        origin: options.origin,
+        slots,
+        config: packed,
         directory: options.directory,
-        listeners: bound.map(({ name }, i) => ({ name, fd: FIRST_INHERITED_FD + i })),
+        places: noting.places,
+        sets: directory.sets(),
+        listeners: bound.map(({ name }, i) => ({ id: i, name, fd: FIRST_INHERITED_FD + i })),
         zoneFd: FIRST_INHERITED_FD + bound.length,
+        channelFd: FIRST_INHERITED_FD + bound.length + 1,
       }),
       log,
       onReadyChange: (ready) => metrics.workers.set(ready),
       onDeath: (slot) => {
         registry.clear(zone, slot);
+        directory.clearSlot(slot);
         metrics.workerRestarts.add(1);
       },
     });

@@ -65,6 +65,11 @@ export class Workers {
     return this.#workers.map((worker) => worker.view());
   }
 
+  /** To all that are serving or about to. */
+  send(message: ToWorker): void {
+    for (const worker of this.#workers) worker.send(message);
+  }
+
   /** Workers open their log files again. */
   reopen(): void {
     for (const worker of this.#workers) worker.send({ kind: "reopen" });
@@ -169,7 +174,7 @@ class Worker {
     this.#startedAt = performance.now();
     this.#process = Bun.spawn([...command], {
       stdio: ["ignore", "inherit", "inherit", ...fds(this.slot)],
-      serialization: "json",
+      serialization: "advanced",
       ipc: (message) => this.#received(message as FromWorker),
       onExit: (_, code, signal) => this.#exited(code, signal as unknown as string | null),
     });
@@ -200,7 +205,7 @@ class Worker {
   drain(): void {
     if (this.state === "ended") return;
     this.state = "draining";
-    this.send({ kind: "drain" });
+    this.send({ kind: "drain", gentle: false });
   }
 
   signal(signal: NodeJS.Signals): void {
