@@ -24,6 +24,7 @@ const CONSECUTIVE = 1;
 const EJECTIONS = 2;
 const WINDOW_REQUESTS = 3;
 const WINDOW_FAILURES = 4;
+const HEADS_SINCE_CUT = 5;
 const IN_FLIGHT = 8;
 
 /** Places in the Float64 record; all times are of `machineNow`. */
@@ -33,6 +34,16 @@ const WINDOW_START = 2;
 const LATENCY = 3;
 const LATENCY_AT = 4;
 const LAST_FAILURE = 5;
+const PEAK = 6;
+const TYPICAL = 7;
+
+/** Time after which what was measured before counts for a third. */
+const LATENCY_MEMORY_MS = 10_000;
+/** Within one turn of the loop no time passes, and 0 means that nothing is known. */
+const LEAST_LATENCY_MS = 0.01;
+
+/** How far one measurement moves the typical latency. Small, so that a few odd ones change little. */
+const TYPICAL_STEP = 1.05;
 
 /** Cells of one endpoint: Int32 (with one for each slot) and Float64. */
 export const sharedCells = (slots: number): number => IN_FLIGHT + slots;
@@ -76,8 +87,9 @@ export class EndpointState {
     return this.#shared[this.#at + STATUS]!;
   }
 
-  mark(bit: number): void {
-    Atomics.or(this.#shared, this.#at + STATUS, bit);
+  /** @returns true if it was not marked */
+  mark(bit: number): boolean {
+    return (Atomics.or(this.#shared, this.#at + STATUS, bit) & bit) === 0;
   }
 
   /** @returns true if it was marked */
@@ -129,6 +141,10 @@ export class EndpointState {
     return this.#shared[this.#at + CONSECUTIVE]!;
   }
 
+  set consecutiveFailures(inARow: number) {
+    this.#shared[this.#at + CONSECUTIVE] = inARow;
+  }
+
   /** @returns how many in a row there are now */
   addFailure(): number {
     return Atomics.add(this.#shared, this.#at + CONSECUTIVE, 1) + 1;
@@ -136,6 +152,26 @@ export class EndpointState {
 
   clearFailures(): void {
     this.#shared[this.#at + CONSECUTIVE] = 0;
+    this.#shared[this.#at + HEADS_SINCE_CUT] = 0;
+  }
+
+  /**
+   * 0: none of the failures in a row is a response that was cut off after its head. Else 1 + the heads
+   * that came since: a head proves nothing then, until more have come than can still be cut off.
+   */
+  get headsSinceCut(): number {
+    return this.#shared[this.#at + HEADS_SINCE_CUT]!;
+  }
+
+  /** The head of the response that was cut off does not count. */
+  addCut(): void {
+    const { headsSinceCut } = this;
+    this.#shared[this.#at + HEADS_SINCE_CUT] = headsSinceCut > 1 ? headsSinceCut - 1 : 1;
+  }
+
+  /** @returns `headsSinceCut` */
+  addHeadSinceCut(): number {
+    return Atomics.add(this.#shared, this.#at + HEADS_SINCE_CUT, 1) + 1;
   }
 
   get lastFailureAt(): number {
@@ -161,6 +197,11 @@ export class EndpointState {
   countInWindow(failed: boolean): void {
     Atomics.add(this.#shared, this.#at + WINDOW_REQUESTS, 1);
     if (failed) Atomics.add(this.#shared, this.#at + WINDOW_FAILURES, 1);
+  }
+
+  /** One that is counted already has failed after all. */
+  addWindowFailure(): void {
+    Atomics.add(this.#shared, this.#at + WINDOW_FAILURES, 1);
   }
 
   startWindow(now: number): void {
@@ -202,6 +243,39 @@ export class EndpointState {
 
   get latencyAt(): number {
     return this.#times[this.#timesAt + LATENCY_AT]!;
+  }
+
+  /** As `latencyMs`, but up at once when one is slower and down slowly: what `least-time` weighs. */
+  get peakMs(): number {
+    return this.#times[this.#timesAt + PEAK]!;
+  }
+
+  /** Takes one more measurement into both averages. A measurement counts the more the longer the last one is ago. */
+  observeLatency(measuredMs: number, now: number): void {
+    const ms = Math.max(measuredMs, LEAST_LATENCY_MS);
+    const kept = Math.exp(-Math.max(0, now - this.latencyAt) / LATENCY_MEMORY_MS);
+    const { latencyMs, peakMs } = this;
+    const isFirst = latencyMs === 0;
+    this.setLatency(isFirst ? ms : latencyMs * kept + ms * (1 - kept), now);
+    this.#times[this.#timesAt + PEAK] = ms > peakMs ? ms : peakMs * kept + ms * (1 - kept);
+  }
+
+  /**
+   * About the median: each measurement moves it a step up or down, however far off it is, so that one
+   * request that takes a minute does not make an endpoint slow. 0: not known. Kept where outliers count.
+   */
+  get typicalMs(): number {
+    return this.#times[this.#timesAt + TYPICAL]!;
+  }
+
+  observeTypical(ms: number): void {
+    const { typicalMs } = this;
+    const moved = ms > typicalMs ? typicalMs * TYPICAL_STEP : typicalMs / TYPICAL_STEP;
+    this.#times[this.#timesAt + TYPICAL] = typicalMs === 0 ? ms : moved;
+  }
+
+  forgetTypical(): void {
+    this.#times[this.#timesAt + TYPICAL] = 0;
   }
 
   setLatency(ms: number, now: number): void {

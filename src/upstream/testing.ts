@@ -71,7 +71,7 @@ export function endpoint(address: string, facts: EndpointFacts = {}): Endpoint {
   const made = new Endpoint(spec, state, { maxIdle, idleTimeMs, slowStartMs, http1: HTTP1 }, tally);
   for (let i = 0; i < (facts.inFlight ?? 0); i++) state.begin();
   if (facts.status !== undefined) state.mark(facts.status);
-  if (facts.latencyMs !== undefined) state.setLatency(facts.latencyMs, machineNow());
+  if (facts.latencyMs !== undefined) state.observeLatency(facts.latencyMs, machineNow());
   made.sockaddrs = facts.sockaddrs ?? [];
   return made;
 }

@@ -8,6 +8,7 @@
 import type { Failure } from "../base/failure.ts";
 import type { Exchange } from "../http/exchange.ts";
 import type { HttpResponse } from "../http/message.ts";
+import { machineNow } from "../net/machine-clock.ts";
 import type { Balancer } from "./balancers/balancer.ts";
 import type { Circuit } from "./circuit.ts";
 import type { Endpoint } from "./endpoint.ts";
@@ -140,6 +141,7 @@ export class Upstream {
 
   /** An attempt has its response head. */
   answered(endpoint: Endpoint, status: number, latencyMs: number): void {
+    endpoint.state.observeLatency(latencyMs, machineNow());
     this.#parts.passive?.answered(endpoint, status, latencyMs);
   }
 
@@ -180,7 +182,9 @@ export class Upstream {
 
   /** When all are down: whatever nobody has switched off. */
   readonly #isPossible = (endpoint: Endpoint): boolean =>
-    (endpoint.state.status & (Status.disabled | Status.draining)) === 0 && endpoint.weight > 0 && this.#isOpen(endpoint);
+    (endpoint.state.status & (Status.disabled | Status.draining)) === 0 &&
+    endpoint.weight > 0 &&
+    this.#isOpen(endpoint);
 
   /** A bound exchange reaches an endpoint that is drained, or has weight 0. */
   #takesBound(endpoint: Endpoint): boolean {

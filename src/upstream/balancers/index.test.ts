@@ -2,7 +2,22 @@ import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { balancers } from "./index.ts";
 
-const NO_BALANCERS = new Set(["balancer", "contract", "index"]);
+/** What a balancer is, and what they are made of. */
+const NO_BALANCERS = new Set([
+  "balancer",
+  "bounded-load",
+  "contract",
+  "crc32",
+  "hash-ring",
+  "index",
+  "least-cost",
+  "pass-turns",
+  "smooth-turns",
+  "testing",
+  "turns",
+  "weight-slots",
+  "weighted-draw",
+]);
 
 const files = readdirSync(import.meta.dir)
   .filter((file) => !file.endsWith(".test.ts"))
