@@ -25,6 +25,7 @@ const EJECTIONS = 2;
 const WINDOW_REQUESTS = 3;
 const WINDOW_FAILURES = 4;
 const HEADS_SINCE_CUT = 5;
+const WINDOW_ANSWERS = 6;
 const IN_FLIGHT = 8;
 
 /** Places in the Float64 record; all times are of `machineNow`. */
@@ -35,15 +36,15 @@ const LATENCY = 3;
 const LATENCY_AT = 4;
 const LAST_FAILURE = 5;
 const PEAK = 6;
-const TYPICAL = 7;
+const WINDOW_LOGARITHMS = 7;
 
 /** Time after which what was measured before counts for a third. */
 const LATENCY_MEMORY_MS = 10_000;
 /** Within one turn of the loop no time passes, and 0 means that nothing is known. */
 const LEAST_LATENCY_MS = 0.01;
 
-/** How far one measurement moves the typical latency. Small, so that a few odd ones change little. */
-const TYPICAL_STEP = 1.05;
+/** Shorter times count as this. */
+const LEAST_TYPICAL_MS = 0.01;
 
 /** Cells of one endpoint: Int32 (with one for each slot) and Float64. */
 export const sharedCells = (slots: number): number => IN_FLIGHT + slots;
@@ -208,6 +209,8 @@ export class EndpointState {
     this.#times[this.#timesAt + WINDOW_START] = now;
     Atomics.store(this.#shared, this.#at + WINDOW_REQUESTS, 0);
     Atomics.store(this.#shared, this.#at + WINDOW_FAILURES, 0);
+    Atomics.store(this.#shared, this.#at + WINDOW_ANSWERS, 0);
+    this.#times[this.#timesAt + WINDOW_LOGARITHMS] = 0;
   }
 
   /** Times it was ejected, less what it was forgiven since. */
@@ -260,22 +263,24 @@ export class EndpointState {
     this.#times[this.#timesAt + PEAK] = ms > peakMs ? ms : peakMs * kept + ms * (1 - kept);
   }
 
+  /** Answers whose time is in `typicalMs`. */
+  get windowAnswers(): number {
+    return this.#shared[this.#at + WINDOW_ANSWERS]!;
+  }
+
   /**
-   * About the median: each measurement moves it a step up or down, however far off it is, so that one
-   * request that takes a minute does not make an endpoint slow. 0: not known. Kept where outliers count.
+   * Geometric mean of the window: a few requests that take a minute do not make an endpoint slow.
+   * 0: not known. Kept only where `countTypical` is called.
    */
   get typicalMs(): number {
-    return this.#times[this.#timesAt + TYPICAL]!;
+    const { windowAnswers } = this;
+    return windowAnswers === 0 ? 0 : Math.exp(this.#times[this.#timesAt + WINDOW_LOGARITHMS]! / windowAnswers);
   }
 
-  observeTypical(ms: number): void {
-    const { typicalMs } = this;
-    const moved = ms > typicalMs ? typicalMs * TYPICAL_STEP : typicalMs / TYPICAL_STEP;
-    this.#times[this.#timesAt + TYPICAL] = typicalMs === 0 ? ms : moved;
-  }
-
-  forgetTypical(): void {
-    this.#times[this.#timesAt + TYPICAL] = 0;
+  /** Two at the same time may count as one here: a mean of many bears it. */
+  countTypical(ms: number): void {
+    this.#times[this.#timesAt + WINDOW_LOGARITHMS]! += Math.log(Math.max(ms, LEAST_TYPICAL_MS));
+    Atomics.add(this.#shared, this.#at + WINDOW_ANSWERS, 1);
   }
 
   setLatency(ms: number, now: number): void {

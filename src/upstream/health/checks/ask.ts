@@ -1,5 +1,6 @@
 /** What all checks share: one deadline over everything, sockets that are always let go, and words for failures. */
 import { parseAddress } from "../../../net/address.ts";
+import { spanText } from "../span-text.ts";
 
 /** A question that is being asked. */
 export interface Asking {
@@ -36,11 +37,6 @@ export function ask(
       settle(messageOf(thrown));
     }
   });
-}
-
-/** "2 s", "1.5 s", "300 ms". */
-export function spanText(ms: number): string {
-  return ms < 1000 ? `${Math.round(ms)} ms` : `${Math.round(ms / 100) / 10} s`;
 }
 
 /** Where to connect, in the runtime's terms. @throws {TypeError} if the text is not an address */
