@@ -1,25 +1,28 @@
 /**
- * Texts and a number for each, as a hash table in two arrays of numbers. With 10,000 hosts each place in
+ * Texts and a number for each, as a hash table in one array of numbers. With 10,000 hosts each place in
  * memory that a look-up has to wait for costs about 150 ns. A `Map` of strings follows pointers through
- * five. Here a slot holds all that comes next, and what the number leads to is on its way while the
- * characters are still being compared, since they are compared by fours and that is a short loop.
+ * five; here the hash, the number and the characters stand side by side. Characters are packed by fours,
+ * once per look-up, for hash and comparison alike: the loop is so short that the processor is already
+ * fetching what the number leads to.
  *
  * The texts are those of the config; what clients send is only looked up, so nobody can choose texts
  * that collide.
  */
 
-/** Numbers per slot: hash, number + 1 (0: free), where the words of the text begin, its length. */
-const SLOT = 4;
+/** A row: hash, number + 1 (0: free), length of the text, its characters in words of four. */
+const HEAD = 3;
 
 /** The text packed last. One for all: nothing here waits. */
 let packed = new Int32Array(64);
 
 export class StringIndex {
-  #slots = new Int32Array(16 * SLOT);
-  #words = new Int32Array(256);
-  #used = 0;
+  #rows = new Int32Array(0);
+  /** Numbers per row: as many as the longest text needs. */
+  #width = HEAD;
+  /** Rows, less one; their number is a power of two. */
+  #mask = -1;
   #size = 0;
-  #longest = 0;
+  #longest = -1;
 
   /**
    * @param value a whole number from 0
@@ -28,15 +31,17 @@ export class StringIndex {
    */
   add(text: string, value: number): boolean {
     if (this.find(text) >= 0) return false;
-    if ((this.#size + 1) * 2 * SLOT > this.#slots.length) this.#grow();
-    if (packed.length * 4 < text.length) packed = new Int32Array(text.length);
+    const count = wordsOf(text.length);
+    if (packed.length < count) packed = new Int32Array(count * 2);
+    const rows = this.#mask + 1;
+    // Half full at most, so that there is a free row at the end of every search.
+    const isFull = (this.#size + 1) * 2 > rows;
+    if (isFull || HEAD + count > this.#width) {
+      this.#resize(isFull ? Math.max(16, rows * 2) : rows, Math.max(this.#width, HEAD + count));
+    }
     const hashed = pack(text);
     if (hashed === null) throw new TypeError(`${JSON.stringify(text)} has a character above U+00FF`);
-    const count = wordsOf(text.length);
-    while (this.#used + count > this.#words.length) this.#words = doubled(this.#words);
-    this.#words.set(packed.subarray(0, count), this.#used);
-    place(this.#slots, [hashed, value + 1, this.#used, text.length]);
-    this.#used += count;
+    this.#place([hashed, value + 1, text.length, ...packed.subarray(0, count)]);
     this.#size++;
     this.#longest = Math.max(this.#longest, text.length);
     return true;
@@ -48,43 +53,39 @@ export class StringIndex {
     if (length > this.#longest) return -1;
     const hashed = pack(text);
     if (hashed === null) return -1;
-    const slots = this.#slots;
-    const mask = slots.length - 1;
-    for (let slot = (hashed * SLOT) & mask; slots[slot + 1] !== 0; slot = (slot + SLOT) & mask) {
-      if (slots[slot] === hashed && slots[slot + 3] === length && this.#isPacked(slots[slot + 2]!, wordsOf(length))) {
-        return slots[slot + 1]! - 1;
+    const rows = this.#rows;
+    const mask = this.#mask;
+    for (let row = hashed & mask; ; row = (row + 1) & mask) {
+      const at = row * this.#width;
+      if (rows[at + 1] === 0) return -1;
+      if (rows[at] === hashed && rows[at + 2] === length && isPacked(rows, at + HEAD, wordsOf(length))) {
+        return rows[at + 1]! - 1;
       }
     }
-    return -1;
   }
 
-  /** Are these the words of the text packed last? */
-  #isPacked(start: number, count: number): boolean {
-    const words = this.#words;
-    for (let i = 0; i < count; i++) if (words[start + i] !== packed[i]) return false;
-    return true;
-  }
-
-  #grow(): void {
-    const before = this.#slots;
-    this.#slots = new Int32Array(before.length * 2);
-    for (let slot = 0; slot < before.length; slot += SLOT) {
-      if (before[slot + 1] !== 0) place(this.#slots, before.subarray(slot, slot + SLOT));
+  #resize(count: number, width: number): void {
+    const before = this.#rows;
+    const widthBefore = this.#width;
+    this.#rows = new Int32Array(count * width);
+    this.#width = width;
+    this.#mask = count - 1;
+    for (let at = 0; at < before.length; at += widthBefore) {
+      if (before[at + 1] !== 0) this.#place(before.subarray(at, at + widthBefore));
     }
   }
+
+  #place(filled: ArrayLike<number>): void {
+    let row = filled[0]! & this.#mask;
+    while (this.#rows[row * this.#width + 1] !== 0) row = (row + 1) & this.#mask;
+    this.#rows.set(filled, row * this.#width);
+  }
 }
 
-function place(slots: Int32Array, filled: ArrayLike<number>): void {
-  const mask = slots.length - 1;
-  let slot = (filled[0]! * SLOT) & mask;
-  while (slots[slot + 1] !== 0) slot = (slot + SLOT) & mask;
-  slots.set(filled, slot);
-}
-
-function doubled(numbers: Int32Array<ArrayBuffer>): Int32Array<ArrayBuffer> {
-  const longer = new Int32Array(numbers.length * 2);
-  longer.set(numbers);
-  return longer;
+/** Are these the words of the text packed last? */
+function isPacked(rows: Int32Array, start: number, count: number): boolean {
+  for (let i = 0; i < count; i++) if (rows[start + i] !== packed[i]) return false;
+  return true;
 }
 
 const wordsOf = (length: number): number => (length + 3) >> 2;
