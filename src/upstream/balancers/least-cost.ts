@@ -3,6 +3,9 @@ import type { Endpoint } from "../endpoint.ts";
 import { PassTurns } from "./pass-turns.ts";
 import { COMPARED, Turns } from "./turns.ts";
 
+/** With more than `COMPARED` endpoints this many are compared for a pick. */
+const SAMPLE = 32;
+
 /** Exchanges in flight per unit of weight, over all workers. */
 export const load = (endpoint: Endpoint): number => endpoint.inFlight / endpoint.effectiveWeight;
 
@@ -42,9 +45,10 @@ export class LeastCost {
       const endpoint = endpoints[i]!;
       const cost = this.#cost(endpoint);
       if (cost > least || !usable(endpoint)) continue;
-      several = cost === least;
+      several = cost === least || cost === 0;
+      if (cost !== least) best = endpoint;
       least = cost;
-      if (!several) best = endpoint;
+      if (cost === 0) break; // Nothing is less: whose turn it is among its equals is all that is left to find out.
     }
     if (!several) return best;
     this.#least = least;
@@ -60,7 +64,7 @@ export class LeastCost {
     let best: Endpoint | null = null;
     let least = Infinity;
     let compared = 0;
-    for (let steps = this.#endpoints.length; steps > 0 && compared < COMPARED; steps--) {
+    for (let steps = this.#endpoints.length; steps > 0 && compared < SAMPLE; steps--) {
       const endpoint = this.#passes.step();
       if (endpoint === null || !usable(endpoint)) continue;
       const cost = this.#cost(endpoint);
