@@ -1,237 +1,31 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Failure } from "../base/failure.ts";
-import type { RetryConfig } from "../config/gateway-config.ts";
-import { type BodySink, type BodySource, type Flow, MemoryBody, NO_BODY } from "../http/body.ts";
-import type { Exchange } from "../http/exchange.ts";
-import type { HttpResponse } from "../http/message.ts";
+import { type BodySink, type BodySource, MemoryBody, NO_BODY } from "../http/body.ts";
 import { request } from "../middleware/testing.ts";
-import { libc } from "../net/libc.ts";
-import { LOOPBACK, listening, openSockets, Peer, pass, until, wait } from "../net/testing.ts";
-import { roundRobin } from "../upstream/balancers/round-robin.ts";
-import type { Endpoint } from "../upstream/endpoint.ts";
+import { openSockets, Peer, pass, until, wait } from "../net/testing.ts";
 import { Status } from "../upstream/endpoint-state.ts";
-import { RetryBudget } from "../upstream/retry-budget.ts";
-import { type EndpointFacts, endpoint, Tally } from "../upstream/testing.ts";
-import { Upstream, type UpstreamParts, type UpstreamSettings } from "../upstream/upstream.ts";
-import { type ForwardSettings, forwardTo } from "./forward.ts";
+import { endpoint } from "../upstream/testing.ts";
+import type { UpstreamSettings } from "../upstream/upstream.ts";
+import {
+  afterThis,
+  cleanUpAfterEach,
+  failureOf,
+  forward,
+  get,
+  head,
+  keepMany,
+  keepOne,
+  OK,
+  Origin,
+  outcomeOf,
+  refusing,
+  send,
+  statusOf,
+  Taken,
+} from "./testing.ts";
 
-const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-
-let before = 0;
-let cleanup: (() => void)[] = [];
-beforeEach(() => {
-  before = openSockets();
-});
-afterEach(async () => {
-  for (const clean of cleanup.reverse()) clean();
-  cleanup = [];
-  await until(() => openSockets() <= before, "every socket of the test is closed");
-});
-
-/** An origin server whose every word is in the test, and the endpoint that leads to it. */
-class Origin {
-  readonly tally = new Tally();
-  readonly endpoint: Endpoint;
-  readonly #fd: number;
-  readonly #peers: Peer[] = [];
-
-  constructor(facts: EndpointFacts = {}, backlog = 128) {
-    const { fd, sockaddr, address } = listening(LOOPBACK, backlog);
-    this.#fd = fd;
-    const port = address.kind === "tcp" ? address.port : 0;
-    this.endpoint = endpoint(`127.0.0.1:${port}`, { sockaddrs: [sockaddr], tally: this.tally, ...facts });
-    cleanup.push(() => this.close());
-  }
-
-  /** Connections that were accepted. */
-  get accepted(): number {
-    return this.#peers.length;
-  }
-
-  async accept(): Promise<Peer> {
-    const peer = await Peer.accept(this.#fd);
-    this.#peers.push(peer);
-    return peer;
-  }
-
-  /** A connection that waits to be accepted, if there is one. */
-  poll(): Peer | null {
-    const fd = libc.accept4(this.#fd, null, null, 0);
-    if (fd < 0) return null;
-    this.#peers.push(new Peer(fd));
-    return this.#peers.at(-1)!;
-  }
-
-  /** The next connection and the request that comes on it. */
-  async next(): Promise<{ peer: Peer; head: string }> {
-    const peer = await this.accept();
-    return { peer, head: await head(peer) };
-  }
-
-  close(): void {
-    this.endpoint.close();
-    for (const peer of this.#peers) peer.close();
-    libc.close(this.#fd);
-    this.close = () => {};
-  }
-}
-
-/** An endpoint that nobody listens at. */
-function refusing(): Endpoint {
-  const { fd, sockaddr } = listening();
-  libc.close(fd);
-  return endpoint("refusing:80", { sockaddrs: [sockaddr] });
-}
-
-/** What has been sent up to the end of a head, and what came with it. */
-async function head(peer: Peer): Promise<string> {
-  let text = "";
-  await until(() => (text += peer.receive().toString("latin1")).includes("\r\n\r\n"), "a request");
-  return text;
-}
-
-interface Facts extends Partial<UpstreamSettings>, Partial<Omit<ForwardSettings, "upstream" | "retry">> {
-  /** Further attempts at most. */
-  readonly retries?: number;
-  readonly retry?: Partial<RetryConfig>;
-  readonly parts?: Partial<UpstreamParts>;
-}
-
-const RETRY: RetryConfig = {
-  attempts: 2,
-  on: ["connect", "reset", "malformed"],
-  anyMethod: false,
-  budget: 1,
-  budgetFloor: 100,
-  content: 0,
-  perAttempt: Infinity,
-};
-
-/** Endpoints of an upstream, each told once what an exchange gave back: a balance below 0 or above it is a leak. */
-function upstreamOf(endpoints: readonly Endpoint[], facts: Facts = {}): Upstream {
-  const {
-    retries: _,
-    retry: __,
-    parts,
-    branding: ___,
-    trusts: ____,
-    exchangeMs: _____,
-    hedge: ______,
-    ...settings
-  } = facts;
-  const upstream = new Upstream(
-    {
-      name: "app",
-      host: { kind: "keep" },
-      connectMs: 1000,
-      firstOctetMs: 1000,
-      idleMs: 1000,
-      locality: null,
-      whenAllDown: "fail",
-      ...settings,
-    },
-    {
-      createBalancer: () => roundRobin.create({}, 0),
-      sticky: null,
-      passive: null,
-      circuit: null,
-      queue: null,
-      budget: new RetryBudget(1, 100),
-      ...parts,
-    },
-  );
-  upstream.update(endpoints);
-  return upstream;
-}
-
-function forward(endpoints: readonly Endpoint[], facts: Facts = {}) {
-  const { branding = null, exchangeMs = Infinity, hedge = null, retries = 2 } = facts;
-  const retry = { ...RETRY, attempts: retries, ...facts.retry };
-  const upstream = upstreamOf(endpoints, facts);
-  const handler = forwardTo({ upstream, retry, hedge, branding, trusts: () => false, exchangeMs });
-  return (exchange: Exchange): Promise<HttpResponse> => Promise.resolve(handler(exchange));
-}
-
-const get = (target = "/") => request(target);
-const send = (method: string, body: BodySource = NO_BODY) => request("/", { method, body });
-
-/** What a promise came to, without waiting for it. */
-function outcomeOf(promise: Promise<HttpResponse>): { response: HttpResponse | null; failure: Failure | null } {
-  const outcome = { response: null as HttpResponse | null, failure: null as Failure | null };
-  promise.then(
-    (response) => {
-      outcome.response = response;
-    },
-    (failure: Failure) => {
-      outcome.failure = failure;
-    },
-  );
-  return outcome;
-}
-
-async function failureOf(promise: Promise<HttpResponse>): Promise<Failure> {
-  const outcome = outcomeOf(promise);
-  await until(() => outcome.failure !== null, "a failure");
-  return outcome.failure!;
-}
-
-/** Takes content and remembers how it ended: "end", or the code of what cut it. */
-class Taken implements BodySink {
-  text = "";
-  outcome = "";
-  flow!: Flow;
-
-  constructor(response: HttpResponse) {
-    response.body.sendTo(this);
-  }
-
-  begin(flow: Flow): void {
-    this.flow = flow;
-  }
-  write(octets: Uint8Array): void {
-    this.text += Buffer.from(octets).toString("latin1");
-  }
-  end(): void {
-    this.outcome = "end";
-  }
-  abort(why: Failure): void {
-    this.outcome = why.code;
-  }
-
-  async over(): Promise<string> {
-    await until(() => this.outcome !== "", "the end of the content");
-    return this.outcome;
-  }
-}
-
-/** The status of a response, once its content is over. */
-async function statusOf(promise: Promise<HttpResponse>): Promise<number> {
-  const response = await promise;
-  await new Taken(response).over();
-  return response.status;
-}
-
-/** Leaves one idle connection at an origin, and gives its other end. */
-async function keepOne(origin: Origin, handler = forward([origin.endpoint])): Promise<Peer> {
-  const response = handler(get("/first"));
-  const { peer } = await origin.next();
-  peer.send("HTTP/1.1 204 No Content\r\n\r\n");
-  await response;
-  expect(origin.endpoint.idleConnections).toBe(1);
-  return peer;
-}
-
-/** Leaves so many idle connections. */
-async function keepMany(origin: Origin, count: number): Promise<Peer[]> {
-  const handler = forward([origin.endpoint]);
-  const responses = Array.from({ length: count }, () => handler(get("/first")));
-  const peers: Peer[] = [];
-  for (let i = 0; i < count; i++) peers.push((await origin.next()).peer);
-  for (const peer of peers) peer.send("HTTP/1.1 204 No Content\r\n\r\n");
-  await Promise.all(responses);
-  return peers;
-}
+cleanUpAfterEach();
 
 describe("one attempt", () => {
   test("the request reaches the endpoint as made here, the response comes back as it flows", async () => {
@@ -344,7 +138,7 @@ describe("another endpoint", () => {
   test("is tried when a name has no address, and when one does not answer the connect", async () => {
     const hole = new Origin({}, 0);
     const filler = new Peer(hole.endpoint.sockaddrs[0]!);
-    cleanup.push(() => filler.close());
+    afterThis(() => filler.close());
     const origin = new Origin();
     const exchange = get();
     const promise = forward([endpoint("nameless:80"), hole.endpoint, origin.endpoint], { connectMs: 40 })(exchange);
@@ -565,7 +359,7 @@ describe("the exchange's own limit", () => {
   test("ends an attempt to connect", async () => {
     const hole = new Origin({}, 0);
     const filler = new Peer(hole.endpoint.sockaddrs[0]!);
-    cleanup.push(() => filler.close());
+    afterThis(() => filler.close());
     const failure = await failureOf(forward([hole.endpoint], { exchangeMs: 40 })(get()));
     expect(failure).toMatchObject({ code: "exchange-timeout", status: 504 });
     expect(hole.endpoint.inFlight).toBe(0);
@@ -597,7 +391,7 @@ describe("the exchange's own limit", () => {
   test("spans all attempts", async () => {
     const hole = new Origin({}, 0);
     const filler = new Peer(hole.endpoint.sockaddrs[0]!);
-    cleanup.push(() => filler.close());
+    afterThis(() => filler.close());
     const silent = new Origin();
     const exchange = get();
     const start = performance.now();
@@ -634,7 +428,7 @@ describe("called off", () => {
   test("while it connects", async () => {
     const hole = new Origin({}, 0);
     const filler = new Peer(hole.endpoint.sockaddrs[0]!);
-    cleanup.push(() => filler.close());
+    afterThis(() => filler.close());
     const exchange = get();
     const failed = failureOf(forward([hole.endpoint])(exchange));
     await pass();
@@ -646,7 +440,7 @@ describe("called off", () => {
   test("while a second endpoint connects because the first one's name had no address", async () => {
     const hole = new Origin({}, 0);
     const filler = new Peer(hole.endpoint.sockaddrs[0]!);
-    cleanup.push(() => filler.close());
+    afterThis(() => filler.close());
     const sockets = openSockets();
     const exchange = get();
     const failed = failureOf(forward([endpoint("nameless:80"), hole.endpoint])(exchange));

@@ -86,6 +86,8 @@ class Forwarding extends PendingResponse implements AttemptOwner, QueueWaiter {
   /** Content has begun to go out. */
   #contentSent = false;
   #waiting: { cancel(): void } | null = null;
+  /** What the circuit breaker wants back, once; 0: nothing. */
+  #pass = 0;
   #hedged = false;
   #hedgeTimer: Timer | null = null;
   #deadline: Timer | null = null;
@@ -103,9 +105,12 @@ class Forwarding extends PendingResponse implements AttemptOwner, QueueWaiter {
   start(): this {
     const { exchange, upstream } = this;
     const { circuit } = upstream;
-    if (circuit !== null && !circuit.admit()) {
-      this.reject(circuitOpen(upstream.name, circuit.retryAfterSeconds));
-      return this;
+    if (circuit !== null) {
+      this.#pass = circuit.admit();
+      if (this.#pass === 0) {
+        this.reject(circuitOpen(upstream.name, circuit.retryAfterSeconds));
+        return this;
+      }
     }
     upstream.budget.exchange();
     const limit = timerList(exchange.timeouts?.exchangeMs ?? this.#plan.exchangeMs);
@@ -268,15 +273,14 @@ class Forwarding extends PendingResponse implements AttemptOwner, QueueWaiter {
     response.gatewayFields = VIA[response.receivedVersion];
     this.#content?.commit();
     // With the head: a stream that goes on for hours must not keep the circuit waiting.
-    if (isGatewayError(response.status)) upstream.circuit?.failed();
-    else upstream.circuit?.succeeded();
+    if (this.#pass !== 0) this.#tellCircuit(isGatewayError(response.status) ? "failed" : "succeeded");
     exchange.waitsFor = null;
     this.resolve(response);
   }
 
   onComplete(attempt: Attempt, failure: Failure | null): void {
     this.#deadline?.cancel();
-    if (failure !== null && failure.side === "upstream") this.upstream.failed(attempt.target, failure);
+    if (failure !== null && failure.side === "upstream") this.upstream.failed(attempt.target, failure, true);
     attempt.release();
   }
 
@@ -342,8 +346,17 @@ class Forwarding extends PendingResponse implements AttemptOwner, QueueWaiter {
     this.#content?.release(failure);
     if (this.settled) return;
     this.exchange.waitsFor = null;
-    if (failure.side === "upstream" || failure.code === "exchange-timeout") this.upstream.circuit?.failed();
+    if (this.#pass !== 0) {
+      const isUpstreams = failure.side === "upstream" || failure.code === "exchange-timeout";
+      this.#tellCircuit(isUpstreams ? "failed" : "abandoned");
+    }
     this.reject(failure);
+  }
+
+  #tellCircuit(outcome: "succeeded" | "failed" | "abandoned"): void {
+    const pass = this.#pass;
+    this.#pass = 0;
+    this.upstream.circuit?.[outcome](pass);
   }
 
   /** The exchange was called off before there was a response. */

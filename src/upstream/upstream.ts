@@ -145,9 +145,12 @@ export class Upstream {
     this.#parts.passive?.answered(endpoint, status, latencyMs);
   }
 
-  /** An attempt has failed, before or after its response head. Not for what the client or we ended. */
-  failed(endpoint: Endpoint, failure: Failure): void {
-    this.#parts.passive?.failed(endpoint, failure);
+  /**
+   * An attempt has failed. Not for what the client or we ended.
+   * @param afterHead its response head was `answered`, and the content was cut
+   */
+  failed(endpoint: Endpoint, failure: Failure, afterHead = false): void {
+    this.#parts.passive?.failed(endpoint, failure, afterHead);
   }
 
   /** Lets the client come back to the endpoint that answered. */
