@@ -9,7 +9,7 @@ export interface Destination {
 }
 
 export function routeTable(config: GatewayConfig): RouteTable<Destination> {
-  return new RouteTable(
+  return RouteTable.of(
     config.sites.map((site) => ({
       name: site.name,
       hosts: site.hosts,

@@ -1,4 +1,5 @@
 /** Long work cut into slices, so that traffic flows in between: each turn of the loop gets one. */
+import type { Steps } from "../base/steps.ts";
 import { nextTurn, type Pollable } from "./loop.ts";
 
 const SLICE_MS = 4;
@@ -9,6 +10,15 @@ export class Slices {
   /** True when it is time to let others run: `if (slices.isOver) await slices.next()` costs no promise while it is not. */
   get isOver(): boolean {
     return performance.now() > this.#endsAt;
+  }
+
+  /** Runs work in slices. */
+  async run<T>(steps: Steps<T>): Promise<T> {
+    for (;;) {
+      if (this.isOver) await this.next();
+      const step = steps.next();
+      if (step.done) return step.value;
+    }
   }
 
   /** Settles in the next turn of the loop, when whatever waited has been served. */

@@ -10,7 +10,7 @@ function tableOf(
   more: Partial<SiteSpec<string>> = {},
 ): RouteTable<string> {
   const specs = Object.entries(routes).map(([name, match]) => ({ name, match, target: name }));
-  return new RouteTable([{ name: "main", hosts: ["*.example"], order: "specific", routes: specs, ...more }]);
+  return RouteTable.of([{ name: "main", hosts: ["*.example"], order: "specific", routes: specs, ...more }]);
 }
 
 const shop = tableOf({

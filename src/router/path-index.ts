@@ -14,6 +14,7 @@
  *             the ends and rests (see `entry`); then first character and branch, sorted by character
  *     branch: length of its label, the label's characters, its node
  */
+import type { Steps } from "../base/steps.ts";
 import type { Exchange } from "../http/exchange.ts";
 import type { Candidate } from "./candidate.ts";
 import { isParam, type PathPattern } from "./path-pattern.ts";
@@ -45,18 +46,23 @@ export class PathIndex<T> {
   readonly #patterns: readonly PathPattern[];
 
   /** @param sites candidates of each site, in order of matching */
-  constructor(sites: readonly (readonly Candidate<T>[])[]) {
+  static *build<T>(sites: readonly (readonly Candidate<T>[])[]): Steps<PathIndex<T>> {
     const written = new CodeWriter();
-    this.#sites = new Int32Array(sites.length * 2);
+    const places = new Int32Array(sites.length * 2);
     let base = 0;
     for (const [site, candidates] of sites.entries()) {
-      this.#sites[site * 2] = written.add(candidates);
-      this.#sites[site * 2 + 1] = base;
+      places[site * 2] = yield* written.add(candidates);
+      places[site * 2 + 1] = base;
       base += candidates.length;
     }
+    return new PathIndex(places, written, sites.flat());
+  }
+
+  private constructor(sites: Int32Array, written: CodeWriter, candidates: readonly Candidate<T>[]) {
+    this.#sites = sites;
     this.#code = Int32Array.from(written.code);
     this.#patterns = written.patterns;
-    this.#candidates = sites.flat();
+    this.#candidates = candidates;
     this.#names = this.#candidates.map(({ route }) => route.name);
     this.#targets = this.#candidates.map(({ route }) => route.target);
   }
@@ -157,8 +163,8 @@ class CodeWriter {
   readonly #places = new Map<string, number>();
 
   /** @returns where it is */
-  add<T>(candidates: readonly Candidate<T>[]): number {
-    const site = this.#siteCode(candidates);
+  *add<T>(candidates: readonly Candidate<T>[]): Steps<number> {
+    const site = yield* this.#siteCode(candidates);
     const shape = site.join();
     const before = this.#places.get(shape);
     if (before !== undefined) return before;
@@ -168,10 +174,11 @@ class CodeWriter {
     return place;
   }
 
-  #siteCode<T>(candidates: readonly Candidate<T>[]): number[] {
+  *#siteCode<T>(candidates: readonly Candidate<T>[]): Steps<number[]> {
     const tree = new TreeNode("");
     const loose: number[] = [];
     for (const [order, candidate] of candidates.entries()) {
+      yield;
       const { path } = candidate;
       if (path === null || path.kind === "regex") loose.push(entry(order, candidate));
       else insert(tree, entry(order, candidate), path);

@@ -10,6 +10,7 @@ export class TreeNode {
   readonly ends: number[] = [];
   /** Entries of those that take whatever follows, in order. */
   readonly rests: number[] = [];
+  #least: number | null = null;
 
   constructor(label: string) {
     this.label = label;
@@ -40,9 +41,13 @@ export class TreeNode {
     return this.param;
   }
 
-  /** The lowest entry here and below. */
+  /** The lowest entry here and below. Only once the tree is complete: it is found out once. */
   least(): number {
-    const below = this.param === null ? this.children : [...this.children, this.param];
-    return Math.min(...this.ends, ...this.rests, ...below.map((node) => node.least()));
+    if (this.#least === null) {
+      let least = Math.min(this.ends[0] ?? Infinity, this.rests[0] ?? Infinity, this.param?.least() ?? Infinity);
+      for (const child of this.children) least = Math.min(least, child.least());
+      this.#least = least;
+    }
+    return this.#least;
   }
 }

@@ -18,7 +18,7 @@ function site(name: string, routes: Routes, more: Partial<SiteSpec<string>> = {}
 }
 
 const find = (sites: readonly SiteSpec<string>[], facts: RequestFacts): string | null =>
-  new RouteTable(sites).find(exchangeOf(facts));
+  RouteTable.of(sites).find(exchangeOf(facts));
 
 describe("the most specific route of a site wins, wherever it stands", () => {
   const routes: Routes = {
@@ -114,7 +114,7 @@ test("with order: file, the first route that matches wins", () => {
 });
 
 test("the exchange gets site, route and params", () => {
-  const table = new RouteTable([site("s", { user: "/users/:id/*" })]);
+  const table = RouteTable.of([site("s", { user: "/users/:id/*" })]);
   const exchange = exchangeOf({ target: "/users/caf%C3%A9/a%20b/c?x=1" });
   table.find(exchange);
   expect([exchange.site, exchange.route]).toEqual(["s", "user"]);
@@ -145,7 +145,7 @@ describe("the site", () => {
 
   test("is chosen by host alone: a path it has no route for does not fall through to another site", () => {
     const exchange = exchangeOf({ host: "www.example.com", target: "/other" });
-    expect(new RouteTable(sites).find(exchange)).toBeNull();
+    expect(RouteTable.of(sites).find(exchange)).toBeNull();
     expect([exchange.site, exchange.route]).toEqual(["exact", null]);
   });
 
@@ -307,7 +307,7 @@ describe("the table answers as trying all routes one by one would", () => {
             routes: matches.map((m, r) => ({ name: `r${r}`, match: m, target: `s${s}/r${r}` })),
           }),
         );
-        const table = new RouteTable(specs);
+        const table = RouteTable.of(specs);
         for (const request of requests) {
           const exchange = exchangeOf(request);
           const expected = naive(specs, exchangeOf(request));

@@ -13,6 +13,7 @@
  *
  * Everything that can be is decided when the table is built; it knows nothing of what a route does.
  */
+import { runSteps, type Steps } from "../base/steps.ts";
 import type { MatchConfig } from "../config/gateway-config.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { byPosition, bySpecificity, Candidate } from "./candidate.ts";
@@ -51,13 +52,21 @@ export class Site<T> {
   readonly hosts: readonly string[];
   readonly candidates: readonly Candidate<T>[];
 
-  /** @throws {TypeError} if a pattern in it cannot be compiled */
-  constructor(spec: SiteSpec<T>) {
-    this.name = spec.name;
-    this.hosts = spec.hosts;
-    const candidates = spec.routes.flatMap((route, position) => candidatesOf(spec.name, route, position));
-    candidates.sort(spec.order === "file" ? byPosition : bySpecificity);
+  private constructor({ name, hosts }: SiteSpec<T>, candidates: readonly Candidate<T>[]) {
+    this.name = name;
+    this.hosts = hosts;
     this.candidates = candidates;
+  }
+
+  /** @throws {TypeError} if a pattern in it cannot be compiled */
+  static *build<T>(spec: SiteSpec<T>): Steps<Site<T>> {
+    const candidates: Candidate<T>[] = [];
+    for (const [position, route] of spec.routes.entries()) {
+      yield;
+      candidates.push(...candidatesOf(spec.name, route, position));
+    }
+    candidates.sort(spec.order === "file" ? byPosition : bySpecificity);
+    return new Site(spec, candidates);
   }
 }
 
@@ -79,9 +88,8 @@ export class RouteTable<T> {
   readonly #index: PathIndex<T>;
   readonly #names: readonly string[];
 
-  /** @throws {TypeError} if a pattern cannot be compiled */
-  constructor(specs: readonly SiteSpec<T>[]) {
-    this.sites = specs.map((spec) => new Site(spec));
+  private constructor(specs: readonly SiteSpec<T>[], sites: readonly Site<T>[], index: PathIndex<T>) {
+    this.sites = sites;
     for (const listener of new Set(specs.flatMap(({ listeners }) => listeners ?? []))) {
       this.#byListener.set(
         listener,
@@ -90,7 +98,21 @@ export class RouteTable<T> {
     }
     this.#elsewhere = hostMap(specs, (names) => names.length === 0);
     this.#names = specs.map(({ name }) => name);
-    this.#index = new PathIndex(this.sites.map(({ candidates }) => candidates));
+    this.#index = index;
+  }
+
+  /** @throws {TypeError} if a pattern cannot be compiled */
+  static of<T>(specs: readonly SiteSpec<T>[]): RouteTable<T> {
+    return runSteps(RouteTable.build(specs));
+  }
+
+  /** The same, step by step. */
+  static *build<T>(specs: readonly SiteSpec<T>[]): Steps<RouteTable<T>> {
+    const sites: Site<T>[] = [];
+    for (const spec of specs) sites.push(yield* Site.build(spec));
+    const index = yield* PathIndex.build(sites.map(({ candidates }) => candidates));
+    yield;
+    return new RouteTable(specs, sites, index);
   }
 
   /**

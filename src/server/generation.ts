@@ -63,7 +63,7 @@ export class Generation implements ExchangeOwner {
       }
       specs.push({ name: site.name, hosts: site.hosts, listeners: site.listeners, order: site.order, routes });
     }
-    generation.#table = new RouteTable(specs);
+    generation.#table = await slices.run(RouteTable.build(specs));
     return generation;
   }
 
