@@ -1,13 +1,15 @@
 import { expect, test } from "bun:test";
 import { diagnose, oneLine, render, renderAll, sortDiagnostics } from "./diagnostic.ts";
-import { Source } from "./source.ts";
+import { Source, Span } from "./source.ts";
 
 const at = (text: string, part: string, message = "m", severity: "error" | "warning" = "error") => {
   const start = text.indexOf(part);
-  return diagnose(
-    { source: new Source("x.yaml", text), start, end: start + part.length, path: "a.b" },
-    { code: "c", message, severity, hint: "h" },
-  );
+  return diagnose(new Span(new Source("x.yaml", text), start, start + part.length, ["a", "b"]), {
+    code: "c",
+    message,
+    severity,
+    hint: "h",
+  });
 };
 
 test("the line and a caret under the place", () => {
@@ -32,10 +34,7 @@ test("of a very long line only the part around the place is shown", () => {
 });
 
 test("without text the path is the place", () => {
-  const one = diagnose(
-    { source: new Source("x.ts", null), start: 0, end: 0, path: "sites[0].to" },
-    { code: "c", message: "m" },
-  );
+  const one = diagnose(new Span(new Source("x.ts", null), 0, 0, ["sites", 0, "to"]), { code: "c", message: "m" });
   expect(render(one)).toBe("x.ts: sites[0].to: error[c]: m\n");
   expect(oneLine(at("here", "here"))).toBe("x.yaml:1:1: error[c]: m (h)");
 });

@@ -79,5 +79,5 @@ function typed(text: string): string | number | boolean {
 /** The part of a scalar's text that holds the reference; the scalar if escapes hide it. */
 function within(span: Span, reference: string): Span {
   const at = span.source.text?.slice(span.start, span.end).indexOf(reference) ?? -1;
-  return at < 0 ? span : { ...span, start: span.start + at, end: span.start + at + reference.length };
+  return at < 0 ? span : span.at(span.start + at, span.start + at + reference.length);
 }

@@ -10,7 +10,7 @@ import { type Diagnostic, diagnose } from "./diagnostic.ts";
 import { type Environment, substitute } from "./env.ts";
 import type { ConfigNode, MapEntry, MapNode } from "./node.ts";
 import { formatPath, type Path } from "./path.ts";
-import { Source, type Span } from "./source.ts";
+import { Source, Span } from "./source.ts";
 
 export class FileReader {
   readonly diagnostics: Diagnostic[] = [];
@@ -27,7 +27,7 @@ export class FileReader {
 
   /** A file with all it includes, or null if it could not be read. */
   async read(file: string): Promise<ConfigNode | null> {
-    return this.#file(file, [], { source: new Source(file, null), start: 0, end: 0, path: "" });
+    return this.#file(file, [], new Span(new Source(file, null), 0, 0, []));
   }
 
   /**

@@ -3,8 +3,8 @@
  * each piece stands. Adapters build it; the schema only ever sees the plain data in it, and problems
  * are placed by walking the tree along their path.
  */
-import { formatPath, type Path } from "./path.ts";
-import { Source, type Span } from "./source.ts";
+import type { Path } from "./path.ts";
+import { Source, Span } from "./source.ts";
 
 export type ConfigNode = ScalarNode | ListNode | MapNode;
 
@@ -54,7 +54,7 @@ export function fromPlain(value: unknown, file: string, base: Path = []): Config
 }
 
 function plainNode(value: unknown, source: Source, path: Path): ConfigNode {
-  const span: Span = { source, start: 0, end: 0, path: formatPath(path) };
+  const span = new Span(source, 0, 0, path);
   if (Array.isArray(value)) {
     return { kind: "list", items: value.map((item, i) => plainNode(item, source, [...path, i])), span };
   }

@@ -1,4 +1,5 @@
 /** A config file's text and places in it, for messages that show the line. */
+import { formatPath, type Path } from "./path.ts";
 
 export class Source {
   #lineStarts: number[] | null = null;
@@ -48,11 +49,35 @@ export class Source {
 }
 
 /** A stretch of a source; where there is no text, `path` alone says where. */
-export interface Span {
-  readonly source: Source;
-  /** Offsets into the text, end exclusive; 0 and 0 without text. */
-  readonly start: number;
-  readonly end: number;
-  /** Path within its own file, such as "sites[0].routes[1].to". */
-  readonly path: string;
+export class Span {
+  readonly #steps: Path;
+
+  /**
+   * @param start  offset into the text; 0 without text
+   * @param end    exclusive
+   * @param steps  path within its own file
+   */
+  constructor(
+    readonly source: Source,
+    readonly start: number,
+    readonly end: number,
+    steps: Path,
+  ) {
+    this.#steps = steps;
+  }
+
+  /** Such as "sites[0].routes[1].to". Put together when asked for: there are 200,000 spans for each that is. */
+  get path(): string {
+    return formatPath(this.#steps);
+  }
+
+  /** Another stretch of the same place in the tree. */
+  at(start: number, end: number): Span {
+    return new Span(this.source, start, end, this.#steps);
+  }
+
+  /** The same stretch for another place in the tree. */
+  for(steps: Path): Span {
+    return new Span(this.source, this.start, this.end, steps);
+  }
 }

@@ -6,12 +6,15 @@
 import type { Adapter, Reading } from "../../adapter.ts";
 import { type Diagnostic, diagnose } from "../../diagnostic.ts";
 import type { ConfigNode, MapEntry } from "../../node.ts";
-import { formatPath, type Path } from "../../path.ts";
-import { Source, type Span } from "../../source.ts";
+import type { Path } from "../../path.ts";
+import { Source, Span } from "../../source.ts";
 
 export const json: Adapter = { name: "json", extensions: [".json"], variables: true, read: readJson };
 
 const DEEPEST = 100;
+
+/** What text between quotes is not as it stands for. */
+const UNUSUAL = /[\\\x00-\x1f]/;
 
 export function readJson(text: string, file: string): Reading {
   const reader = new Reader(new Source(file, text));
@@ -97,11 +100,12 @@ class Reader {
           keyStart >= this.#text.length ? "the file ends inside a map" : "a key in double quotes should stand here",
         );
       const name = this.#string();
-      const key = this.#span(keyStart, [...path, name]);
+      const below = [...path, name];
+      const key = this.#span(keyStart, below);
       this.#space();
       if (this.#text[this.#at] !== ":") this.#fail('a ":" should stand here');
       this.#at++;
-      const value = this.#value([...path, name]);
+      const value = this.#value(below);
       const first = entries.get(name);
       if (first === undefined) entries.set(name, { key, value });
       else {
@@ -143,6 +147,12 @@ class Reader {
 
   #string(): string {
     const start = this.#at;
+    const close = this.#text.indexOf('"', start + 1);
+    const plain = this.#text.slice(start + 1, close);
+    if (close > 0 && !UNUSUAL.test(plain)) {
+      this.#at = close + 1;
+      return plain;
+    }
     for (this.#at++; this.#text[this.#at] !== '"'; this.#at++) {
       const code = this.#text.charCodeAt(this.#at);
       if (Number.isNaN(code) || code === 0x0a || code === 0x0d) {
@@ -163,20 +173,18 @@ class Reader {
   }
 
   #space(): void {
-    const space = /[ \t\r\n]*/y;
-    space.lastIndex = this.#at;
-    space.exec(this.#text);
-    this.#at = space.lastIndex;
-    const comment = this.#text[this.#at] === "#" || /^\/[/*]/.test(this.#text.slice(this.#at, this.#at + 2));
-    if (comment) this.#fail("JSON has no comments", "use lintel.yaml or lintel.config.ts for a config with comments");
+    let code = this.#text.charCodeAt(this.#at);
+    while (code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09) code = this.#text.charCodeAt(++this.#at);
+    const isComment = code === 0x23 || (code === 0x2f && /[/*]/.test(this.#text.charAt(this.#at + 1)));
+    if (isComment) this.#fail("JSON has no comments", "use lintel.yaml or lintel.config.ts for a config with comments");
   }
 
   #span(start: number, path: Path): Span {
-    return { source: this.#source, start, end: this.#at, path: formatPath(path) };
+    return new Span(this.#source, start, this.#at, path);
   }
 
   #fail(message: string, hint: string | null = null, length = 1): never {
-    const span: Span = { source: this.#source, start: this.#at, end: this.#at + length, path: "" };
+    const span = new Span(this.#source, this.#at, this.#at + length, []);
     throw new SyntaxProblem(diagnose(span, { code: "json-syntax", message, hint }));
   }
 }

@@ -9,7 +9,7 @@ import type { Adapter, Reading } from "../../adapter.ts";
 import { type Diagnostic, diagnose } from "../../diagnostic.ts";
 import { type ConfigNode, fromPlain, type MapEntry, toPlain } from "../../node.ts";
 import { parsePath } from "../../path.ts";
-import { Source } from "../../source.ts";
+import { Source, Span } from "../../source.ts";
 import type { Evaluation, Thrown } from "./evaluate.ts";
 
 export const typescript: Adapter = {
@@ -22,14 +22,14 @@ export const typescript: Adapter = {
 const TIME_LIMIT_MS = 10_000;
 
 export async function readTypescript(file: string, timeLimitMs = TIME_LIMIT_MS): Promise<Reading> {
-  const whole = { source: new Source(file, null), start: 0, end: 0, path: "" };
+  const whole = new Span(new Source(file, null), 0, 0, []);
   const evaluation = await run(resolve(file), timeLimitMs);
   if (typeof evaluation === "string")
     return { node: null, diagnostics: [diagnose(whole, { code: "config-failed", message: evaluation })] };
   if (evaluation.kind === "failed")
     return { node: null, diagnostics: await Promise.all(evaluation.failures.map((thrown) => place(thrown, file))) };
   const diagnostics = evaluation.problems.map(({ path, code, message }) =>
-    diagnose({ ...whole, path }, { code, message }),
+    diagnose(whole.for(parsePath(path)), { code, message }),
   );
   return { node: replace(fromPlain(evaluation.tree, file), evaluation.origins, file), diagnostics };
 }
@@ -64,10 +64,10 @@ async function place(thrown: Thrown, file: string): Promise<Diagnostic> {
   const text = await readFile(path, "utf8").catch(() => null);
   const source = new Source(shown, text);
   const start = text === null ? 0 : source.offset(thrown.line, thrown.column);
-  return diagnose(
-    { source, start, end: start + thrown.length, path: "" },
-    { code: "config-failed", message: thrown.message },
-  );
+  return diagnose(new Span(source, start, start + thrown.length, []), {
+    code: "config-failed",
+    message: thrown.message,
+  });
 }
 
 /** Upstreams taken out of a `to` keep the place they were written at. */

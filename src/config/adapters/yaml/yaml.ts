@@ -17,8 +17,9 @@ import {
 import type { Adapter, Reading } from "../../adapter.ts";
 import { type Diagnostic, diagnose } from "../../diagnostic.ts";
 import type { ConfigNode, MapEntry } from "../../node.ts";
-import { formatPath, type Path } from "../../path.ts";
-import { Source, type Span } from "../../source.ts";
+import type { Path } from "../../path.ts";
+import { Source, Span } from "../../source.ts";
+import { readUsualYaml } from "./usual.ts";
 
 export const yaml: Adapter = { name: "yaml", extensions: [".yaml", ".yml"], variables: true, read: readYaml };
 
@@ -28,6 +29,13 @@ const DEEPEST = 100;
 
 export function readYaml(text: string, file: string): Reading {
   const source = new Source(file, text);
+  const usual = readUsualYaml(source);
+  return usual === null ? readAnyYaml(source) : { node: usual, diagnostics: [] };
+}
+
+/** By the `yaml` package: all of YAML, and what is wrong with it. */
+export function readAnyYaml(source: Source): Reading {
+  const text = source.text!;
   let document: Document.Parsed;
   try {
     document = parseDocument(text, {
@@ -43,15 +51,16 @@ export function readYaml(text: string, file: string): Reading {
       thrown instanceof RangeError ? "this file is nested too deep" : `this file cannot be read: ${String(thrown)}`;
     return {
       node: null,
-      diagnostics: [diagnose({ source, start: 0, end: 0, path: "" }, { code: "yaml-syntax", message })],
+      diagnostics: [diagnose(new Span(source, 0, 0, []), { code: "yaml-syntax", message })],
     };
   }
   if (document.errors.length > 0) {
     const diagnostics = document.errors.map((error) =>
-      diagnose(
-        { source, start: error.pos[0], end: error.pos[1], path: "" },
-        { code: "yaml-syntax", message: tidy(error.message), hint: hintFor(error.code, text, error.pos[0]) },
-      ),
+      diagnose(new Span(source, error.pos[0], error.pos[1], []), {
+        code: "yaml-syntax",
+        message: tidy(error.message),
+        hint: hintFor(error.code, text, error.pos[0]),
+      }),
     );
     return { node: null, diagnostics };
   }
@@ -158,7 +167,7 @@ class Reader {
     ) {
       // As written: `08` and `1.0` are names, not numbers.
       const name = typeof target.value === "string" ? target.value : (target.source ?? String(target.value));
-      return { name, span: { ...span, path: formatPath([...path, name]) } };
+      return { name, span: span.for([...path, name]) };
     }
     this.#report(span, "yaml-syntax", "a key is a piece of text");
     return null;
@@ -180,12 +189,7 @@ class Reader {
   #span(node: ParsedNode | null | undefined, path: Path): Span {
     const range = node?.range;
     const end = this.#source.text!.length;
-    return {
-      source: this.#source,
-      start: Math.min(range?.[0] ?? end, end),
-      end: Math.min(range?.[1] ?? end, end),
-      path: formatPath(path),
-    };
+    return new Span(this.#source, Math.min(range?.[0] ?? end, end), Math.min(range?.[1] ?? end, end), path);
   }
 
   #report(span: Span, code: string, message: string): void {
