@@ -41,6 +41,7 @@ class NoConnection implements Connection {
   writeText(text: string): void {
     this.#length += this.#out.latin1Write(text, this.#length);
   }
+  writeUnseen(): void {}
   flush(): void {
     this.octetsOut += this.#length;
     this.#length = 0;

@@ -19,9 +19,19 @@ export interface Flow {
   cancel(why: Failure): void;
 }
 
+/** Octets that stay in the kernel: they can be counted and handed to a socket, not looked at. */
+export interface UnseenOctets {
+  readonly length: number;
+}
+
 export interface BodySink {
   begin(flow: Flow): void;
   write(octets: Uint8Array): void;
+  /**
+   * As `write`, for octets that the sink need not see. A sink without it gets them all by `write`:
+   * a transform has none, so nothing passes it unseen.
+   */
+  writeUnseen?(octets: UnseenOctets): void;
   /** The content is complete. */
   end(trailers: FieldSection | null): void;
   /** The content is truncated: it must never look complete to whoever reads it. */

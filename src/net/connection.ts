@@ -1,5 +1,10 @@
 /** What the rooms above see of a transport connection, and what it tells them. */
 
+/** Octets that lie in the kernel: they can be counted and handed to a connection, not looked at. */
+export interface UnseenOctets {
+  readonly length: number;
+}
+
 export interface Connection {
   /**
    * Sends octets. They are only borrowed until the call returns: what the kernel does not take is
@@ -9,6 +14,11 @@ export interface Connection {
   write(octets: Uint8Array): void;
   /** As `write`, for text whose characters are octets (latin1). */
   writeText(text: string): void;
+  /**
+   * Sends octets that this process never saw: what an `onUnseen` was given, and from within it. What
+   * the kernel does not take is queued as it is.
+   */
+  writeUnseen(octets: UnseenOctets): void;
   /** True while octets are queued that the kernel did not take. Stop the source; `onRoom` follows. */
   readonly full: boolean;
   /** Octets queued that the kernel did not take. */
@@ -39,6 +49,15 @@ export interface Connection {
 export interface ConnectionHandler {
   /** Octets arrived: `room[0, length)`. Valid until the call returns; the next read overwrites them. */
   onOctets(room: Buffer, length: number): void;
+  /**
+   * So many of the octets that come next need not be seen: the connection may hand them on by
+   * `onUnseen`. Asked before each read; without it, all are seen.
+   */
+  readonly unseen?: number;
+  /** Octets arrived and stayed in the kernel. They are gone when the call returns, unless a connection took them. */
+  onUnseen?(octets: UnseenOctets): void;
+  /** True: a head comes next, and what follows it may not need to be seen, so a read should bring little of that. */
+  readonly expectsHead?: boolean;
   /** Everything queued has been taken by the kernel. */
   onRoom(): void;
   /** The peer closed its half (FIN). */

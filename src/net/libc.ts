@@ -23,6 +23,9 @@ const SYMBOLS = {
   recv: { args: ["i32", "ptr", "i32", "i32"], returns: "i32" },
   send: { args: ["i32", "ptr", "i32", "i32"], returns: "i32" },
   sendmsg: { args: ["i32", "ptr", "i32"], returns: "i32" },
+  splice: { args: ["i32", "ptr", "i32", "ptr", "i32", "u32"], returns: "i32" },
+  pipe2: { args: ["ptr", "i32"], returns: "i32" },
+  fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
   epoll_create1: { args: ["i32"], returns: "i32" },
   epoll_ctl: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
   epoll_wait: { args: ["i32", "ptr", "i32", "i32"], returns: "i32" },
@@ -52,9 +55,12 @@ export function errno(): number {
 
 export const EAGAIN = 11;
 export const EINTR = 4;
+export const EINVAL = 22;
 export const EMFILE = 24;
+export const EPERM = 1;
 export const EPIPE = 32;
 export const ENFILE = 23;
+export const ENOSYS = 38;
 export const ENOBUFS = 105;
 export const ENOMEM = 12;
 export const ECONNABORTED = 103;
@@ -90,6 +96,10 @@ export function errnoName(number: number): string {
   return NAMES[number] ?? `errno ${number}`;
 }
 
+export const O_NONBLOCK = 0o4000;
+export const F_SETPIPE_SZ = 1031;
+export const SPLICE_F_MOVE = 1;
+export const SPLICE_F_NONBLOCK = 2;
 export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;

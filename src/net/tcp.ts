@@ -8,12 +8,14 @@
 import { type Pointer, ptr } from "bun:ffi";
 import "../base/buffer.ts";
 import { Timer, timerList } from "../base/timer.ts";
-import type { Connection, ConnectionHandler } from "./connection.ts";
+import type { Connection, ConnectionHandler, UnseenOctets } from "./connection.ts";
 import {
   EAGAIN,
   ECONNRESET,
   EINTR,
-  ENOBUFS,
+  EINVAL,
+  ENOSYS,
+  EPERM,
   EPIPE,
   errno,
   errnoName,
@@ -36,11 +38,17 @@ import {
   WRITABLE,
   watch,
 } from "./loop.ts";
+import { Pipe, refusePipes, takePipe } from "./pipe.ts";
+import { isFull, queuedOctets, SendQueue } from "./send-queue.ts";
 
 /** One read brings at most this: 1 MiB responses cost 300 µs with 512 KiB, 550 with 128 KiB (fewer system calls, fewer wake-ups of the peer). */
 const ROOM_OCTETS = 512 * 1024;
 /** With this a slow client costs little, and a large response much. */
 const SMALL_READ_OCTETS = 16 * 1024;
+/** With a head: content of this size still comes in the same read; what is longer is moved from there on. */
+const HEAD_READ_OCTETS = 96 * 1024;
+/** A pipe holds 1 MiB at most: then others have their turn. */
+const MOVES_PER_TURN = 4;
 const CORK_OCTETS = 64 * 1024;
 /** Larger writes go out from where they lie, together with what is corked. */
 const COPY_LIMIT = 8 * 1024;
@@ -57,8 +65,6 @@ const corkAddress = ptr(cork);
 const peeked = new Uint8Array(1);
 let corked: TcpConnection | null = null;
 let corkLength = 0;
-/** What all connections have queued. */
-let queuedOctets = 0;
 let queueBudget = 16 * 1024 * 1024;
 
 /**
@@ -95,9 +101,8 @@ export class TcpConnection implements Connection, Pollable {
   octetsIn = 0;
   octetsOut = 0;
   readonly #fd: number;
-  /** Copies of what the kernel did not take, in order. */
-  #queue: Uint8Array[] | null = null;
-  #unsent = 0;
+  /** What the kernel did not take. */
+  #queue: SendQueue | null = null;
   #paused = false;
   /** The kernel may hold octets (or an end) that we have not read: edge-triggered, nobody will tell us again. */
   #readable = false;
@@ -123,24 +128,12 @@ export class TcpConnection implements Connection, Pollable {
   }
 
   get unsent(): number {
-    return this.#unsent;
-  }
-
-  /** Copies octets to the end of the queue. */
-  #enqueue(octets: Uint8Array): void {
-    (this.#queue ??= []).push(new Uint8Array(octets));
-    this.#unsent += octets.length;
-    queuedOctets += octets.length;
-  }
-
-  #dequeued(octets: number): void {
-    this.#unsent -= octets;
-    queuedOctets -= octets;
+    return this.#queue === null ? 0 : this.#queue.octets;
   }
 
   #dropQueue(): void {
+    this.#queue?.drop();
     this.#queue = null;
-    this.#dequeued(this.#unsent);
   }
 
   onReady(events: number): void {
@@ -180,7 +173,10 @@ export class TcpConnection implements Connection, Pollable {
   }
 
   #read(): void {
-    const most = queuedOctets < queueBudget ? ROOM_OCTETS : SMALL_READ_OCTETS;
+    let most = ROOM_OCTETS;
+    if (queuedOctets() >= queueBudget) most = SMALL_READ_OCTETS;
+    else if (this.handler.expectsHead) most = HEAD_READ_OCTETS;
+    else if (this.handler.unseen! > 0 && this.#error === 0 && this.#move()) return;
     const length = libc.recv(this.#fd, roomAddress, most, 0);
     if (length > 0) {
       this.octetsIn += length;
@@ -198,6 +194,46 @@ export class TcpConnection implements Connection, Pollable {
         if (error === EINTR) nextTurn(this);
       } else this.#lose(error);
     }
+  }
+
+  /** Hands on octets without reading them. @returns false if nothing was done, and they have to be read */
+  #move(): boolean {
+    let wanted = this.handler.unseen!;
+    for (let moves = 0; moves < MOVES_PER_TURN; moves++) {
+      const pipe = takePipe();
+      if (pipe === null) return moves > 0 && this.#moveOn();
+      const length = pipe.fillFrom(this.#fd, wanted);
+      const error = length < 0 ? errno() : 0;
+      if (length > 0) this.octetsIn += length;
+      try {
+        if (length > 0) this.handler.onUnseen!(pipe);
+      } finally {
+        pipe.releaseUntaken();
+      }
+      if (length <= 0) return this.#moved(length, error);
+      if (!this.open || this.#paused) return true;
+      wanted = this.handler.unseen ?? 0;
+      if (wanted === 0) break;
+    }
+    return this.#moveOn();
+  }
+
+  /** There may be more: a pipe is full when its slots are, however few octets they hold. */
+  #moveOn(): true {
+    nextTurn(this);
+    return true;
+  }
+
+  /** Nothing was there to move. */
+  #moved(length: number, error: number): boolean {
+    if (length === 0) this.#end();
+    else if (error === EAGAIN) this.#readable = false;
+    else if (error === EINVAL || error === ENOSYS || error === EPERM) {
+      refusePipes();
+      return false;
+    } else if (error === EINTR) nextTurn(this);
+    else this.#lose(error);
+    return true;
   }
 
   /** A read says that the peer has ended. It says so again after a reset, which only SO_ERROR tells then. */
@@ -218,7 +254,7 @@ export class TcpConnection implements Connection, Pollable {
     if (!this.open || length === 0 || this.#error !== 0) return;
     this.octetsOut += length;
     if (this.#queue !== null) {
-      this.#enqueue(octets);
+      this.#queue.push(octets);
       return;
     }
     if (corked !== this) this.#takeCork();
@@ -233,12 +269,22 @@ export class TcpConnection implements Connection, Pollable {
     if (!this.open || length === 0 || this.#error !== 0) return;
     this.octetsOut += length;
     if (this.#queue !== null) {
-      this.#enqueue(Buffer.from(text, "latin1"));
+      this.#queue.push(Buffer.from(text, "latin1"));
       return;
     }
     if (corked !== this) this.#takeCork();
     if (corkLength + length > CORK_OCTETS) this.#sendWithCork(Buffer.from(text, "latin1"));
     else corkLength += cork.latin1Write(text, corkLength, length);
+  }
+
+  writeUnseen(octets: UnseenOctets): void {
+    if (!(octets instanceof Pipe)) throw new TypeError("octets that are not from another connection");
+    this.flush();
+    if (!this.open || this.#error !== 0) return;
+    this.octetsOut += octets.length;
+    this.#queue ??= new SendQueue();
+    this.#queue.pushPipe(octets);
+    if (this.#queue.octets === octets.length) this.#sendQueue();
   }
 
   #takeCork(): void {
@@ -282,39 +328,36 @@ export class TcpConnection implements Connection, Pollable {
   #keep(sent: number, rest: Uint8Array, more: Uint8Array | null): void {
     if (sent < 0) {
       const error = errno();
-      if (error !== EAGAIN && error !== EINTR && error !== ENOBUFS) {
+      if (!isFull(error)) {
         this.#fail(error);
         return;
       }
     }
-    this.#enqueue(rest);
-    if (more !== null) this.#enqueue(more);
+    this.#queue ??= new SendQueue();
+    this.#queue.push(rest);
+    if (more !== null) this.#queue.push(more);
   }
 
   #drain(): void {
-    const queue = this.#queue!;
     if (this.#closing) this.#startLinger(STALL_MS);
-    while (queue.length > 0) {
-      const octets = queue[0]!;
-      const sent = libc.send(this.#fd, octets, octets.length, MSG_NOSIGNAL);
-      if (sent < 0) {
-        const error = errno();
-        if (error !== EAGAIN && error !== EINTR && error !== ENOBUFS) this.#fail(error);
-        return;
-      }
-      this.#dequeued(sent);
-      if (sent < octets.length) {
-        queue[0] = octets.subarray(sent);
-        return;
-      }
-      queue.shift();
-    }
-    this.#queue = null;
+    if (!this.#sendQueue()) return;
     if (this.#closing) this.#finish();
     else {
       if (this.#endWriting) libc.shutdown(this.#fd, SHUT_WR);
       this.handler.onRoom();
     }
+  }
+
+  /** @returns true if nothing is queued any more */
+  #sendQueue(): boolean {
+    const queue = this.#queue!;
+    const error = queue.send(this.#fd);
+    if (error !== 0) this.#fail(error);
+    else if (queue.octets === 0) {
+      this.#queue = null;
+      return true;
+    }
+    return false;
   }
 
   /** Not from within the caller's write, which may be in the middle of something; and after what is there to read. */

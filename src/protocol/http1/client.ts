@@ -10,7 +10,14 @@
 import { drainMicrotasks } from "bun:jsc";
 import { Failure } from "../../base/failure.ts";
 import { Timer, type TimerList } from "../../base/timer.ts";
-import { type BodySink, type BodySource, DeclaredLength, type Flow, NO_BODY } from "../../http/body.ts";
+import {
+  type BodySink,
+  type BodySource,
+  DeclaredLength,
+  type Flow,
+  NO_BODY,
+  type UnseenOctets,
+} from "../../http/body.ts";
 import { Field, fieldSet } from "../../http/field-name.ts";
 import type { FieldSection } from "../../http/field-section.ts";
 import { type HttpRequest, HttpResponse, type Tunnel } from "../../http/message.ts";
@@ -57,6 +64,9 @@ const NOT_RELAYED = fieldSet(
   "te",
   "http2-settings",
 );
+
+/** Content of this length is moved within the kernel; what is shorter costs less when it is read. */
+const LEAST_UNSEEN = 64 * 1024;
 
 const State = { idle: 0, head: 1, content: 2, closed: 3 } as const;
 
@@ -243,6 +253,25 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
       const octets = Buffer.concat([held, room.subarray(0, length)]);
       this.#process(octets, octets.length);
     }
+  }
+
+  get expectsHead(): boolean {
+    return this.#state === State.head;
+  }
+
+  get unseen(): number {
+    if (this.#state !== State.content || this.#held !== null || this.#content?.passesUnseen !== true) return 0;
+    const { plain } = this.#contentDecoder;
+    return plain >= LEAST_UNSEEN ? plain : 0;
+  }
+
+  onUnseen(octets: UnseenOctets): void {
+    this.#contentDecoder.skip(octets.length);
+    this.#content!.onUnseen(octets);
+    if (this.#state !== State.content) return;
+    // Octets after the content would be taken for the next response: a read sees them, this did not.
+    if (this.#contentDecoder.done) this.#complete(!this.connection.isQuiet());
+    else this.#active();
   }
 
   #process(octets: Buffer, end: number): void {

@@ -104,6 +104,17 @@ export class ContentDecoder {
     return this.#state === State.untilClose;
   }
 
+  /** Octets of content that come next and need no decoding; 0 if its length was not declared. */
+  get plain(): number {
+    return this.#state === State.fixed ? this.#left : 0;
+  }
+
+  /** Some of those passed without being decoded. */
+  skip(octets: number): void {
+    this.#left -= octets;
+    if (this.#left === 0) this.#state = State.done;
+  }
+
   startFixed(octets: number): void {
     this.#left = octets;
     this.#state = octets === 0 ? State.done : State.fixed;

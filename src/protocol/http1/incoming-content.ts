@@ -1,6 +1,6 @@
 /** Content that a connection decodes, on its way to whoever takes it: a request's, a response's or a tunnel's. */
 import type { Failure } from "../../base/failure.ts";
-import type { BodySink, BodySource, Flow } from "../../http/body.ts";
+import type { BodySink, BodySource, Flow, UnseenOctets } from "../../http/body.ts";
 import type { FieldSection } from "../../http/field-section.ts";
 import type { ContentReceiver } from "./content-decoder.ts";
 
@@ -49,6 +49,16 @@ export class IncomingContent implements BodySource, Flow, ContentReceiver {
       if (!this.#paused) this.#owner.contentWanted();
     } else if (this.#failure !== null) sink.abort(this.#failure);
     else sink.end(this.#trailers);
+  }
+
+  /** True if whoever takes the content can take it unseen. */
+  get passesUnseen(): boolean {
+    return !this.#cancelled && !this.#paused && this.#sink?.writeUnseen !== undefined;
+  }
+
+  onUnseen(octets: UnseenOctets): void {
+    this.octets += octets.length;
+    if (!this.#cancelled) this.#sink!.writeUnseen!(octets);
   }
 
   onContent(octets: Uint8Array): void {

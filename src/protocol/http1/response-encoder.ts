@@ -3,7 +3,7 @@
  *
  * RFC 9112 §4, §6, §7; RFC 9110 §6.6.1 (Date), §7.6.1 (what does not pass a hop).
  */
-import { NO_BODY } from "../../http/body.ts";
+import { NO_BODY, type UnseenOctets } from "../../http/body.ts";
 import { nowHttpDate } from "../../http/date.ts";
 import { Field, fieldSet } from "../../http/field-name.ts";
 import type { FieldSection } from "../../http/field-section.ts";
@@ -124,11 +124,27 @@ export class ResponseEncoder {
       connection.writeText("\r\n");
       return true;
     }
-    if (this.#framing === Framing.length) {
-      if (octets.length > this.#left) return false;
-      this.#left -= octets.length;
-    }
+    if (!this.#fits(octets.length)) return false;
     connection.write(octets);
+    return true;
+  }
+
+  /** As `write`, for octets that stay in the kernel. */
+  writeUnseen(octets: UnseenOctets): boolean {
+    const connection = this.#connection;
+    const chunked = this.#framing === Framing.chunked;
+    if (!this.#fits(octets.length)) return false;
+    if (chunked) connection.writeText(`${octets.length.toString(16)}\r\n`);
+    connection.writeUnseen(octets);
+    if (chunked) connection.writeText("\r\n");
+    return true;
+  }
+
+  /** Counts octets against the declared length. */
+  #fits(octets: number): boolean {
+    if (this.#framing !== Framing.length) return true;
+    if (octets > this.#left) return false;
+    this.#left -= octets;
     return true;
   }
 

@@ -10,7 +10,7 @@
  */
 import { Failure } from "../../base/failure.ts";
 import { clock, Timer, type TimerList, timerList } from "../../base/timer.ts";
-import { type BodySink, type BodySource, type Flow, NO_BODY } from "../../http/body.ts";
+import { type BodySink, type BodySource, type Flow, NO_BODY, type UnseenOctets } from "../../http/body.ts";
 import { nowHttpDate } from "../../http/date.ts";
 import type { Handler } from "../../http/define.ts";
 import { failureResponse } from "../../http/error-response.ts";
@@ -375,6 +375,13 @@ export class Http1ServerConnection implements ConnectionHandler, BodySink, Respo
     this.#exchange.responseOctets += octets.length;
     if (!this.#encoder.write(octets)) return this.#overrun(octets.length);
     if (this.#inTunnel) this.#tunnelActive();
+    if (this.connection.full) this.#sinkFull();
+  }
+
+  writeUnseen(octets: UnseenOctets): void {
+    if (this.#exchange === null) return;
+    this.#exchange.responseOctets += octets.length;
+    if (!this.#encoder.writeUnseen(octets)) return this.#overrun(octets.length);
     if (this.connection.full) this.#sinkFull();
   }
 

@@ -4,7 +4,7 @@
  */
 import { drainMicrotasks } from "bun:jsc";
 import { clock, tickTimers } from "../../base/timer.ts";
-import type { Connection, ConnectionHandler } from "../../net/connection.ts";
+import type { Connection, ConnectionHandler, UnseenOctets } from "../../net/connection.ts";
 import type { ContentLimits } from "./content-decoder.ts";
 import type { HeadLimits } from "./head-decoder.ts";
 
@@ -105,6 +105,10 @@ export class FakeConnection implements Connection {
 
   writeText(text: string): void {
     this.write(latin1(text));
+  }
+
+  writeUnseen({ length }: UnseenOctets): void {
+    this.write(Buffer.alloc(length, "?"));
   }
 
   flush(): void {}
