@@ -59,10 +59,15 @@ export class Upstream {
   #tried: readonly Endpoint[] | null = null;
   /** The last pick passed over an endpoint only because it was full. */
   #sawFull = false;
+  /** The last pick passed over an endpoint only because it was tried. */
+  #sawTried = false;
+  /** Marks that keep exchanges away. An ejection that nobody would end is none. */
+  readonly #barring: number;
 
   constructor(settings: UpstreamSettings, parts: UpstreamParts) {
     this.settings = settings;
     this.#parts = parts;
+    this.#barring = parts.passive === null ? ~Status.ejected : ~0;
   }
 
   get name(): string {
@@ -102,17 +107,22 @@ export class Upstream {
    * @returns null if none is usable; `isFull` then says whether waiting may help
    */
   pick(exchange: Exchange, tried: readonly Endpoint[] | null): Endpoint | null {
+    const { queue, sticky } = this.#parts;
+    // Those who wait come first. If the first of them cannot use the room there is, this one may.
+    queue?.wake();
     this.#tried = tried;
-    this.#sawFull = false;
-    const bound = this.#parts.sticky?.find(exchange) ?? null;
+    const bound = sticky?.find(exchange) ?? null;
     if (bound !== null && this.#takesBound(bound) && this.#begin(bound)) return bound;
+    this.#sawFull = false;
+    this.#sawTried = false;
     for (let i = 0; i < this.#tiers.length; i++) {
       const endpoint = this.#pickFrom(this.#tiers[i]!.balancer, exchange, this.#isUsable);
       if (endpoint !== null) return endpoint;
       // Full is not down: the next tier is for when this one cannot work, not for its peaks.
-      if (this.#sawFull && this.#parts.queue !== null) return null;
+      if (this.#sawFull && queue !== null) return null;
     }
-    if (this.#sawFull || this.settings.whenAllDown === "fail") return null;
+    // All are down only if there is none that this exchange could have used.
+    if (this.#sawFull || this.#sawTried || this.settings.whenAllDown === "fail") return null;
     for (let i = 0; i < this.#tiers.length; i++) {
       const endpoint = this.#pickFrom(this.#tiers[i]!.balancer, exchange, this.#isPossible);
       if (endpoint !== null) return endpoint;
@@ -178,10 +188,15 @@ export class Upstream {
   }
 
   readonly #isUsable = (endpoint: Endpoint): boolean => {
-    const { status } = endpoint.state;
-    if (status !== 0 && !(status === Status.ejected && this.#parts.passive?.readmit(endpoint))) return false;
+    const status = endpoint.state.status & this.#barring;
+    if (status !== 0 && !this.#isBack(endpoint, status)) return false;
     return endpoint.weight > 0 && this.#isOpen(endpoint);
   };
+
+  /** Only ejected, and that is over. */
+  #isBack(endpoint: Endpoint, status: number): boolean {
+    return status === Status.ejected && this.#parts.passive!.readmit(endpoint);
+  }
 
   /** When all are down: whatever nobody has switched off. */
   readonly #isPossible = (endpoint: Endpoint): boolean =>
@@ -191,11 +206,15 @@ export class Upstream {
 
   /** A bound exchange reaches an endpoint that is drained, or has weight 0. */
   #takesBound(endpoint: Endpoint): boolean {
-    return (endpoint.state.status & ~Status.draining) === 0 && this.#isOpen(endpoint);
+    const status = endpoint.state.status & this.#barring & ~Status.draining;
+    return (status === 0 || this.#isBack(endpoint, status)) && this.#isOpen(endpoint);
   }
 
   #isOpen(endpoint: Endpoint): boolean {
-    if (this.#tried?.includes(endpoint)) return false;
+    if (this.#tried?.includes(endpoint)) {
+      this.#sawTried = true;
+      return false;
+    }
     const { maxInFlight } = endpoint.spec;
     if (maxInFlight === Infinity || endpoint.state.inFlight < maxInFlight) return true;
     this.#sawFull = true;
