@@ -53,7 +53,8 @@ export function diagnose(span: Span, problem: Problem): Diagnostic {
 
 /** By file in the order given, then by place; what says the same at the same place is said once. */
 export function sortDiagnostics(diagnostics: readonly Diagnostic[], files: readonly string[]): Diagnostic[] {
-  const rank = (file: string) => (files.includes(file) ? files.indexOf(file) : files.length);
+  const ranks = new Map(files.map((file, i) => [file, i]));
+  const rank = (file: string) => ranks.get(file) ?? files.length;
   const sorted = [...diagnostics].sort(
     (a, b) =>
       rank(a.file) - rank(b.file) ||

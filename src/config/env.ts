@@ -15,18 +15,24 @@ export interface EnvProblems {
   readonly unresolved: Set<Span>;
 }
 
-/** The tree with variables replaced. What cannot be replaced is left as it is and reported. */
+/** The tree with variables replaced; parts without any are the same nodes. What cannot be replaced is left and reported. */
 export function substitute(node: ConfigNode, env: Environment, problems: EnvProblems): ConfigNode {
   switch (node.kind) {
     case "scalar":
       return scalar(node, env, problems);
-    case "list":
-      return { ...node, items: node.items.map((item) => substitute(item, env, problems)) };
+    case "list": {
+      const items = node.items.map((item) => substitute(item, env, problems));
+      return items.every((item, i) => item === node.items[i]) ? node : { ...node, items };
+    }
     case "map": {
-      const entries = new Map<string, MapEntry>();
-      for (const [key, entry] of node.entries)
-        entries.set(key, { ...entry, value: substitute(entry.value, env, problems) });
-      return { ...node, entries };
+      let entries: Map<string, MapEntry> | null = null;
+      for (const [key, entry] of node.entries) {
+        const value = substitute(entry.value, env, problems);
+        if (value === entry.value) continue;
+        entries ??= new Map(node.entries);
+        entries.set(key, { ...entry, value });
+      }
+      return entries === null ? node : { ...node, entries };
     }
   }
 }

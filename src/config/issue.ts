@@ -48,18 +48,10 @@ export function problemsOf(
     .flatMap((issue) => findings(issue, [], tree))
     .map((finding) => problem(finding, tree, schema, catalog));
   // A misspelt key that is needed is one mistake, not two.
-  return found.filter(
-    (one) =>
-      !(
-        one.code.startsWith("missing-") &&
-        found.some(
-          (other) =>
-            other.meant !== undefined &&
-            formatPath(other.path.slice(0, -1)) === formatPath(one.path) &&
-            other.meant === one.missing,
-        )
-      ),
+  const meantKeys = new Set(
+    found.flatMap(({ meant, path }) => (meant ? formatPath([...path.slice(0, -1), meant]) : [])),
   );
+  return found.filter(({ missing, path }) => missing === undefined || !meantKeys.has(formatPath([...path, missing])));
 }
 
 /** What an issue comes down to; `input` is what was parsed at `base`. */

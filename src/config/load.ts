@@ -36,29 +36,21 @@ export interface LoadedConfig {
  * const { config, diagnostics } = await loadConfig({ file: "lintel.yaml" }, catalog, process.env);
  */
 export async function loadConfig(origin: ConfigOrigin, catalog: Catalog, env: Environment): Promise<LoadedConfig> {
-  if ("tree" in origin) return read(fromPlain(origin.tree, origin.origin), catalog, new FileReader(env));
   const reader = new FileReader(env);
-  return read(await reader.read(origin.file), catalog, reader, origin.file);
+  if ("tree" in origin) return judge(fromPlain(origin.tree, origin.origin), catalog, reader);
+  const root = await reader.read(origin.file);
+  // Its syntax is broken, or it cannot be read.
+  if (root === null) return finish(null, fromPlain({}, origin.file), {}, reader.diagnostics, reader.files);
+  return judge(root, catalog, reader);
 }
 
-/** @param root  null if the file has no content to judge: its syntax is broken, or it cannot be read */
-function read(
-  root: ConfigNode | null,
-  catalog: Catalog,
-  { diagnostics, unresolved, files }: FileReader,
-  file = "",
-): LoadedConfig {
-  if (root === null) return finish(null, fromPlain({}, file), diagnostics, files);
+function judge(root: ConfigNode, catalog: Catalog, { diagnostics, unresolved, files }: FileReader): LoadedConfig {
+  const tree = toPlain(root);
   if (root.kind === "scalar" && root.value === null) {
     const hint = "the smallest config sends everything to one address: `sites: [{ to: localhost:3000 }]`";
-    return finish(
-      null,
-      root,
-      [...diagnostics, diagnose(root.span, { code: "empty-config", message: "the config is empty", hint })],
-      files,
-    );
+    const empty = diagnose(root.span, { code: "empty-config", message: "the config is empty", hint });
+    return finish(null, root, tree, [...diagnostics, empty], files);
   }
-  const tree = toPlain(root);
   const schema = gatewaySchema(catalog);
   const result = schema.safeParse(tree);
   const problems = [
@@ -70,18 +62,19 @@ function read(
     const span = locate(root, problem.path, problem.at);
     if (!unresolved.has(span)) all.push(diagnose(span, problem));
   }
-  return finish(result.success && !hasErrors(all) ? result.data : null, root, all, files);
+  return finish(result.success && !hasErrors(all) ? result.data : null, root, tree, all, files);
 }
 
 function finish(
   config: GatewayConfig | null,
   root: ConfigNode,
+  tree: unknown,
   diagnostics: readonly Diagnostic[],
   files: readonly string[],
 ): LoadedConfig {
   return {
     config,
-    tree: toPlain(root),
+    tree,
     diagnostics: sortDiagnostics(diagnostics, files),
     files,
     diagnose: (path, problem) => diagnose(locate(root, parsePath(path), "key"), problem),

@@ -8,21 +8,25 @@ interface Described {
   readonly examples?: readonly string[];
 }
 
-/** A string read by `read`, which tidies it or says why it cannot be used. */
+/**
+ * A string read by `read`, which tidies it or says why it cannot be used. It is a check because that
+ * is cheaper than a transform, and most of a large config are such texts.
+ */
 export function textOption(code: string, read: (text: string) => Reading, meta: Described) {
   return z
     .string()
-    .meta({ description: meta.description, ...(meta.examples === undefined ? {} : { examples: [...meta.examples] }) })
-    .transform((text, ctx) => {
-      const reading = read(text);
-      if ("text" in reading) return reading.text;
-      ctx.addIssue({
-        code: "custom",
-        message: reading.problem,
-        params: { code: reading.code ?? code, hint: reading.hint ?? null },
-      });
-      return z.NEVER;
-    });
+    .check((payload) => {
+      const reading = read(payload.value);
+      if ("text" in reading) payload.value = reading.text;
+      else
+        payload.issues.push({
+          code: "custom",
+          message: reading.problem,
+          input: payload.value,
+          params: { code: reading.code ?? code, hint: reading.hint ?? null },
+        });
+    })
+    .meta({ description: meta.description, ...(meta.examples === undefined ? {} : { examples: [...meta.examples] }) });
 }
 
 /** A whole number. Text of digits counts, so that `"${WORKERS}"` works in JSON too. */
