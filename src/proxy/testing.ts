@@ -4,6 +4,7 @@ import type { Failure } from "../base/failure.ts";
 import type { RetryConfig } from "../config/gateway-config.ts";
 import { type BodySink, type BodySource, type Flow, NO_BODY } from "../http/body.ts";
 import type { Exchange } from "../http/exchange.ts";
+import type { FieldSection } from "../http/field-section.ts";
 import type { HttpResponse } from "../http/message.ts";
 import { request } from "../middleware/testing.ts";
 import { libc } from "../net/libc.ts";
@@ -18,6 +19,7 @@ import { type ForwardSettings, forwardTo } from "./forward.ts";
 export const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 let cleanup: (() => void)[] = [];
+let used: Endpoint[] = [];
 
 /** For each file of tests: what a test opened is closed after it, and nothing else stays open. */
 export function cleanUpAfterEach(): void {
@@ -29,6 +31,9 @@ export function cleanUpAfterEach(): void {
     for (const clean of cleanup.reverse()) clean();
     cleanup = [];
     await until(() => openSockets() <= before, "every socket of the test is closed");
+    // Given back as often as picked, whatever happened.
+    expect(used.map(({ inFlight }) => inFlight)).toEqual(used.map(() => 0));
+    used = [];
   });
 }
 
@@ -69,6 +74,11 @@ export class Origin {
     if (fd < 0) return null;
     this.#peers.push(new Peer(fd));
     return this.#peers.at(-1)!;
+  }
+
+  /** An exchange has been counted on it, and was given back. */
+  get inFlight(): number {
+    return this.endpoint.inFlight;
   }
 
   /** The next connection and the request that comes on it. */
@@ -116,7 +126,6 @@ export const RETRY: RetryConfig = {
   perAttempt: Infinity,
 };
 
-/** Endpoints of an upstream, each told once what an exchange gave back: a balance below 0 or above it is a leak. */
 export function upstreamOf(endpoints: readonly Endpoint[], facts: Facts = {}): Upstream {
   const {
     retries: _,
@@ -150,6 +159,7 @@ export function upstreamOf(endpoints: readonly Endpoint[], facts: Facts = {}): U
     },
   );
   upstream.update(endpoints);
+  used.push(...endpoints);
   return upstream;
 }
 
@@ -218,6 +228,65 @@ export async function statusOf(promise: Promise<HttpResponse>): Promise<number> 
   const response = await promise;
   await new Taken(response).over();
   return response.status;
+}
+
+/** Of each attempt: its status, or the code of its failure; "-" if it was called off since another one won. */
+export const resultsOf = ({ attempts }: Exchange): (number | string)[] =>
+  (attempts ?? []).map(({ status, failure }) => failure?.code ?? (status || "-"));
+
+/** Content that the test sends by hand; what it sends before somebody takes it waits for that. */
+export class HandContent implements BodySource, Flow {
+  readonly length: number | null;
+  paused = false;
+  cancelled: Failure | null = null;
+  #sink: BodySink | null = null;
+  #early: ((sink: BodySink) => void)[] = [];
+
+  constructor(length: number | null = null) {
+    this.length = length;
+  }
+
+  sendTo(sink: BodySink): void {
+    this.#sink = sink;
+    sink.begin(this);
+    for (const say of this.#early) say(sink);
+  }
+
+  write(text: string): void {
+    this.#say((sink) => sink.write(Buffer.from(text, "latin1")));
+  }
+
+  end(trailers: FieldSection | null = null): void {
+    this.#say((sink) => sink.end(trailers));
+  }
+
+  abort(why: Failure): void {
+    this.#say((sink) => sink.abort(why));
+  }
+
+  #say(what: (sink: BodySink) => void): void {
+    if (this.#sink === null) this.#early.push(what);
+    else what(this.#sink);
+  }
+
+  pause(): void {
+    this.paused = true;
+  }
+
+  resume(): void {
+    this.paused = false;
+  }
+
+  cancel(why: Failure): void {
+    this.cancelled = why;
+  }
+}
+
+/** The octets of a request up to and with this text. */
+export async function received(peer: Peer, end: string): Promise<string> {
+  let text = "";
+  await until(() => (text += peer.receive().toString("latin1")).endsWith(end), `octets that end with ${end}`);
+  return text;
 }
 
 /** Leaves one idle connection at an origin, and gives its other end. */
