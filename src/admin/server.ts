@@ -4,14 +4,17 @@
  * On a loopback address it answers requests for local names alone: a web page whose host name is
  * made to point at 127.0.0.1 (DNS rebinding) would otherwise read it through a visitor's browser.
  */
+
+import type { AdminConfig } from "../config/gateway-config.ts";
 import { type Address, formatAddress, isIp, parseAddress } from "../net/address.ts";
-import type { Admin, SupervisorView } from "../server/supervisor.ts";
+import type { Control } from "../server/control.ts";
+import type { Admin } from "../server/supervisor.ts";
 import { claimAddress } from "../server/supervisor-listen.ts";
 import { EXPOSITION_TYPE } from "../telemetry/exposition.ts";
 
 interface Page {
   readonly about: string;
-  answer(view: SupervisorView): Response;
+  answer(view: Control): Response;
 }
 
 const PAGES: Readonly<Record<string, Page>> = {
@@ -34,7 +37,7 @@ const PAGES: Readonly<Record<string, Page>> = {
  * @param address "host:port" or "unix:/path"
  * @throws {Error} if it cannot be listened on
  */
-export function startAdmin(address: string, view: SupervisorView): Admin {
+export function startAdmin({ address }: AdminConfig, view: Control): Admin {
   const parsed = parseAddress(address.replace(/^localhost:/, "127.0.0.1:"));
   if (parsed === null) throw new Error(`admin: ${address} is not an address`);
   const place = parsed.kind === "unix" ? { unix: parsed.path } : { hostname: parsed.host || "::", port: parsed.port };
@@ -49,7 +52,7 @@ export function startAdmin(address: string, view: SupervisorView): Admin {
   }
 }
 
-function answer(request: Request, view: SupervisorView, localOnly: boolean): Response {
+function answer(request: Request, view: Control, localOnly: boolean): Response {
   const host = request.headers.get("host") ?? "";
   if (localOnly && !isLocalHost(host.replace(/:\d+$/, ""))) {
     return text(421, `The admin listener answers for local names only, not for ${JSON.stringify(host)}.\n`);
@@ -62,7 +65,7 @@ function answer(request: Request, view: SupervisorView, localOnly: boolean): Res
   return PAGES[path]?.answer(view) ?? text(404, `There is no ${path} here.\n\n${index(view)}`);
 }
 
-function index(view: SupervisorView): string {
+function index(view: Control): string {
   const pages = Object.entries(PAGES).map(([path, { about }]) => `${path.padEnd(10)} ${about}\n`);
   const listeners = view.listeners().map(({ name, url }) => `${name.padEnd(10)} ${url}\n`);
   return `Lintel ${view.version}\n\n${pages.join("")}\nListeners:\n${listeners.join("")}`;

@@ -3,6 +3,7 @@
  * channel (so Infinity survives). Descriptors that a running worker needs come over a channel of
  * their own (net/descriptor-channel.ts).
  */
+import type { ClientCount } from "../telemetry/client-sketch.ts";
 import type { EndpointSet } from "../upstream/endpoint-spec.ts";
 import type { PackedConfig } from "./packed-config.ts";
 
@@ -70,6 +71,8 @@ export type ToWorker =
   | { readonly kind: "drain"; readonly gentle: boolean }
   /** Open log files again. */
   | { readonly kind: "reopen" }
+  /** Count clients for so long, and report every second (`clients`). */
+  | { readonly kind: "watch-clients"; readonly forMs: number }
   /**
    * The supervisor is about to become another program with the same process id. From now on the
    * loss of this channel is no reason to stop: the worker serves on. Once the channel is gone,
@@ -86,4 +89,5 @@ export type FromWorker =
   | { readonly kind: "prepared"; readonly generation: number }
   /** It cannot be built here; the one that serves is untouched. */
   | { readonly kind: "refused"; readonly generation: number; readonly reason: string }
-  | { readonly kind: "committed"; readonly generation: number };
+  | { readonly kind: "committed"; readonly generation: number }
+  | { readonly kind: "clients"; readonly overMs: number; readonly counts: readonly ClientCount[] };

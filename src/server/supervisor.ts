@@ -6,7 +6,7 @@ import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import program from "../../package.json" with { type: "json" };
 import type { Log } from "../base/log.ts";
-import type { GatewayConfig } from "../config/gateway-config.ts";
+import type { AdminConfig, GatewayConfig } from "../config/gateway-config.ts";
 import { type Address, formatAddress } from "../net/address.ts";
 import { DescriptorChannel } from "../net/descriptor-channel.ts";
 import { Allocation, Noting } from "../state/placement.ts";
@@ -16,6 +16,9 @@ import { renderMetrics } from "../telemetry/exposition.ts";
 import { GatewayMetrics } from "../telemetry/metrics.ts";
 import { processLog } from "../telemetry/process-log.ts";
 import { startProcessSampling } from "../telemetry/process-sample.ts";
+import { readStats } from "../telemetry/stats.ts";
+import { ClientTally } from "./client-tally.ts";
+import { type Control, ControlError } from "./control.ts";
 import { zoneSizes } from "./endpoint-places.ts";
 import { packConfig } from "./packed-config.ts";
 import { dropPrivileges, findAccount, prepareLogFile } from "./privileges.ts";
@@ -23,7 +26,7 @@ import { StopSignals } from "./shutdown.ts";
 import { filesNeeded, raiseFileLimit } from "./supervisor-limits.ts";
 import { type BoundListener, bindListener } from "./supervisor-listen.ts";
 import { UpstreamDirectory } from "./upstream-directory.ts";
-import { Workers, type WorkerView } from "./workers.ts";
+import { Workers } from "./workers.ts";
 
 export interface SupervisorOptions {
   /** The config as plain data, for the workers. */
@@ -35,19 +38,10 @@ export interface SupervisorOptions {
   readonly config: GatewayConfig;
   /** Default: standard error, as the config says. */
   readonly log?: Log;
-  /** Starts the admin listener; it lives on a higher floor. */
-  readonly startAdmin?: (address: string, view: SupervisorView) => Admin;
+  /** Starts an admin listener; it lives on a higher floor. */
+  readonly startAdmin?: (config: AdminConfig, control: Control) => Admin;
   /** Program and arguments of a worker; default: this runtime with worker.ts. */
   readonly workerCommand?: readonly string[];
-}
-
-/** What the admin listener shows. */
-export interface SupervisorView {
-  readonly version: string;
-  workers(): WorkerView[];
-  listeners(): readonly { readonly name: string; readonly url: string }[];
-  /** Prometheus text. */
-  metrics(): string;
 }
 
 export interface Admin {
@@ -118,6 +112,9 @@ export async function runSupervisor(options: SupervisorOptions): Promise<number>
       }),
       log,
       onReadyChange: (ready) => metrics.workers.set(ready),
+      onMessage: (slot, message) => {
+        if (message.kind === "clients") tally.report(slot, message);
+      },
       onDeath: (slot) => {
         registry.clear(zone, slot);
         directory.clearSlot(slot);
@@ -125,13 +122,41 @@ export async function runSupervisor(options: SupervisorOptions): Promise<number>
       },
     });
     const slotName = (slot: number) => (slot === count ? "supervisor" : String(slot));
-    const view: SupervisorView = {
+    const tally = new ClientTally((message) => workers.send(message));
+    const startedAt = Date.now();
+    const notYet = async () => {
+      throw new ControlError("not-available", "this is not wired yet");
+    };
+    const control: Control = {
       version: program.version,
+      startedAt,
       workers: () => workers.view(),
       listeners: () => bound.map(({ name, address }) => ({ name, url: urlOf(address) })),
+      config: () => ({
+        origin: options.origin,
+        file: null,
+        generation: 1,
+        version: null,
+        hash: hashOf(options.tree),
+        since: startedAt,
+        lastFailure: null,
+      }),
       metrics: () => renderMetrics(registry, zone, slotName),
+      stats: () => readStats(registry, zone),
+      clients: () => tally.ask(),
+      upstreams: directory,
+      reload: notYet,
+      versions: () => [],
+      versionText: (number) => {
+        throw new ControlError("unknown-version", `there is no version ${number}`);
+      },
+      diff: (from) => {
+        throw new ControlError("unknown-version", `there is no version ${from}`);
+      },
+      rollback: notYet,
+      upgrade: notYet,
     };
-    const admin = config.admin === null ? undefined : options.startAdmin?.(config.admin.address, view);
+    const admin = config.admin === null ? undefined : options.startAdmin?.(config.admin, control);
     if (admin !== undefined) cleanUp.push(() => admin.stop());
     return await serve(config, log, workers, bound, admin);
   } catch (error) {

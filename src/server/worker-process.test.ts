@@ -37,6 +37,7 @@ function create(gateway: string) {
     log: createLog({ level: "debug", format: "json", write: (line) => said.push(JSON.parse(line)) }),
     onReadyChange: () => {},
     onDeath: () => {},
+    onMessage: () => {},
   });
   running.push(workers);
   return { workers, zone, said };

@@ -12,6 +12,7 @@ import { libc } from "../net/libc.ts";
 import { Told } from "../state/placement.ts";
 import { openZone, type Zone } from "../state/zone.ts";
 import { AccessLog } from "../telemetry/access-log.ts";
+import { ClientWatch } from "../telemetry/client-watch.ts";
 import { GatewayMetrics } from "../telemetry/metrics.ts";
 import { processLog } from "../telemetry/process-log.ts";
 import { startProcessSampling } from "../telemetry/process-sample.ts";
@@ -89,6 +90,8 @@ export function runWorker(parts: WorkerParts): void {
         return drain(message.gentle);
       case "reopen":
         return state.worker?.reopen();
+      case "watch-clients":
+        return state.worker?.watchClients(message.forMs);
       case "handover":
         handedOver = true;
         watchParent(() => {
@@ -142,6 +145,7 @@ class Worker {
   readonly #pending = new Map<number, Pending>();
   /** Generations that were called off while they were built. */
   readonly #aborted = new Set<number>();
+  readonly #clients = new ClientWatch((overMs, counts) => tell({ kind: "clients", overMs, counts }));
   #stopSampling: () => void;
   #drained: Promise<void> | null = null;
 
@@ -160,6 +164,7 @@ class Worker {
     this.#config = config;
     this.#telemetry = this.#openTelemetry(facts, config, null);
     this.#recorder = new ExchangeRecorder(this.#telemetry.metrics, this.#telemetry.accessLog);
+    this.#recorder.clients = this.#clients;
     this.#stopSampling = startProcessSampling(this.#telemetry.metrics);
     const recorder = this.#recorder;
     this.#gateway = parts.createGateway({ zone: this.#zone, slot, workers: slots - 1, recorder, log });
@@ -227,6 +232,10 @@ class Worker {
 
   reopen(): void {
     this.#telemetry.accessLog?.reopen();
+  }
+
+  watchClients(forMs: number): void {
+    this.#clients.watch(forMs);
   }
 
   /** A second call that is not gentle hurries the first one. */

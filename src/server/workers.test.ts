@@ -16,6 +16,7 @@ function create(script: string, count = 1, tree: unknown = null) {
     log: createLog({ level: "debug", format: "json", write: (line) => said.push(JSON.parse(line).message) }),
     onReadyChange: (ready) => readies.push(ready),
     onDeath: (slot) => deaths.push(slot),
+    onMessage: () => {},
   });
   running.push(workers);
   return { workers, said, readies, deaths };

@@ -18,6 +18,8 @@ export interface WorkersOptions {
   onReadyChange(ready: number): void;
   /** A worker has died by itself; another will take its slot. */
   onDeath(slot: number): void;
+  /** A worker says something that is not about its own start. */
+  onMessage(slot: number, message: Exclude<FromWorker, { readonly kind: "ready" | "failed" }>): void;
 }
 
 export type WorkerState = "starting" | "ready" | "draining" | "waiting" | "ended";
@@ -223,6 +225,7 @@ class Worker {
 
   #received(message: FromWorker): void {
     if (message.kind === "failed") this.lastWords = message.reason;
+    else if (message.kind !== "ready") this.#options.onMessage(this.slot, message);
     else if (this.state === "starting") {
       clearTimeout(this.#timer);
       this.state = "ready";

@@ -9,12 +9,15 @@ import { type Attempt, type ClientInfo, Exchange } from "../http/exchange.ts";
 import { FieldSection } from "../http/field-section.ts";
 import { HttpRequest } from "../http/message.ts";
 import type { AccessLog } from "./access-log.ts";
+import type { ClientWatch } from "./client-watch.ts";
 import { codeNumber, type GatewayMetrics, methodNumber, statusClass } from "./metrics.ts";
 import { statusOf } from "./outcome.ts";
 
 export class ExchangeRecorder {
   #metrics: GatewayMetrics;
   #accessLog: AccessLog | null;
+  /** null: nobody will ask which clients are busy. */
+  clients: ClientWatch | null = null;
 
   constructor(metrics: GatewayMetrics, accessLog: AccessLog | null) {
     this.#metrics = metrics;
@@ -30,6 +33,7 @@ export class ExchangeRecorder {
   /** Exactly once per exchange, when nothing will be sent or received for it any more. */
   record(exchange: Exchange): void {
     this.#count(exchange);
+    this.clients?.count(exchange);
     this.#accessLog?.record(exchange);
   }
 
