@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { createLog } from "../base/log.ts";
 import { clock } from "../base/timer.ts";
 import type { CircuitConfig } from "../config/gateway-config.ts";
 import { CIRCUIT_SHARED_CELLS, CIRCUIT_TIME_CELLS, Circuit } from "./circuit.ts";
@@ -17,11 +18,8 @@ function circuits(config: Partial<CircuitConfig> = {}) {
   memory.shared.fill(0, 1, -1);
   memory.times.fill(0, 1, -1);
   const told: string[] = [];
-  const observer = {
-    onOpened: (forMs: number, why: string) => void told.push(`open for ${forMs / 1000} s: ${why}`),
-    onClosed: () => void told.push("closed"),
-  };
-  const make = () => new Circuit({ ...CONFIG, ...config }, memory, { shared: 1, times: 1 }, observer);
+  const log = createLog({ level: "info", format: "text", write: (line) => told.push(line.slice(25).trim()) });
+  const make = () => new Circuit({ ...CONFIG, ...config }, memory, { shared: 1, times: 1 }, log);
   return { one: make(), other: make(), told, memory };
 }
 
@@ -47,7 +45,7 @@ describe("closed", () => {
     expect(one.state).toBe("closed");
     traffic(other, 0, 1);
     expect([one.state, other.state]).toEqual(["open", "open"]);
-    expect(told).toEqual(["open for 10 s: 10 of 20 exchanges failed"]);
+    expect(told).toEqual([`warn  the circuit is open for="10 s" reason="10 of 20 exchanges failed"`]);
     expect([one.admit(), other.admit()]).toEqual([0, 0]);
   });
 
@@ -136,7 +134,7 @@ describe("half open", () => {
     const passes = [one.admit(), other.admit(), one.admit()];
     for (const each of passes) other.succeeded(each);
     expect([one.state, other.state]).toEqual(["closed", "closed"]);
-    expect(told.at(-1)).toBe("closed");
+    expect(told.at(-1)).toBe("info  the circuit is closed");
     traffic(one, 0, 19);
     expect(one.state).toBe("closed");
   });
@@ -153,7 +151,7 @@ describe("half open", () => {
     traffic(one, 3, 0);
     expect(one.state).toBe("closed");
     traffic(one, 0, 20);
-    const spans = told.flatMap((line) => /^open for (\d+) s/.exec(line)?.[1] ?? []).map(Number);
+    const spans = told.flatMap((line) => /for="(\d+) s"/.exec(line)?.[1] ?? []).map(Number);
     expect(spans).toEqual([10, 20, 40, 80, 160, 300, 300, 300, 10]);
   });
 

@@ -9,9 +9,11 @@
  * it is, and one compare-exchange both changes the state and proves that nobody else did. An exchange
  * carries the phase it was admitted in, so that one from before tells nothing about now.
  */
+import { type Log, SILENT } from "../base/log.ts";
 import type { CircuitConfig } from "../config/gateway-config.ts";
 import { machineNow } from "../net/machine-clock.ts";
 import type { StateMemory } from "./endpoint-state.ts";
+import { spanText } from "./health/span-text.ts";
 
 const CLOSED = 0;
 const OPEN = 1;
@@ -44,33 +46,27 @@ const MAX_OPEN_MS = 300_000;
 
 export type CircuitState = "closed" | "open" | "half-open";
 
-/** Told by the one worker that made the change. */
-export interface CircuitObserver {
-  /** @param why in words for a log line */
-  onOpened(forMs: number, why: string): void;
-  onClosed(): void;
-}
-
 export class Circuit {
   readonly #config: CircuitConfig;
   readonly #shared: Int32Array;
   readonly #times: Float64Array;
   readonly #at: number;
   readonly #timesAt: number;
-  readonly #observer: CircuitObserver | null;
+  readonly #log: Log;
 
+  /** @param log told by the one worker that makes a change */
   constructor(
     config: CircuitConfig,
     memory: StateMemory,
     cells: { readonly shared: number; readonly times: number },
-    observer: CircuitObserver | null = null,
+    log: Log = SILENT,
   ) {
     this.#config = config;
     this.#shared = memory.shared;
     this.#times = memory.times;
     this.#at = cells.shared;
     this.#timesAt = cells.times;
-    this.#observer = observer;
+    this.#log = log;
   }
 
   get state(): CircuitState {
@@ -100,7 +96,7 @@ export class Circuit {
     if (this.#add(PROBES_PASSED, 1) < this.#config.probes || !this.#change(phase, CLOSED)) return;
     this.#times[this.#timesAt + OPENINGS] = 0;
     for (const cell of [EXCHANGES, FAILURES, EXCHANGES_BEFORE, FAILURES_BEFORE]) this.#set(cell, 0);
-    this.#observer?.onClosed();
+    this.#log.info("the circuit is closed");
   }
 
   failed(pass: number): void {
@@ -151,7 +147,7 @@ export class Circuit {
     this.#set(PROBES, 0);
     this.#set(PROBES_PASSED, 0);
     this.#times[this.#timesAt + OPENINGS]!++;
-    this.#observer?.onOpened(this.#openMs, why);
+    this.#log.warn("the circuit is open", { for: spanText(this.#openMs), reason: why });
   }
 
   /** To the next phase of that state. @returns false if the phase was not this any more */

@@ -414,9 +414,3 @@ describe("latency outliers", () => {
     expect(ejected).toHaveLength(1);
   });
 });
-
-test("every answer moves the latency that balancers weigh", () => {
-  const { one } = workers();
-  one.health.answered(one.members[0]!, 200, 30);
-  expect(one.members[0]!.state.peakMs).toBe(30);
-});

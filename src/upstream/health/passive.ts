@@ -53,7 +53,6 @@ export class PassiveHealth {
     const { state } = endpoint;
     const now = machineNow();
     const failed = this.#failing[status] === 1;
-    state.observeLatency(latencyMs, now);
     if (this.#countsWindow) this.#count(state, failed, now);
     if (failed) this.#fail(endpoint, `answered ${status}`, now);
     else if (state.consecutiveFailures !== 0) succeed(state);
