@@ -130,7 +130,11 @@ export class UpstreamEntry {
       before?.stopChecks();
       this.#checker = createChecker(check, this.config, this.#scope.log);
     }
-    this.#checker?.update([...this.#endpoints.values()].map(({ spec, state }) => ({ address: spec.address, state })));
+    const targets = [...this.#endpoints.values()].map(({ spec: { address }, state }) => {
+      // A reload that adds or changes checks takes no endpoint out that has traffic.
+      return { address, state, inUse: before?.endpoints.has(address) ?? false };
+    });
+    this.#checker?.update(targets);
   }
 
   /** Verdicts of checks that are not made any more are void. */

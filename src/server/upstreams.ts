@@ -177,6 +177,7 @@ export class Upstreams {
     const { zone, slot, workers, log } = this.#options;
     const { sticky, queue, circuit, health, retry, balance } = config;
     const balancer = balancers.find(({ name }) => name === balance.name)!;
+    const named = log.with({ upstream: config.name });
     const limited = Number.isFinite(config.maxInFlight) || set.endpoints.some((one) => one.maxInFlight !== Infinity);
     return {
       createBalancer: () => balancer.create(balance.options, slot),
@@ -184,11 +185,8 @@ export class Upstreams {
       passive:
         health.passive === null
           ? null
-          : new PassiveHealth(health.passive, {
-              slowStartMs: config.slowStart,
-              log: log.with({ upstream: config.name }),
-            }),
-      circuit: circuit === null ? null : new Circuit(circuit, zone, set.cells),
+          : new PassiveHealth(health.passive, { slowStartMs: config.slowStart, log: named }),
+      circuit: circuit === null ? null : new Circuit(circuit, zone, set.cells, named),
       queue: limited && queue.size > 0 ? new Queue(queue, workers) : null,
       budget: new RetryBudget(retry.budget, retry.budgetFloor),
     };
