@@ -8,10 +8,11 @@
 import { spawnSync } from "node:child_process";
 import { installDependencies, root } from "./install.mjs";
 
-/** Programs the end-to-end tests talk to: package, executable, and what is skipped without it. */
+/** Programs the tests talk to: package, executable, and what is skipped without it. */
 const PEERS = [
   { package: "nginx", program: "nginx", suite: "nginx as origin server" },
   { package: "curl", program: "curl", suite: "curl as client" },
+  { package: "dnsmasq-base", program: "dnsmasq", suite: "discovery by a real DNS server" },
 ];
 
 const bun = installDependencies();
