@@ -226,16 +226,21 @@ export function readerFor(name: string): Read {
 
 /** A string option that may hold variables; gives a Template. */
 export function templateOption(doc: string) {
+  return templateText(doc).transform((text) => compileTemplate(text));
+}
+
+/** As `templateOption`, but gives the text: for options that are compared with those of an earlier config. */
+export function templateText(doc: string) {
   return z
     .string()
     .meta({ description: doc, format: "template" })
-    .transform((text, ctx) => {
+    .superRefine((text, ctx) => {
       try {
-        return compileTemplate(text);
+        compileTemplate(text);
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);
-        ctx.addIssue({ code: "custom", message, params: { code: "bad-template" } });
-        return z.NEVER;
+        // What else looks at the options expects a template that can be compiled.
+        ctx.addIssue({ code: "custom", message, params: { code: "bad-template" }, continue: false });
       }
     });
 }

@@ -10,7 +10,7 @@
  * An exchange without a key goes to whose turn it is.
  */
 import { z } from "zod";
-import { type Template, templateOption } from "../../http/variable.ts";
+import { compileTemplate, type Template, templateText } from "../../http/variable.ts";
 import { type Balancer, defineBalancer } from "./balancer.ts";
 import { BoundedLoad } from "./bounded-load.ts";
 import { CRC_START, crcOf, crcText } from "./crc32.ts";
@@ -26,7 +26,7 @@ export const hash = defineBalancer({
   summary: "By a key: exchanges of the same key go to the same endpoint, and stay there when others come or go.",
   options: z
     .strictObject({
-      key: templateOption("What is hashed, such as `{client.address}` or `{request.cookie.user}`."),
+      key: templateText("What is hashed, such as `{client.address}` or `{request.cookie.user}`."),
       consistent: z.boolean().default(true).meta({
         description: "On a ring, where a change of the endpoints moves few keys; false: nginx's plain `hash`.",
       }),
@@ -39,8 +39,9 @@ export const hash = defineBalancer({
       path: ["boundedLoad"],
     }),
   create({ key, consistent, boundedLoad }, turn) {
-    if (!consistent) return modulo(key, turn);
-    return onRing(key, turn, boundedLoad === undefined ? null : new BoundedLoad(boundedLoad));
+    const read = compileTemplate(key);
+    if (!consistent) return modulo(read, turn);
+    return onRing(read, turn, boundedLoad === undefined ? null : new BoundedLoad(boundedLoad));
   },
 });
 
