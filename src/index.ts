@@ -22,7 +22,20 @@ import type { requestId } from "./middleware/request-id/request-id.ts";
 import type { respond } from "./middleware/respond/respond.ts";
 import type { rewrite } from "./middleware/rewrite/rewrite.ts";
 import type { timeouts } from "./middleware/timeouts/timeouts.ts";
+import type { first } from "./upstream/balancers/first.ts";
+import type { hash } from "./upstream/balancers/hash.ts";
+import type { ipHash } from "./upstream/balancers/ip-hash.ts";
+import type { leastRequests } from "./upstream/balancers/least-requests.ts";
+import type { leastTime } from "./upstream/balancers/least-time.ts";
+import type { random } from "./upstream/balancers/random.ts";
+import type { randomTwo } from "./upstream/balancers/random-two.ts";
 import type { roundRobin } from "./upstream/balancers/round-robin.ts";
+import type { dns } from "./upstream/discovery/dns/dns.ts";
+import type { dnsSrv } from "./upstream/discovery/dns-srv/dns-srv.ts";
+import type { file } from "./upstream/discovery/file/file.ts";
+import type { http } from "./upstream/health/checks/http.ts";
+import type { tcp } from "./upstream/health/checks/tcp.ts";
+import type { tls } from "./upstream/health/checks/tls.ts";
 
 /** A span of time: `"500ms"`, `"30s"`, `"1m30s"`, `"1h"`; `"off"` for no limit. */
 export type Duration = DurationText | `${number}m${number}s` | `${number}h${number}m`;
@@ -65,20 +78,46 @@ export interface Middlewares {
 export interface Balancers {
   /** In turn, by weight. */
   "round-robin": z.input<typeof roundRobin.options>;
+  /** The one with the fewest exchanges in flight per unit of weight. */
+  "least-requests": z.input<typeof leastRequests.options>;
+  /** The one with the least latency for what it has in flight. */
+  "least-time": z.input<typeof leastTime.options>;
+  /** By chance, in proportion to the weights. */
+  random: z.input<typeof random.options>;
+  /** Of two drawn by chance, the one with fewer exchanges in flight. */
+  "random-two": z.input<typeof randomTwo.options>;
+  /** By the client's network, as nginx's `ip_hash`. */
+  "ip-hash": z.input<typeof ipHash.options>;
+  /** By a key: the same key goes to the same endpoint. */
+  hash: z.input<typeof hash.options>;
+  /** The first one that has room. */
+  first: z.input<typeof first.options>;
 }
 
 /** Options of each provider, by its name in `discover`. */
-// biome-ignore lint/suspicious/noEmptyInterface: none yet
-export interface Providers {}
+export interface Providers {
+  /** The addresses of a name. */
+  dns: z.input<typeof dns.options>;
+  /** The hosts of a service, with ports, weights and priorities. */
+  "dns-srv": z.input<typeof dnsSrv.options>;
+  /** A list in a file of its own. */
+  file: z.input<typeof file.options>;
+}
 
 /** Options of each check, by its name in `health.check`. */
-// biome-ignore lint/suspicious/noEmptyInterface: none yet
-export interface Checks {}
+export interface Checks {
+  /** The endpoint answers a request as it should. */
+  http: z.input<typeof http.options>;
+  /** It takes a connection. */
+  tcp: z.input<typeof tcp.options>;
+  /** A TLS handshake succeeds. */
+  tls: z.input<typeof tls.options>;
+}
 
 /** `{ name: options }`, or the bare name where every option has a default. */
 type Entry<List> =
   | { [Name in keyof List]: { [Only in Name]: List[Name] } }[keyof List]
-  | { [Name in keyof List]: object extends List[Name] ? Name : never }[keyof List];
+  | { [Name in keyof List]: Record<never, never> extends List[Name] ? Name : never }[keyof List];
 
 export type Use = Entry<Middlewares>;
 

@@ -1,8 +1,17 @@
 import { expect, test } from "bun:test";
-import { type Config, defineConfig, type Middlewares, upstream } from "lintel";
+import {
+  type Balancers,
+  type Checks,
+  type Config,
+  defineConfig,
+  type Middlewares,
+  type Providers,
+  upstream,
+} from "lintel";
 import type { z } from "zod";
+import { loadConfig } from "../config/load.ts";
 import type { configSchema } from "../config/schema.ts";
-import { middlewares } from "../middleware/index.ts";
+import { catalog } from "./catalog.ts";
 
 /** What the types allow, the schema reads. Upstream objects are taken out before it sees them. */
 type Written = z.input<ReturnType<typeof configSchema>>;
@@ -42,9 +51,26 @@ const TYPED: Record<keyof Middlewares, true> = {
   rewrite: true,
   timeouts: true,
 };
+const BALANCERS: Record<keyof Balancers, true> = {
+  "round-robin": true,
+  "least-requests": true,
+  "least-time": true,
+  random: true,
+  "random-two": true,
+  "ip-hash": true,
+  hash: true,
+  first: true,
+};
+const PROVIDERS: Record<keyof Providers, true> = { dns: true, "dns-srv": true, file: true };
+const CHECKS: Record<keyof Checks, true> = { http: true, tcp: true, tls: true };
 
-test("every middleware can be written in TypeScript", () => {
-  expect(Object.keys(TYPED).sort()).toEqual(middlewares.map(({ name }) => name).sort());
+test.each([
+  ["middleware", TYPED, catalog.middlewares],
+  ["balancer", BALANCERS, catalog.balancers],
+  ["provider", PROVIDERS, catalog.providers],
+  ["check", CHECKS, catalog.checks],
+])("every %s can be written in TypeScript", (_noun, typed, definitions) => {
+  expect(Object.keys(typed).sort()).toEqual([...definitions.keys()].sort());
 });
 
 test("the types have the keys of the schema", () => {
@@ -59,6 +85,45 @@ test("a config is what was written; an upstream's name is no option", () => {
   expect(config.sites[0]?.to).toBe(app);
 });
 
+test("everything about an upstream compiles, and the schema reads it", async () => {
+  const all = upstream("all", {
+    endpoints: ["a:1", { address: "b:1", weight: 0, backup: true, priority: 1, locality: "eu-1", maxInFlight: "off" }],
+    discover: [{ dns: { name: "app.internal", port: 80 } }, { file: { path: "more.yaml" } }],
+    maxInFlight: 100,
+    balance: { hash: { key: "{client.address}" } },
+    sticky: { cookie: { ttl: "1h", sameSite: "strict" }, secret: "a secret of the right length" },
+    slowStart: "30s",
+    queue: { size: 10, timeout: "1s" },
+    health: {
+      check: { http: { path: "/healthz" }, every: "1s", initial: "down" },
+      passive: { failures: "off", rate: "25%", statuses: [500, "5xx"], latency: 3, maxEjected: 0.5 },
+      whenAllDown: "fail",
+    },
+    circuit: { failures: 0.5 },
+    retry: { attempts: 1, on: ["connect", 503], budget: "10%", content: "64KiB" },
+    hedge: { after: "200ms" },
+  });
+  const short = upstream("short", {
+    discover: { dns: { name: "app.internal", port: 80 } },
+    balance: "least-requests",
+    sticky: "cookie",
+    queue: "off",
+    health: { check: "tcp", passive: "off" },
+    retry: 0,
+  });
+  const config = defineConfig({
+    sites: [{ to: "all", routes: [{ match: "/short", to: "short" }] }],
+    upstreams: { all, short },
+    admin: { address: "unix:/run/lintel.sock", token: "abc" },
+    locality: "eu-1",
+    state: "/var/lib/lintel",
+    reload: { watch: true },
+    zone: { growth: 2 },
+  });
+  const { diagnostics } = await loadConfig({ tree: config, origin: "test" }, catalog, {});
+  expect(diagnostics.map(({ message }) => message)).toEqual([]);
+});
+
 test("what the schema would refuse does not compile", () => {
   // @ts-expect-error: no such key
   defineConfig({ sites: [], worker: 1 });
@@ -66,6 +131,14 @@ test("what the schema would refuse does not compile", () => {
   defineConfig({ sites: [], timeouts: { head: "30" } });
   // @ts-expect-error: an endpoint has a port
   upstream("app", { endpoints: "localhost" });
+  // @ts-expect-error: no such balancer
+  upstream("app", { endpoints: "a:1", balance: "least-request" });
+  // @ts-expect-error: the balancer needs a key
+  upstream("app", { endpoints: "a:1", balance: "hash" });
+  // @ts-expect-error: a share has a sign
+  upstream("app", { endpoints: "a:1", circuit: { failures: "50" } });
+  // @ts-expect-error: no such option of the check
+  upstream("app", { endpoints: "a:1", health: { check: { http: { pth: "/" } } } });
   // @ts-expect-error: no such middleware
   defineConfig({ sites: [{ use: [{ bodylimit: {} }] }] });
   // @ts-expect-error: no such option

@@ -109,12 +109,11 @@ function unusedCheckPort({ options, endpoints, path, title }: Here): PlacedProbl
   return [warning([...path, "health", "check", "port"], "unused-port", message)];
 }
 
-function unusedHedge({ options, path, title }: Here): PlacedProblem | null {
-  const { retry, hedge } = options;
-  const attempts = isMap(retry) ? retry["attempts"] : retry;
-  if (!isMap(hedge) || !(attempts === "off" || attempts === 0 || attempts === "0")) return null;
-  const message = `${title} never makes a second attempt, so "hedge" is not used: "retry" allows none`;
-  return warning([...path, "hedge"], "unused-hedge", message, "allow one attempt, or remove it");
+/** The second attempt goes to another endpoint. */
+function unusedHedge({ options, endpoints, path, title }: Here): PlacedProblem | null {
+  if (!isMap(options["hedge"]) || endpoints.length !== 1 || discovers(options)) return null;
+  const message = `${title} has one endpoint, so "hedge" is not used: a second attempt goes to another one`;
+  return warning([...path, "hedge"], "unused-hedge", message, "add an endpoint, or remove it");
 }
 
 function ejectionOutOfOrder({ options, path, title }: Here): PlacedProblem | null {

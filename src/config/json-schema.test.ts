@@ -87,3 +87,28 @@ test("what a middleware's options refer to comes along, under names of its own",
   }
   expect(made["$defs"]!["self"]).toMatchObject({ properties: { next: { $ref: "#/$defs/self" } } });
 });
+
+test("balancers and providers are entries as middlewares are; of providers there may be a list", () => {
+  const upstream = schema["properties"]!["upstreams"]!["additionalProperties"]!["anyOf"]![2 as never] as Json;
+  expect(upstream["properties"]!["balance"]).toMatchObject({ $ref: "#/$defs/balancer" });
+  expect(upstream["properties"]!["discover"]!["anyOf"]).toEqual([
+    { $ref: "#/$defs/provider" },
+    { type: "array", items: { $ref: "#/$defs/provider" } },
+  ] as never);
+  const balancers = schema["$defs"]!["balancer"]!["anyOf"] as unknown as Json[];
+  expect(balancers[0]!["enum"]).toEqual(["round-robin", "least-requests"] as never);
+  expect(balancers.find((one) => one["title"] === ("hash" as never))).toMatchObject({
+    properties: { hash: { required: ["key"] } },
+  });
+  expect(schema["$defs"]!["provider"]!["anyOf"]).toHaveLength(2);
+});
+
+test("a check is a key among those that say how often", () => {
+  const upstream = schema["properties"]!["upstreams"]!["additionalProperties"]!["anyOf"]![2 as never] as Json;
+  const check = upstream["properties"]!["health"]!["properties"]!["check"]!["anyOf"] as unknown as Json[];
+  expect(check.map((one) => one["const"] ?? one["enum"] ?? Object.keys(one["properties"]!))).toEqual([
+    "off",
+    ["http", "tcp"],
+    ["http", "tcp", "every", "timeout", "rise", "fall", "initial", "port"],
+  ] as never);
+});
