@@ -243,7 +243,7 @@ describe("connecting", () => {
     endpoint("app:80").connect(1000, taker);
     expect(taker.failure).toBeNull();
     await pass();
-    expect(taker.failure).toMatchObject({ code: "upstream-resolve-failed", retry: "always" });
+    expect(taker.failure).toMatchObject({ code: "upstream-resolve-failed", retry: "connect" });
   });
 
   test("a cancelled attempt says nothing, at whichever address it is", async () => {

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, beforeEach, describe, expect, test } from "bun:test";
 import { clock, nextDeadline, tickTimers } from "../base/timer.ts";
 import { Queue, type QueueWaiter } from "./queue.ts";
 
@@ -12,6 +12,8 @@ beforeEach(() => {
   served = [];
   expired = [];
 });
+
+afterAll(() => tickTimers());
 
 const waiter = (name: string): QueueWaiter => ({
   onRoom() {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import fc from "fast-check";
 import { SILENT } from "../base/log.ts";
@@ -17,6 +17,8 @@ import { type EndpointFacts, endpoint, stateIn } from "./testing.ts";
 import { Upstream, type UpstreamParts, type UpstreamSettings } from "./upstream.ts";
 
 const exchange = exchangeOf();
+
+afterEach(() => tickTimers());
 
 function upstreamOf(
   endpoints: readonly Endpoint[],
