@@ -57,6 +57,13 @@ export class Attempt implements AttemptFacts, ResponseTaker, ConnectionTaker {
     return this.reused && this.failure?.retry === "reset";
   }
 
+  /** Connecting, and from the whole request to the response head, in ms: the client's own time is not the endpoint's. */
+  get latencyMs(): number {
+    const completeAt = this.#client?.requestCompleteAt ?? 0;
+    const clientMs = completeAt === 0 ? 0 : completeAt - this.connectedAt;
+    return this.firstOctetAt - this.startedAt - clientMs;
+  }
+
   /** @param limit until the response head */
   start(limit: TimerList | null): void {
     this.#limit(limit);

@@ -220,7 +220,7 @@ class Forwarding extends PendingResponse implements AttemptOwner, QueueWaiter {
 
   onAnswer(attempt: Attempt, response: HttpResponse): void {
     const { status } = response;
-    this.upstream.answered(attempt.target, status, attempt.firstOctetAt - attempt.startedAt);
+    this.upstream.answered(attempt.target, status, attempt.latencyMs);
     if (this.#plan.rules.coversStatus(status) && this.#tryInstead(attempt, response)) return;
     this.#settle(attempt, response);
   }
@@ -280,7 +280,9 @@ class Forwarding extends PendingResponse implements AttemptOwner, QueueWaiter {
 
   onComplete(attempt: Attempt, failure: Failure | null): void {
     this.#deadline?.cancel();
-    if (failure !== null && failure.side === "upstream") this.upstream.failed(attempt.target, failure, true);
+    // A tunnel has no framing: whether its end was a cut is not ours to say.
+    if (failure !== null && failure.side === "upstream" && this.exchange.phase !== "tunnel")
+      this.upstream.failed(attempt.target, failure, true);
     attempt.release();
   }
 

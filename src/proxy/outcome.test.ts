@@ -23,6 +23,7 @@ import {
   keepOne,
   OK,
   Origin,
+  received,
   refusing,
   send,
   statusOf,
@@ -109,6 +110,35 @@ describe("not an endpoint's fault", () => {
     content.abort(gone());
     await failed;
     expect(heard.events).toEqual([]);
+  });
+
+  test("is the time in which the client sends: it is no latency", async () => {
+    const { origin, handler } = setUp();
+    const content = new HandContent(2);
+    const promise = handler(send("POST", content));
+    const peer = await origin.accept();
+    await wait(300);
+    content.write("ok");
+    content.end();
+    await received(peer, "ok");
+    peer.send(OK);
+    await statusOf(promise);
+    expect(origin.endpoint.state.latencyMs).toBeLessThan(250);
+  });
+
+  test("is the end of a tunnel, however it ends", async () => {
+    const { origin, heard, handler } = setUp();
+    const exchange = get();
+    exchange.request.upgrade = "websocket";
+    const promise = handler(exchange);
+    const { peer } = await origin.next();
+    peer.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n");
+    const response = await promise;
+    exchange.phase = "tunnel"; // As the engine says when it begins.
+    const taken = new Taken(response);
+    peer.reset();
+    await taken.over();
+    expect(heard.events).toEqual(["101"]);
   });
 
   test("is the exchange's own limit", async () => {

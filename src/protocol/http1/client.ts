@@ -9,7 +9,7 @@
  */
 import { drainMicrotasks } from "bun:jsc";
 import { Failure } from "../../base/failure.ts";
-import { Timer, type TimerList } from "../../base/timer.ts";
+import { clock, Timer, type TimerList } from "../../base/timer.ts";
 import {
   type BodySink,
   type BodySource,
@@ -102,6 +102,8 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
   #firstOctetTime: TimerList | null = null;
   #idleTime: TimerList | null = null;
 
+  /** `clock.now` when the request was complete; 0: it is not yet. */
+  requestCompleteAt = 0;
   /** Requests sent so far; more than one means the connection was reused. */
   requests = 0;
 
@@ -164,9 +166,11 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
     this.#timer.cancel();
     if (body === NO_BODY) {
       this.#requestDone = true;
+      this.requestCompleteAt = clock.now;
       this.#active();
     } else {
       this.#requestDone = false;
+      this.requestCompleteAt = 0;
       body.sendTo(this);
     }
   }
@@ -211,6 +215,7 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
   end(trailers: FieldSection | null): void {
     if (this.#requestDone) return;
     this.#requestDone = true;
+    this.requestCompleteAt = clock.now;
     this.#requestFlow = null;
     if (this.#inTunnel) {
       this.connection.endWriting();
