@@ -19,24 +19,26 @@ const ZERO_SHARE = 100;
  * twice is joined: the lowest priority counts, its weights are added up.
  */
 export function gradesOf<T extends Graded>(records: readonly T[]): T[] {
-  const ranks = [...new Set(records.map(({ priority }) => priority))].sort((a, b) => a - b);
-  const seen = new Set<string>();
-  const graded: T[] = [];
-  for (const [rank, priority] of ranks.entries()) {
-    const group = new Map<string, T>();
-    for (const record of records) {
-      const key = `${record.host} ${record.port}`;
-      if (record.priority !== priority || seen.has(key)) continue;
-      const known = group.get(key);
-      group.set(key, { ...record, weight: record.weight + (known?.weight ?? 0) });
-    }
-    const scale = scaleOf([...group.values()].map(({ weight }) => weight));
-    for (const [key, record] of group) {
-      seen.add(key);
-      graded.push({ ...record, priority: rank, weight: Math.max(1, Math.round(record.weight * scale)) });
-    }
+  const joined = join(records);
+  const ranks = [...new Set(joined.map(({ priority }) => priority))].sort((a, b) => a - b);
+  return ranks.flatMap((priority, rank) => {
+    const group = joined.filter((record) => record.priority === priority);
+    const scale = scaleOf(group.map(({ weight }) => weight));
+    const scaled = (weight: number) => Math.max(1, Math.round(weight * scale));
+    return group.map((record) => ({ ...record, priority: rank, weight: scaled(record.weight) }));
+  });
+}
+
+/** One record per host and port. */
+function join<T extends Graded>(records: readonly T[]): T[] {
+  const joined = new Map<string, T>();
+  for (const record of records) {
+    const key = `${record.host} ${record.port}`;
+    const known = joined.get(key);
+    if (known === undefined || record.priority < known.priority) joined.set(key, record);
+    else if (record.priority === known.priority) joined.set(key, { ...known, weight: known.weight + record.weight });
   }
-  return graded;
+  return [...joined.values()];
 }
 
 function scaleOf(weights: readonly number[]): number {

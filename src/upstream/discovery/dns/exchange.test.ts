@@ -7,7 +7,10 @@ import { a, answerTo, type Script, ScriptedDns, until } from "./testing.ts";
 
 const question = { name: "app.test", type: RecordType.A };
 let peer: ScriptedDns | null = null;
-afterEach(() => peer?.[Symbol.dispose]());
+afterEach(() => {
+  peer?.[Symbol.dispose]();
+  peer = null;
+});
 
 async function asking(script: Script, timeoutMs = 5000, signal = new AbortController().signal) {
   peer = await ScriptedDns.start(script);

@@ -24,8 +24,9 @@ const NO_NAMES = catalogOf({ middlewares: [], balancers: [], providers: [], chec
  * @param file as shown in messages
  */
 export function readEndpointList(text: string, file: string): EndpointList {
-  const { node, diagnostics } = file.endsWith(".json") ? readJson(text, file) : readYaml(text, file);
-  if (node === null || hasErrors(diagnostics)) return { problems: diagnostics };
+  const { node: root, diagnostics } = file.endsWith(".json") ? readJson(text, file) : readYaml(text, file);
+  if (root === null || hasErrors(diagnostics)) return { problems: diagnostics };
+  const node = listWithin(root);
   const wrong = (path: Path, problem: Problem, at?: "key" | "value") => diagnose(locate(node, path, at), problem);
   if (node.kind === "scalar" && node.value === null) {
     // What is being written may look like this for a moment.
@@ -44,6 +45,12 @@ export function readEndpointList(text: string, file: string): EndpointList {
   if (twice < 0) return { endpoints };
   const message = `endpoint ${endpoints[twice]!.address} stands here a second time`;
   return { problems: [wrong(addressPath(node, twice), { code: "duplicate-endpoint", message })] };
+}
+
+/** The list may also stand under the key that it has in a config. */
+function listWithin(root: ConfigNode): ConfigNode {
+  const isWrapped = root.kind === "map" && root.entries.size === 1;
+  return (isWrapped ? root.entries.get("endpoints")?.value : undefined) ?? root;
 }
 
 function addressPath(node: ConfigNode, index: number): Path {
