@@ -211,6 +211,7 @@ route     inside: path /api/* and client 10.0.0.0/8 hold
 params    *="x"
 use       request-id (site)
 upstream  app: round-robin over localhost:3000, localhost:3001 (weight 2)
+retry     once after connect, reset, malformed
 `);
 });
 

@@ -17,6 +17,7 @@ import type { PassiveHealth } from "./health/passive.ts";
 import type { Queue, QueueWaiter } from "./queue.ts";
 import type { RetryBudget } from "./retry-budget.ts";
 import type { Sticky } from "./sticky.ts";
+import { tiersOf } from "./tiers.ts";
 
 /** Host sent to the origin server: the client's, the endpoint's own, or a fixed one. */
 export type HostPolicy =
@@ -220,23 +221,4 @@ export class Upstream {
     this.#sawFull = true;
     return false;
   }
-}
-
-/** Endpoints by tier, the first tier first. */
-function tiersOf(endpoints: readonly Endpoint[], locality: string | null): [string, Endpoint[]][] {
-  const tiers = new Map<string, Endpoint[]>();
-  const order = (endpoint: Endpoint): number[] => {
-    const { backup, priority, locality: place } = endpoint.spec;
-    return [backup ? 1 : 0, priority, locality !== null && place !== locality ? 1 : 0];
-  };
-  const sorted = endpoints
-    .map((endpoint) => ({ endpoint, order: order(endpoint) }))
-    .sort((a, b) => a.order[0]! - b.order[0]! || a.order[1]! - b.order[1]! || a.order[2]! - b.order[2]!);
-  for (const { endpoint, order: place } of sorted) {
-    const key = place.join("/");
-    const tier = tiers.get(key);
-    if (tier === undefined) tiers.set(key, [endpoint]);
-    else tier.push(endpoint);
-  }
-  return [...tiers];
 }

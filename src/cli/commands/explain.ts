@@ -1,5 +1,5 @@
 /** `lintel explain`: which route would answer a request, and why not the ones before it. */
-import type { GatewayConfig, ListenerConfig, UpstreamConfig } from "../../config/gateway-config.ts";
+import type { GatewayConfig, ListenerConfig } from "../../config/gateway-config.ts";
 import { NO_BODY } from "../../http/body.ts";
 import { Exchange } from "../../http/exchange.ts";
 import { FieldSection } from "../../http/field-section.ts";
@@ -12,6 +12,7 @@ import { type Command, type Invocation, UsageError } from "../command.ts";
 import { CONFIG, configFile, usable } from "../prepare.ts";
 import { type Destination, routeTable } from "../route-table.ts";
 import { columns } from "../terminal.ts";
+import { upstreamFacts } from "../upstream-facts.ts";
 
 export const explain: Command = {
   name: "explain",
@@ -166,7 +167,7 @@ function tell(
     rows.push([matched ? "route" : "not", `${name}${matched || pattern === null ? "" : ` (${pattern})`}: ${why}`]);
   }
   if (chosen === null) rows.push(["answer", `404: ${site === null ? "no site" : "no route of the site"} takes it`]);
-  else rows.push(...destination(config, chosen.target, params));
+  else rows.push(...destination(config, chosen.target, params, request.method));
   const text = columns(rows);
   return text
     .replace(/^(not {2,}.*)$/gm, (line) => paint.faint(line))
@@ -177,6 +178,7 @@ function destination(
   config: GatewayConfig,
   { site, route }: Destination,
   params: Readonly<Record<string, string>> | null,
+  method: string,
 ): string[][] {
   const rows: string[][] = [];
   const held = Object.entries(params ?? {});
@@ -185,12 +187,7 @@ function destination(
   const use = [...site.use.map(({ name }) => `${name} (site)`), ...route.use.map(({ name }) => name)];
   if (use.length > 0) rows.push(["use", use.join(" → ")]);
   const upstream = config.upstreams.find((one) => one.name === route.to);
-  if (upstream !== undefined) rows.push(["upstream", `${upstream.name}: ${endpoints(upstream)}`]);
+  if (upstream !== undefined) rows.push(...upstreamFacts(upstream, config, method));
   else rows.push(["answer", "by a middleware"]);
   return rows;
-}
-
-function endpoints({ endpoints: list, balance }: UpstreamConfig): string {
-  const shown = list.map(({ address, weight }) => (weight === 1 ? address : `${address} (weight ${weight})`));
-  return shown.length === 1 ? shown[0]! : `${balance} over ${shown.join(", ")}`;
 }
