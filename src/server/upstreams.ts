@@ -178,7 +178,6 @@ export class Upstreams {
     const { sticky, queue, circuit, health, retry, balance } = config;
     const balancer = balancers.find(({ name }) => name === balance.name)!;
     const named = log.with({ upstream: config.name });
-    const limited = Number.isFinite(config.maxInFlight) || set.endpoints.some((one) => one.maxInFlight !== Infinity);
     return {
       createBalancer: () => balancer.create(balance.options, slot),
       sticky: sticky === null ? null : new Sticky(sticky),
@@ -187,7 +186,7 @@ export class Upstreams {
           ? null
           : new PassiveHealth(health.passive, { slowStartMs: config.slowStart, log: named }),
       circuit: circuit === null ? null : new Circuit(circuit, zone, set.cells, named),
-      queue: limited && queue.size > 0 ? new Queue(queue, workers) : null,
+      queue: queue.size > 0 ? new Queue(queue, workers) : null,
       budget: new RetryBudget(retry.budget, retry.budgetFloor),
     };
   }
