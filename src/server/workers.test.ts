@@ -1,25 +1,31 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { createLog } from "../base/log.ts";
-import type { Start } from "./ipc.ts";
+import type { FromWorker, Prepare, Start } from "./ipc.ts";
 import { Workers } from "./workers.ts";
 
 /** Workers that run a piece of script instead of serving. */
-function create(script: string, count = 1, tree: unknown = null) {
+function create(
+  script: string,
+  count = 1,
+  tree: unknown = null,
+  onMessage: (slot: number, message: FromWorker) => void = () => {},
+) {
   const said: string[] = [];
   const readies: number[] = [];
   const deaths: number[] = [];
+  const decided = { generation: 1 };
   const workers = new Workers({
     count,
     command: [process.execPath, "-e", script],
     fds: () => [],
-    start: (slot) => ({ kind: "start", slot, tree }) as Start,
+    start: (slot) => ({ kind: "start", slot, tree, generation: decided.generation }) as unknown as Start,
     log: createLog({ level: "debug", format: "json", write: (line) => said.push(JSON.parse(line).message) }),
     onReadyChange: (ready) => readies.push(ready),
     onDeath: (slot) => deaths.push(slot),
-    onMessage: () => {},
+    onMessage,
   });
   running.push(workers);
-  return { workers, said, readies, deaths };
+  return { workers, said, readies, deaths, decided };
 }
 
 const running: Workers[] = [];
@@ -112,5 +118,104 @@ describe("workers", () => {
       tree,
     );
     await workers.start();
+  });
+});
+
+describe("a change of what workers serve", () => {
+  /** Builds what it is told to, unless that is generation 13; says which one it serves when asked to reopen. */
+  const BUILDER = `let serving = 0; let prepared = 0;
+    process.on("message", (m) => {
+      if (m.kind === "start") { serving = m.generation; process.send({ kind: "ready" }); }
+      if (m.kind === "prepare") {
+        if (m.generation === 13) return process.send({ kind: "refused", generation: 13, reason: "no such file: x" });
+        if (m.generation === 14) return process.exit(7);
+        if (m.generation === 15) return;
+        prepared = m.generation;
+        process.send({ kind: "prepared", generation: prepared });
+      }
+      if (m.kind === "commit") { if (m.generation === 16) process.exit(8); serving = prepared; process.send({ kind: "committed", generation: serving }); }
+      if (m.kind === "abort") prepared = 0;
+      if (m.kind === "reopen") process.send({ kind: "clients", overMs: serving, counts: [] });
+      if (m.kind === "drain") process.exit(0);
+    });`;
+
+  async function builders(count = 2) {
+    const serving = new Map<number, number>();
+    const made = create(BUILDER, count, null, (slot, message) => {
+      if (message.kind === "clients") serving.set(slot, message.overMs);
+    });
+    await made.workers.start();
+    const prepare = (generation: number) =>
+      made.workers.prepare(generation, (_, send) => send({ kind: "prepare", generation } as Prepare));
+    const ask = async () => {
+      serving.clear();
+      made.workers.reopen();
+      await until(() => serving.size === count);
+      return [...serving.values()];
+    };
+    return { ...made, prepare, ask };
+  }
+
+  test("is prepared by all, and then served by all", async () => {
+    const { workers, prepare, ask } = await builders();
+    await prepare(2);
+    expect(await ask()).toEqual([1, 1]);
+    await workers.commit(2);
+    expect(await ask()).toEqual([2, 2]);
+  });
+
+  test("that one cannot build changes none", async () => {
+    const { workers, prepare, ask } = await builders();
+    await expect(prepare(13)).rejects.toThrow("no such file: x");
+    workers.abort(13);
+    expect(await ask()).toEqual([1, 1]);
+  });
+
+  test("that ends the workers changes nothing, and they come back as they were", async () => {
+    const { workers, prepare, ask } = await builders();
+    await expect(prepare(14)).rejects.toThrow(/worker \d died: it ended with exit code 7/);
+    workers.abort(14);
+    await until(() => workers.view().every(({ state, restarts }) => state === "ready" && restarts === 1));
+    expect(await ask()).toEqual([1, 1]);
+  });
+
+  test("while one is being decided, no worker is started; then it starts with what was decided", async () => {
+    const { workers, prepare, ask, decided, deaths } = await builders();
+    await prepare(2);
+    process.kill(workers.view()[1]!.pid!, "SIGKILL");
+    await until(() => deaths.length === 1);
+    await Bun.sleep(300);
+    expect(workers.view()[1]!.state).toBe("waiting");
+    decided.generation = 2;
+    await workers.commit(2);
+    await until(() => workers.view()[1]!.state === "ready");
+    expect(await ask()).toEqual([2, 2]);
+  });
+
+  test("a worker that dies at the commit is started with what was decided", async () => {
+    const { workers, prepare, ask, decided } = await builders();
+    await prepare(16);
+    decided.generation = 16;
+    await workers.commit(16);
+    await until(() => workers.view().every(({ state, restarts }) => state === "ready" && restarts === 1));
+    expect(await ask()).toEqual([16, 16]);
+  });
+
+  test("a worker that is just starting is waited for", async () => {
+    const { workers, prepare, ask } = await builders();
+    process.kill(workers.view()[0]!.pid!, "SIGKILL");
+    await until(() => workers.view()[0]!.state === "starting");
+    await prepare(2);
+    await workers.commit(2);
+    expect(await ask()).toEqual([2, 2]);
+  });
+
+  test("a kill ends one that is being prepared", async () => {
+    const { workers, prepare } = await builders();
+    const preparing = prepare(15);
+    preparing.catch(() => {});
+    await Bun.sleep(20);
+    await workers.kill();
+    await expect(preparing).rejects.toThrow("died");
   });
 });

@@ -38,13 +38,17 @@ const MAX_DELAY_MS = 10_000;
 const WELL_AFTER_MS = 30_000;
 const READY_WITHIN_MS = 60_000;
 /** What a worker gets beyond the grace time for writing its log. */
-const EXIT_WITHIN_MS = 3000;
+export const EXIT_WITHIN_MS = 3000;
+/** A commit only exchanges references: who needs longer is stuck. */
+const COMMIT_WITHIN_MS = 10_000;
 
 export class Workers {
   readonly #options: WorkersOptions;
   readonly #workers: Worker[];
   #settleStart: { resolve(): void; reject(why: Error): void } | null = null;
   #stopping = false;
+  /** Until a change is decided nobody is started: it could only be told what may be over in a moment. */
+  #deciding = false;
   #onAllEnded: (() => void) | null = null;
 
   constructor(options: WorkersOptions) {
@@ -70,6 +74,46 @@ export class Workers {
   /** To all that are serving or about to. */
   send(message: ToWorker): void {
     for (const worker of this.#workers) worker.send(message);
+  }
+
+  /**
+   * Lets every worker build another config beside the one it serves.
+   * @param tell sends what the worker of that slot needs for it
+   * @throws {Error} if one cannot, with its reason, or dies meanwhile. `abort` must follow then; else
+   *   `commit` or `abort`. What `start` tells must be decided by then, because workers that died are
+   *   started with it.
+   */
+  async prepare(generation: number, tell: (slot: number, send: (message: ToWorker) => void) => void): Promise<void> {
+    // One that starts would be told of the old config only.
+    await Promise.all(this.#workers.map((worker) => worker.settled()));
+    if (this.#stopping) throw new Error("the program is stopping");
+    this.#deciding = true;
+    const asked = this.#workers.filter(({ state }) => state === "ready");
+    if (asked.length === 0) throw new Error("no worker is ready");
+    await Promise.all(
+      asked.map((worker) => {
+        const answer = worker.answer(`prepared ${generation}`, READY_WITHIN_MS);
+        tell(worker.slot, (message) => worker.send(message));
+        return answer;
+      }),
+    );
+  }
+
+  /** What was prepared is served from now on. Settles when every worker does so, or has died. */
+  async commit(generation: number): Promise<void> {
+    const asked = this.#workers.filter(({ state }) => state === "ready");
+    const answers = asked.map((worker) =>
+      worker.answer(`committed ${generation}`, COMMIT_WITHIN_MS).catch(() => worker.signal("SIGKILL")),
+    );
+    for (const worker of asked) worker.send({ kind: "commit", generation });
+    this.#decided();
+    await Promise.all(answers);
+  }
+
+  /** What was prepared, or is still being, is forgotten. */
+  abort(generation: number): void {
+    for (const worker of this.#workers) if (worker.state === "ready") worker.send({ kind: "abort", generation });
+    this.#decided();
   }
 
   /** Workers open their log files again. */
@@ -105,6 +149,11 @@ export class Workers {
     await ended;
   }
 
+  #decided(): void {
+    this.#deciding = false;
+    for (const worker of this.#workers) if (worker.isDue && !this.#stopping) worker.spawnAgain();
+  }
+
   #stop(): Promise<void> {
     this.#stopping = true;
     for (const worker of this.#workers) worker.stopRestarting();
@@ -137,7 +186,7 @@ export class Workers {
     if (this.#stopping) this.#checkEnded();
     if (this.#stopping || worker.state !== "ended") return;
     onDeath(worker.slot);
-    if (this.#settleStart === null) worker.spawnLater();
+    if (this.#settleStart === null) worker.spawnLater(() => !this.#deciding);
     else this.#settleStart.reject(new Error(worker.lastWords));
   };
 }
@@ -157,6 +206,11 @@ class Worker {
   #restarts = 0;
   /** Waiting to be started, or to be ready. */
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** The time to start it again has come, but it was not the moment. */
+  isDue = false;
+  /** What the supervisor waits for it to say. */
+  #awaited: Awaited | null = null;
+  #onSettled: (() => void)[] = [];
 
   constructor(slot: number, options: WorkersOptions, changed: (worker: Worker) => void) {
     this.slot = slot;
@@ -187,20 +241,51 @@ class Worker {
     }, READY_WITHIN_MS);
   }
 
-  /** Again, after a time that doubles while it keeps dying. */
-  spawnLater(): void {
+  /** Settles at once, or when it is no longer starting. */
+  settled(): Promise<void> {
+    if (this.state !== "starting") return Promise.resolve();
+    return new Promise((resolve) => this.#onSettled.push(resolve));
+  }
+
+  /**
+   * Waits for it to say something.
+   * @param what kind and generation, such as "prepared 3"
+   * @throws {Error} if it refuses, dies or takes too long
+   */
+  answer(what: string, withinMs: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const give = (settle: () => void) => {
+        clearTimeout(timer);
+        this.#awaited = null;
+        settle();
+      };
+      const fail = (why: string) => give(() => reject(new Error(why)));
+      const timer = setTimeout(() => fail(`worker ${this.slot} has not answered in ${withinMs / 1000} s`), withinMs);
+      this.#awaited = { what, settle: () => give(resolve), fail };
+    });
+  }
+
+  spawnAgain(): void {
+    this.isDue = false;
+    this.#restarts++;
+    this.spawn();
+  }
+
+  /** Again, after a time that doubles while it keeps dying. @param mayNow asked when the time has come */
+  spawnLater(mayNow: () => boolean): void {
     if (performance.now() - this.#startedAt > WELL_AFTER_MS) this.#delayMs = FIRST_DELAY_MS;
     this.#log.warn(`worker starts again in ${this.#delayMs} ms`);
     this.state = "waiting";
     this.#timer = setTimeout(() => {
-      this.#restarts++;
-      this.spawn();
+      if (mayNow()) this.spawnAgain();
+      else this.isDue = true;
     }, this.#delayMs);
     this.#delayMs = Math.min(this.#delayMs * 2, MAX_DELAY_MS);
   }
 
   stopRestarting(): void {
     clearTimeout(this.#timer);
+    this.isDue = false;
     if (this.state === "waiting") this.state = "ended";
   }
 
@@ -224,14 +309,31 @@ class Worker {
   }
 
   #received(message: FromWorker): void {
-    if (message.kind === "failed") this.lastWords = message.reason;
-    else if (message.kind !== "ready") this.#options.onMessage(this.slot, message);
-    else if (this.state === "starting") {
-      clearTimeout(this.#timer);
-      this.state = "ready";
-      this.#log.debug("worker ready", { pid: this.#process?.pid });
-      this.#changed(this);
+    switch (message.kind) {
+      case "ready":
+        if (this.state !== "starting") return;
+        clearTimeout(this.#timer);
+        this.state = "ready";
+        this.#log.debug("worker ready", { pid: this.#process?.pid });
+        this.#settle();
+        return this.#changed(this);
+      case "failed":
+        this.lastWords = message.reason;
+        return;
+      case "prepared":
+      case "committed":
+        if (this.#awaited?.what === `${message.kind} ${message.generation}`) this.#awaited.settle();
+        return;
+      case "refused":
+        if (this.#awaited?.what === `prepared ${message.generation}`) this.#awaited.fail(message.reason);
+        return;
+      default:
+        this.#options.onMessage?.(this.slot, message);
     }
+  }
+
+  #settle(): void {
+    for (const resolve of this.#onSettled.splice(0)) resolve();
   }
 
   #exited(code: number | null, signal: string | null): void {
@@ -243,6 +345,14 @@ class Worker {
     if (!wasAsked) this.#log.error("worker died", { pid: this.#process?.pid, code, signal, reason: this.lastWords });
     this.#process = null;
     this.state = "ended";
+    this.#awaited?.fail(`worker ${this.slot} died: ${this.lastWords}`);
+    this.#settle();
     this.#changed(this);
   }
+}
+
+interface Awaited {
+  readonly what: string;
+  settle(): void;
+  fail(why: string): void;
 }
