@@ -19,7 +19,7 @@ const NAME = "_http._tcp.app.test";
 const provide = (server: string, options: object = {}) =>
   new Watched((scope) =>
     dnsSrv.create(
-      dnsSrv.options.parse({ name: NAME, servers: server, floor: "100ms", timeout: "200ms", ...options }),
+      dnsSrv.options.parse({ name: NAME, servers: server, floor: "100ms", timeout: "5s", ...options }),
       scope,
     ),
   );
@@ -86,7 +86,7 @@ describe.skipIf(dnsmasqPath === null)("with dnsmasq", () => {
       numbers.map((i) => `10.0.2.${i} host${i}.test\n`).join(""),
       ...numbers.map((i) => `--srv-host=${NAME},host${i}.test,${8000 + i}`),
     );
-    using app = provide(server.server, { timeout: "5s" });
+    using app = provide(server.server);
     await app.shows(...numbers.map((i) => `10.0.2.${i}:${8000 + i}`));
   });
 });
