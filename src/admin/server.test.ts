@@ -1,16 +1,13 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import type { Admin, SupervisorView } from "../server/supervisor.ts";
+import type { Admin } from "../server/supervisor.ts";
 import type { WorkerState } from "../server/workers.ts";
 import { startAdmin } from "./server.ts";
+import { fakeControl } from "./testing.ts";
 
-const view = (...states: WorkerState[]): SupervisorView => ({
-  version: "1.2.3",
-  workers: () => states.map((state, slot) => ({ slot, pid: 100 + slot, state, restarts: 0 })),
-  listeners: () => [{ name: "web", url: "http://0.0.0.0:80" }],
-  metrics: () => "lintel_workers 2\n",
-});
+const control = (states: WorkerState[]) =>
+  fakeControl({ workers: () => states.map((state, slot) => ({ slot, pid: 100 + slot, state, restarts: 0 })) });
 
 const admins: Admin[] = [];
 afterEach(() => {
@@ -18,7 +15,7 @@ afterEach(() => {
 });
 
 function start(address: string, states: WorkerState[] = ["ready", "ready"]): string {
-  const admin = startAdmin(address, view(...states));
+  const admin = startAdmin({ address, token: null }, control(states));
   admins.push(admin);
   return admin.url;
 }
@@ -76,11 +73,32 @@ describe("the admin listener", () => {
     expect(response.status).toBe(200);
   });
 
-  test("listens on a unix socket", async () => {
+  test("listens on a unix socket that is for its user alone, and takes it away at the end", async () => {
     const folder = mkdtempSync(`${tmpdir()}/lintel-admin-`);
-    start(`unix:${folder}/admin.sock`);
-    const response = await fetch("http://localhost/health", { unix: `${folder}/admin.sock` });
+    const path = `${folder}/admin.sock`;
+    start(`unix:${path}`);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    const response = await fetch("http://localhost/health", { unix: path });
     expect(response.status).toBe(200);
+    admins.pop()!.stop();
+    expect(existsSync(path)).toBe(false);
+    rmSync(folder, { recursive: true });
+  });
+
+  test("a socket file whose owner has gone is taken over, one that is served is not", async () => {
+    const folder = mkdtempSync(`${tmpdir()}/lintel-admin-`);
+    const path = `${folder}/admin.sock`;
+    const child = Bun.spawn([
+      process.execPath,
+      "-e",
+      `Bun.listen({ unix: "${path}", socket: { data() {} } }); console.log("up")`,
+    ]);
+    for await (const _ of child.stdout) break;
+    expect(() => start(`unix:${path}`)).toThrow("another process already does");
+    child.kill("SIGKILL");
+    await child.exited;
+    start(`unix:${path}`);
+    expect((await fetch("http://localhost/health", { unix: path })).status).toBe(200);
     rmSync(folder, { recursive: true });
   });
 

@@ -1,83 +1,94 @@
-/**
- * The admin listener: what the supervisor knows, for people and Prometheus. It only reads.
- *
- * On a loopback address it answers requests for local names alone: a web page whose host name is
- * made to point at 127.0.0.1 (DNS rebinding) would otherwise read it through a visitor's browser.
- */
-
+/** The admin listener: what the supervisor knows and can do, for people, programs and Prometheus. */
 import type { AdminConfig } from "../config/gateway-config.ts";
 import { type Address, formatAddress, isIp, parseAddress } from "../net/address.ts";
-import type { Control } from "../server/control.ts";
+import { type Control, ControlError } from "../server/control.ts";
 import type { Admin } from "../server/supervisor.ts";
 import { claimAddress } from "../server/supervisor-listen.ts";
-import { EXPOSITION_TYPE } from "../telemetry/exposition.ts";
+import { DirectoryError } from "../server/upstream-directory.ts";
+import { Guard } from "./guard.ts";
+import { operations } from "./operations/index.ts";
+import { answerPage } from "./pages.ts";
+import { Problem } from "./problem.ts";
+import { readRequest } from "./request.ts";
+import { findOperation } from "./router.ts";
 
-interface Page {
-  readonly about: string;
-  answer(view: Control): Response;
-}
+/** A backstop: what operations take is far less (request.ts). */
+const MAX_CONTENT_OCTETS = 1024 * 1024;
+/** A request must be there in this time; its answer may take longer. */
+const REQUEST_SECONDS = 30;
 
-const PAGES: Readonly<Record<string, Page>> = {
-  "/metrics": {
-    about: "metrics of all workers, for Prometheus",
-    answer: (view) => new Response(view.metrics(), { headers: { "content-type": EXPOSITION_TYPE } }),
-  },
-  "/health": {
-    about: "200 while every worker is up, 503 otherwise; the workers as JSON",
-    answer: (view) => {
-      const workers = view.workers();
-      const up = workers.filter(({ state }) => state === "ready").length;
-      const status = up === workers.length ? "up" : up > 0 ? "degraded" : "down";
-      return Response.json({ status, version: view.version, workers }, { status: status === "up" ? 200 : 503 });
-    },
-  },
-};
-
-/**
- * @param address "host:port" or "unix:/path"
- * @throws {Error} if it cannot be listened on
- */
-export function startAdmin({ address }: AdminConfig, view: Control): Admin {
+/** @throws {Error} if the address cannot be listened on */
+export function startAdmin({ address, token }: AdminConfig, control: Control): Admin {
   const parsed = parseAddress(address.replace(/^localhost:/, "127.0.0.1:"));
   if (parsed === null) throw new Error(`admin: ${address} is not an address`);
-  const place = parsed.kind === "unix" ? { unix: parsed.path } : { hostname: parsed.host || "::", port: parsed.port };
-  const localOnly = parsed.kind === "tcp" && isLocalHost(parsed.host);
+  const guard = new Guard(parsed.kind === "tcp" ? parsed.host : null, token);
   // The runtime's own server shares a port that is taken already without a word.
   if (parsed.kind === "unix" || parsed.host === "" || isIp(parsed.host)) claimAddress("admin", parsed);
   try {
-    const server = Bun.serve({ ...place, development: false, fetch: (request) => answer(request, view, localOnly) });
+    const server = serve(parsed, guard, control);
     return { url: urlOf(parsed, server.port), stop: () => void server.stop(true) };
   } catch (error) {
     throw new Error(`admin cannot listen on ${address}: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 
-function answer(request: Request, view: Control, localOnly: boolean): Response {
-  const host = request.headers.get("host") ?? "";
-  if (localOnly && !isLocalHost(host.replace(/:\d+$/, ""))) {
-    return text(421, `The admin listener answers for local names only, not for ${JSON.stringify(host)}.\n`);
+function serve(address: Address, guard: Guard, control: Control): Bun.Server<undefined> {
+  const shared = {
+    development: false,
+    maxRequestBodySize: MAX_CONTENT_OCTETS,
+    fetch: (request: Request, server: Bun.Server<undefined>) =>
+      answer(request, guard, control, () => server.timeout(request, 0)),
+  } as const;
+  if (address.kind === "tcp") {
+    const { host, port } = address;
+    return Bun.serve({ ...shared, hostname: host || "::", port, idleTimeout: REQUEST_SECONDS });
   }
-  if (request.method !== "GET" && request.method !== "HEAD") {
-    return text(405, "Only GET and HEAD.\n", { allow: "GET, HEAD" });
+  // A unix socket is for its user alone from the first moment on.
+  const umask = process.umask(0o177);
+  try {
+    return Bun.serve({ ...shared, unix: address.path });
+  } finally {
+    process.umask(umask);
   }
-  const path = new URL(request.url).pathname;
-  if (path === "/") return text(200, index(view));
-  return PAGES[path]?.answer(view) ?? text(404, `There is no ${path} here.\n\n${index(view)}`);
 }
 
-function index(view: Control): string {
-  const pages = Object.entries(PAGES).map(([path, { about }]) => `${path.padEnd(10)} ${about}\n`);
-  const listeners = view.listeners().map(({ name, url }) => `${name.padEnd(10)} ${url}\n`);
-  return `Lintel ${view.version}\n\n${pages.join("")}\nListeners:\n${listeners.join("")}`;
+/** @param takeTime the request is there: the answer may take as long as it does */
+async function answer(request: Request, guard: Guard, control: Control, takeTime: () => void): Promise<Response> {
+  try {
+    guard.checkHost(request);
+    const { pathname } = new URL(request.url);
+    if (pathname !== "/v1" && !pathname.startsWith("/v1/")) return answerPage(request.method, pathname, control);
+    return await answerOperation(request, pathname, guard, control, takeTime);
+  } catch (thrown) {
+    return problemOf(thrown).toResponse();
+  }
 }
 
-function text(status: number, body: string, headers: Record<string, string> = {}): Response {
-  return new Response(body, { status, headers: { "content-type": "text/plain; charset=utf-8", ...headers } });
+async function answerOperation(
+  request: Request,
+  pathname: string,
+  guard: Guard,
+  control: Control,
+  takeTime: () => void,
+): Promise<Response> {
+  const isMutation = request.method !== "GET" && request.method !== "HEAD";
+  // Who may not do anything here learns nothing of what there is.
+  guard.checkAccess(request, isMutation ? "change" : "read");
+  const { operation, params } = findOperation(operations, request.method, pathname);
+  guard.checkAccess(request, operation.access);
+  const read = await readRequest(request, operation, params);
+  takeTime();
+  return Response.json(await operation.run({ control, ...read }), {
+    status: operation.status,
+    headers: { "cache-control": "no-store" },
+  });
 }
 
-/** `host` with IPv6 in brackets or not. */
-function isLocalHost(host: string): boolean {
-  return /^(?:localhost|127(?:\.\d{1,3}){3}|\[?::1\]?)$/i.test(host);
+function problemOf(thrown: unknown): Problem {
+  if (thrown instanceof Problem) return thrown;
+  if (thrown instanceof DirectoryError) return new Problem(thrown.kind, thrown.message);
+  if (thrown instanceof ControlError) return new Problem(thrown.kind, thrown.message, { hint: thrown.hint });
+  return new Problem("internal", thrown instanceof Error ? thrown.message : String(thrown));
 }
 
 function urlOf(address: Address, port: number | undefined): string {

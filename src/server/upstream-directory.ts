@@ -102,19 +102,22 @@ export class UpstreamDirectory {
     return this.#view(this.#find(upstream));
   }
 
-  /** @throws {DirectoryError} if it is there already */
-  add(upstream: string, spec: EndpointSpec, persist: boolean): void {
+  /**
+   * @param persist keep what operators said of this endpoint over restarts; null: as before, at first not
+   * @throws {DirectoryError} if it is there already
+   */
+  add(upstream: string, spec: EndpointSpec, persist: boolean | null): void {
     if (this.#find(upstream).endpoints.has(spec.address)) {
       throw new DirectoryError("endpoint-exists", `upstream ${upstream} has an endpoint ${spec.address} already`);
     }
-    this.#override(upstream, spec.address, { ...NO_OVERRIDE, added: spec, persist });
+    this.#override(upstream, spec.address, { ...NO_OVERRIDE, added: spec }, persist);
   }
 
   /** Takes it out, also if its provider names it again. @throws {DirectoryError} */
-  remove(upstream: string, address: string, persist: boolean): void {
+  remove(upstream: string, address: string, persist: boolean | null): void {
     const { source } = this.#endpoint(upstream, address);
     if (source === "operator") this.#override(upstream, address, null);
-    else this.#override(upstream, address, { ...NO_OVERRIDE, removed: true, persist });
+    else this.#override(upstream, address, { ...NO_OVERRIDE, removed: true }, persist);
   }
 
   /** Forgets what operators said of it; one that was taken out is there again. @throws {DirectoryError} */
@@ -124,9 +127,9 @@ export class UpstreamDirectory {
   }
 
   /** @param weight 0 to 1000; null: as its provider says. @throws {DirectoryError} */
-  weigh(upstream: string, address: string, weight: number | null, persist: boolean): void {
+  weigh(upstream: string, address: string, weight: number | null, persist: boolean | null): void {
     this.#endpoint(upstream, address);
-    this.#override(upstream, address, { ...this.#overrideOf(upstream, address), weight, persist });
+    this.#override(upstream, address, { ...this.#overrideOf(upstream, address), weight }, persist);
   }
 
   /**
@@ -134,10 +137,10 @@ export class UpstreamDirectory {
    * @param deadlineMs of `draining`, after which bound exchanges go elsewhere too; Infinity: never
    * @throws {DirectoryError}
    */
-  setDuty(upstream: string, address: string, duty: Duty, deadlineMs: number, persist: boolean): void {
+  setDuty(upstream: string, address: string, duty: Duty, deadlineMs: number, persist: boolean | null): void {
     this.#endpoint(upstream, address);
     const drainUntil = duty === "draining" && deadlineMs !== Infinity ? Date.now() + deadlineMs : null;
-    this.#override(upstream, address, { ...this.#overrideOf(upstream, address), duty, drainUntil, persist });
+    this.#override(upstream, address, { ...this.#overrideOf(upstream, address), duty, drainUntil }, persist);
     this.#options.log.info(`endpoint ${duty}`, { upstream, endpoint: address });
   }
 
@@ -270,10 +273,13 @@ export class UpstreamDirectory {
     };
   }
 
-  #override(upstream: string, address: string, override: Override | null): void {
+  /** @param persist null: as before, at first not */
+  #override(upstream: string, address: string, said: Override | null, persist: boolean | null = null): void {
     const overrides = this.#overrides.get(upstream) ?? new Map<string, Override>();
-    const persisted = override?.persist || overrides.get(address)?.persist;
-    if (override === null) overrides.delete(address);
+    const before = overrides.get(address)?.persist ?? false;
+    const override = said === null ? null : { ...said, persist: persist ?? before };
+    const persisted = override?.persist || before;
+    if (override === null || Bun.deepEquals({ ...override, persist: false }, NO_OVERRIDE)) overrides.delete(address);
     else overrides.set(address, override);
     this.#overrides.set(upstream, overrides);
     this.#refresh(upstream);

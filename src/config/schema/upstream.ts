@@ -20,7 +20,8 @@ const endpointAddress = textOption("bad-address", readEndpointAddress, {
 const maxInFlight = (description: string) =>
   orOff(description, wholeNumber(1, 10_000_000, description)).transform((value) => value ?? Number.POSITIVE_INFINITY);
 
-const fullEndpoint = z
+/** An endpoint with everything that may be said of it. */
+export const fullEndpoint = z
   .strictObject({
     address: endpointAddress,
     weight: wholeNumber(
