@@ -148,6 +148,24 @@ describe("on the ring", () => {
     expect(again).toContain(picks[0]!);
   });
 
+  test("a ring that changed many times is the one that is made at once (property)", () => {
+    const keys = many.slice(0, 100);
+    const member = fc.record({ host: fc.nat(9), weight: fc.integer({ min: 0, max: 3 }) });
+    const set = fc.uniqueArray(member, { maxLength: 8, selector: ({ host }) => host });
+    fc.assert(
+      fc.property(fc.array(set, { minLength: 1, maxLength: 6 }), (sets) => {
+        const { balancer } = balance({}, []);
+        for (const hosts of sets) {
+          const endpoints = hosts.map(({ host, weight }) => endpoint(`10.0.0.${host}:80`, { weight }));
+          balancer.update(endpoints);
+          const { balancer: fresh } = balance({}, endpoints);
+          for (const key of keys) expect(balancer.pick(keyed(key), everyone)).toBe(fresh.pick(keyed(key), everyone));
+        }
+      }),
+      { numRuns: 60 },
+    );
+  });
+
   test("after 20 further points that are not usable the turn decides", () => {
     const endpoints = [endpoint("heavy:80", { weight: 1000 }), endpoint("b:80"), endpoint("c:80")];
     const { at } = balance({}, endpoints);
