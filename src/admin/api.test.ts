@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { ControlError } from "../server/control.ts";
 import type { Admin } from "../server/supervisor.ts";
 import { DirectoryError } from "../server/upstream-directory.ts";
-import { operations } from "./operations/index.ts";
+import { operations } from "./operations/operations.ts";
 import { startAdmin } from "./server.ts";
 import { DocumentJudge, endpointView, type FakeControl, fakeControl } from "./testing.ts";
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { openApiDocument } from "./openapi.ts";
-import { operations } from "./operations/index.ts";
+import { operations } from "./operations/operations.ts";
 
 const document = JSON.parse(JSON.stringify(openApiDocument(operations, "1.2.3")));
 

@@ -6,7 +6,7 @@ import type { Admin } from "../server/supervisor.ts";
 import { claimAddress } from "../server/supervisor-listen.ts";
 import { DirectoryError } from "../server/upstream-directory.ts";
 import { Guard } from "./guard.ts";
-import { operations } from "./operations/index.ts";
+import { operations } from "./operations/operations.ts";
 import { answerPage } from "./pages.ts";
 import { Problem } from "./problem.ts";
 import { readRequest } from "./request.ts";

@@ -5,7 +5,7 @@ import { ControlError } from "../server/control.ts";
 import type { EndpointView } from "../server/endpoint-view.ts";
 import { DirectoryError, type UpstreamView } from "../server/upstream-directory.ts";
 import { openApiDocument } from "./openapi.ts";
-import { operations } from "./operations/index.ts";
+import { operations } from "./operations/operations.ts";
 import { findOperation } from "./router.ts";
 
 export function endpointView(address: string, facts: Partial<EndpointView> = {}): EndpointView {
