@@ -1,7 +1,7 @@
-import { beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, beforeEach, describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { createLog } from "../base/log.ts";
-import { clock } from "../base/timer.ts";
+import { clock, tickTimers } from "../base/timer.ts";
 import type { CircuitConfig } from "../config/gateway-config.ts";
 import { CIRCUIT_SHARED_CELLS, CIRCUIT_TIME_CELLS, Circuit } from "./circuit.ts";
 
@@ -34,8 +34,10 @@ const traffic = (circuit: Circuit, succeeded: number, failed: number) => {
 };
 
 beforeEach(() => {
-  clock.now = performance.now();
+  clock.now = Math.ceil(performance.now());
 });
+
+afterAll(() => tickTimers());
 
 describe("closed", () => {
   test("opens when the share of failures is reached, over all workers, and says so once", () => {

@@ -1,11 +1,13 @@
-import { beforeEach, expect, test } from "bun:test";
+import { afterAll, beforeEach, expect, test } from "bun:test";
 import fc from "fast-check";
-import { clock } from "../base/timer.ts";
+import { clock, tickTimers } from "../base/timer.ts";
 import { RetryBudget } from "./retry-budget.ts";
 
 beforeEach(() => {
-  clock.now = performance.now();
+  clock.now = Math.ceil(performance.now());
 });
+
+afterAll(() => tickTimers());
 
 const exchanges = (budget: RetryBudget, count: number) => {
   for (let i = 0; i < count; i++) budget.exchange();

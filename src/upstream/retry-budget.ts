@@ -12,7 +12,7 @@ const WINDOW_MS = 10_000;
 export class RetryBudget {
   readonly #share: number;
   readonly #floor: number;
-  #windowEnd = 0;
+  #windowEnd = Number.NEGATIVE_INFINITY;
   #exchanges = 0;
   #retries = 0;
   #exchangesBefore = 0;

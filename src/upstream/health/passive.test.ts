@@ -1,8 +1,8 @@
-import { beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, beforeEach, describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import { Failure } from "../../base/failure.ts";
 import { createLog } from "../../base/log.ts";
-import { clock } from "../../base/timer.ts";
+import { clock, tickTimers } from "../../base/timer.ts";
 import type { PassiveHealthConfig } from "../../config/gateway-config.ts";
 import { machineNow } from "../../net/machine-clock.ts";
 import { privateMemory, Status } from "../endpoint-state.ts";
@@ -67,8 +67,10 @@ const pass = (ms: number) => {
 };
 
 beforeEach(() => {
-  clock.now = performance.now();
+  clock.now = Math.ceil(performance.now());
 });
+
+afterAll(() => tickTimers());
 
 describe("failures in a row", () => {
   test("eject when there are `failures` of them, whichever workers saw them, and once", () => {

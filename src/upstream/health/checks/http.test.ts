@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
+import type { Socket } from "node:net";
 import { join } from "node:path";
 import { http, statusText } from "./http.ts";
 import { drips, folder, freePort, runCheck, says, saysAndEnds, stalls, testEndpoint } from "./testing.ts";
@@ -137,7 +138,10 @@ describe("what fails", () => {
     ],
     [
       "drips its content",
-      drips(`HTTP/1.1 200 OK\r\n\r\n${"x".repeat(3000)}`, 1),
+      (socket: Socket) => {
+        socket.write("HTTP/1.1 200 OK\r\n\r\n");
+        drips("x".repeat(3000), 1)(socket);
+      },
       "the answer was not complete within 200 ms",
     ],
   ])("an endpoint that %s, when the time is up and no later", async (_, behave, reason) => {
@@ -148,11 +152,7 @@ describe("what fails", () => {
 
   test.each([
     ["ends at once", saysAndEnds(""), "no answer: the connection ended with ECONNRESET"],
-    [
-      "resets",
-      (socket: { resetAndDestroy(): unknown }) => void socket.resetAndDestroy(),
-      "no answer: the connection ended with ECONNRESET",
-    ],
+    ["resets", (socket: Socket) => void socket.resetAndDestroy(), "no answer: the connection ended with ECONNRESET"],
     ["speaks something else", saysAndEnds("SSH-2.0-x\r\n"), "the answer is not HTTP: HPE_INVALID_CONSTANT"],
     ["cuts its content", saysAndEnds("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhi"), "the answer was cut off"],
     [
