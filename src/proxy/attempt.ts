@@ -11,6 +11,7 @@ import { type HttpResponse, isIdempotent } from "../http/message.ts";
 import type { Http1ClientConnection, ResponseTaker } from "../protocol/http1/client.ts";
 import type { ConnectionTaker, Endpoint } from "../upstream/endpoint.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import type { ReplayBody } from "./replay.ts";
 
 /** Who makes attempts, and hears how each goes. */
 export interface AttemptOwner {
@@ -18,8 +19,8 @@ export interface AttemptOwner {
   readonly upstream: Upstream;
   /** The request goes out now, its content too. */
   onSending(): void;
-  /** Its time is over: is it the client that keeps it waiting? */
-  waitsForClient(): boolean;
+  /** The request's content where it is kept, or watched; null also if there is none. */
+  readonly content: ReplayBody | null;
   onAnswer(attempt: Attempt, response: HttpResponse): void;
   onFailed(attempt: Attempt, failure: Failure): void;
   /** After `onAnswer`: the content is complete (null) or cut. */
@@ -85,6 +86,14 @@ export class Attempt implements AttemptFacts, ResponseTaker, ConnectionTaker {
     this.#timer.arm(limit);
   }
 
+  /** Time in which the client sends is not the endpoint's: with the end of the content the limit starts anew. */
+  #limitAfter(content: ReplayBody, timer: Timer): void {
+    const { list } = timer;
+    content.whenDelivered = () => {
+      if (list !== null && clock.now > this.connectedAt) timer.arm(list);
+    };
+  }
+
   #connect(): void {
     const { exchange, upstream } = this.#owner;
     exchange.phase = "connect";
@@ -100,6 +109,8 @@ export class Attempt implements AttemptFacts, ResponseTaker, ConnectionTaker {
     exchange.phase = "first-octet";
     this.#client = client;
     this.#owner.onSending();
+    const { content } = this.#owner;
+    if (content !== null && this.#timer !== null) this.#limitAfter(content, this.#timer);
     const firstOctet = timerList(timeouts?.firstOctetMs ?? settings.firstOctetMs);
     const idle = timerList(timeouts?.upstreamIdleMs ?? settings.idleMs);
     try {
@@ -159,7 +170,7 @@ export class Attempt implements AttemptFacts, ResponseTaker, ConnectionTaker {
   }
 
   #expired(limit: TimerList): void {
-    if (this.#owner.waitsForClient()) return this.#timer!.arm(limit);
+    if (this.#client !== null && this.#owner.content?.isMoving()) return this.#timer!.arm(limit);
     this.#disconnect();
     const ms = limit.durationMs;
     this.onFailed(

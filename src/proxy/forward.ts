@@ -71,6 +71,7 @@ const isGatewayError = (status: number): boolean => status >= 502 && status <= 5
 
 class Forwarding extends PendingResponse implements AttemptOwner, QueueWaiter {
   readonly exchange: Exchange;
+  content: ReplayBody | null = null;
   readonly #plan: Plan;
   /** The attempt that is waited for, or that has answered. */
   #attempt: Attempt | null = null;
@@ -81,8 +82,6 @@ class Forwarding extends PendingResponse implements AttemptOwner, QueueWaiter {
   #retries = 0;
   /** How the last attempt failed. */
   #failure: Failure | null = null;
-  /** Content that can be sent again. */
-  #content: ReplayBody | null = null;
   /** Content has begun to go out. */
   #contentSent = false;
   #waiting: { cancel(): void } | null = null;
@@ -121,8 +120,8 @@ class Forwarding extends PendingResponse implements AttemptOwner, QueueWaiter {
     exchange.waitsFor = this;
     const { request } = exchange;
     if (request.body !== NO_BODY) {
-      this.#content = this.#plan.rules.keepContent(request);
-      if (this.#content !== null) request.body = this.#content;
+      this.content = this.#plan.rules.keepContent(request);
+      if (this.content !== null) request.body = this.content;
     }
     const endpoint = upstream.pick(exchange, null);
     if (endpoint !== null) this.#begin(endpoint, false);
@@ -214,10 +213,6 @@ class Forwarding extends PendingResponse implements AttemptOwner, QueueWaiter {
     if (this.exchange.request.body !== NO_BODY) this.#contentSent = true;
   }
 
-  waitsForClient(): boolean {
-    return this.#content?.waitsForSource ?? false;
-  }
-
   onAnswer(attempt: Attempt, response: HttpResponse): void {
     const { status } = response;
     this.upstream.answered(attempt.target, status, attempt.latencyMs);
@@ -251,8 +246,8 @@ class Forwarding extends PendingResponse implements AttemptOwner, QueueWaiter {
   }
 
   #drop(attempt: Attempt, response: HttpResponse): void {
-    const isSent = this.#content?.isDelivered ?? !this.#contentSent;
-    this.#content?.detach();
+    const isSent = this.content?.isDelivered ?? !this.#contentSent;
+    this.content?.detach();
     attempt.drop(response, isSent);
   }
 
@@ -271,7 +266,7 @@ class Forwarding extends PendingResponse implements AttemptOwner, QueueWaiter {
       return this.cancel(Failure.from(thrown));
     }
     response.gatewayFields = VIA[response.receivedVersion];
-    this.#content?.commit();
+    this.content?.commit();
     // With the head: a stream that goes on for hours must not keep the circuit waiting.
     if (this.#pass !== 0) this.#tellCircuit(isGatewayError(response.status) ? "failed" : "succeeded");
     exchange.waitsFor = null;
@@ -288,7 +283,7 @@ class Forwarding extends PendingResponse implements AttemptOwner, QueueWaiter {
 
   onFailed(attempt: Attempt, failure: Failure): void {
     const { upstream } = this;
-    this.#content?.detach();
+    this.content?.detach();
     const rival = this.#otherThan(attempt);
     this.#attempt = rival;
     this.#rival = null;
@@ -337,7 +332,7 @@ class Forwarding extends PendingResponse implements AttemptOwner, QueueWaiter {
   }
 
   #canSendContent(): boolean {
-    return this.#content === null ? !this.#contentSent : this.#content.canBeSentAgain;
+    return this.content === null ? !this.#contentSent : this.content.canBeSentAgain;
   }
 
   // ── ends without a response ────────────────────────────────────────────────────────────────
@@ -345,7 +340,7 @@ class Forwarding extends PendingResponse implements AttemptOwner, QueueWaiter {
   #giveUp(failure: Failure): void {
     this.#deadline?.cancel();
     this.#hedgeTimer?.cancel();
-    this.#content?.release(failure);
+    this.content?.release(failure);
     if (this.settled) return;
     this.exchange.waitsFor = null;
     if (this.#pass !== 0) {

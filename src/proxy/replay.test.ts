@@ -204,16 +204,31 @@ describe("the end of attempts", () => {
   });
 });
 
-test("what the client is waited for, and what the endpoint", () => {
+test("content moves while the client is waited for, or the endpoint takes some of it", () => {
   const { source, body, attempt } = setUp();
-  expect(body.waitsForSource).toBe(false);
+  expect(body.isMoving()).toBe(false);
   const sink = attempt();
-  expect(body.waitsForSource).toBe(true);
+  expect(body.isMoving()).toBe(true);
   sink.flow.pause();
-  expect(body.waitsForSource).toBe(false);
+  expect(body.isMoving()).toBe(false);
+  source.write("a");
+  expect([body.isMoving(), body.isMoving()]).toEqual([true, false]);
   sink.flow.resume();
+  source.write("b").end();
+  expect(body.isMoving()).toBe(false);
+});
+
+test("whoever wants to know hears that all has gone out, of the attempt that has it", () => {
+  const { source, body, attempt } = setUp();
+  const heard: string[] = [];
+  attempt();
+  body.whenDelivered = () => heard.push("first");
+  source.write("a");
+  body.detach();
+  attempt();
+  body.whenDelivered = () => heard.push("second");
   source.end();
-  expect(body.waitsForSource).toBe(false);
+  expect(heard).toEqual(["second"]);
 });
 
 test("whatever happens in whatever order, each attempt gets the same octets from the first on (property)", () => {

@@ -30,6 +30,11 @@ export class ReplayBody implements BodySource, BodySink, Flow {
   #sink: BodySink | null = null;
   #sinkIsFull = false;
 
+  /** Octets went to the sink since somebody asked. */
+  #moved = false;
+  /** Called when the sink has it all. */
+  whenDelivered: (() => void) | null = null;
+
   #flow: Flow | null = null;
   #sourceIsPaused = false;
   #ended = false;
@@ -52,9 +57,12 @@ export class ReplayBody implements BodySource, BodySink, Flow {
     return this.#ended && this.#sink === null;
   }
 
-  /** The sink has room, and has all that came so far. */
-  get waitsForSource(): boolean {
-    return this.#sink !== null && !this.#sinkIsFull && this.#sent === this.#kept && !this.#ended;
+  /** Is it not the sink that the content waits for? It is if it took nothing since this was asked last, and is full. */
+  isMoving(): boolean {
+    const moved = this.#moved;
+    this.#moved = false;
+    if (this.#sink === null || this.isDelivered) return false;
+    return moved || (!this.#sinkIsFull && this.#sent === this.#kept);
   }
 
   // ── the source of an attempt ───────────────────────────────────────────────────────────────
@@ -91,12 +99,14 @@ export class ReplayBody implements BodySource, BodySink, Flow {
   /** The attempt that took the content does not any more. The source waits for the next. */
   detach(): void {
     this.#sink = null;
+    this.whenDelivered = null;
     this.#pauseSource();
   }
 
   /** The attempt that has it is the last: nothing is kept from now on. */
   commit(): void {
     this.#keeping = false;
+    this.whenDelivered = null;
     if (this.#sent === this.#kept) this.#forget();
   }
 
@@ -104,6 +114,7 @@ export class ReplayBody implements BodySource, BodySink, Flow {
   release(why: Failure): void {
     this.#keeping = false;
     this.#sink = null;
+    this.whenDelivered = null;
     this.#forget();
     const flow = this.#flow;
     if (flow === null || this.#ended || this.#failure !== null) return;
@@ -130,6 +141,7 @@ export class ReplayBody implements BodySource, BodySink, Flow {
         this.#forget();
       }
     }
+    this.#moved = true;
     sink.write(octets);
   }
 
@@ -153,6 +165,7 @@ export class ReplayBody implements BodySource, BodySink, Flow {
       if (this.#sinkIsFull) return;
       const from = this.#sent;
       this.#sent = Math.min(this.#kept, from + PIECE_OCTETS);
+      this.#moved = true;
       sink.write(this.#room.subarray(from, this.#sent));
       if (this.#sink !== sink) return;
     }
@@ -164,8 +177,9 @@ export class ReplayBody implements BodySource, BodySink, Flow {
 
   #finish(sink: BodySink): void {
     this.#sink = null;
-    if (this.#failure !== null) sink.abort(this.#failure);
-    else sink.end(this.#trailers);
+    if (this.#failure !== null) return sink.abort(this.#failure);
+    sink.end(this.#trailers);
+    this.whenDelivered?.();
   }
 
   #keep(octets: Uint8Array): void {

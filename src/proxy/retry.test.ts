@@ -434,6 +434,48 @@ describe("perAttempt", () => {
     expect(await statusOf(promise)).toBe(200);
   });
 
+  test("does not count time in which content still moves, and starts anew when it is complete", async () => {
+    const origin = new Origin();
+    const content = new HandContent();
+    const promise = forward([origin.endpoint], { retry: { on: ["timeout"], perAttempt: 100 } })(send("POST", content));
+    const peer = await origin.accept();
+    for (let i = 0; i < 4; i++) {
+      content.write("ok");
+      await wait(45);
+    }
+    content.end();
+    await received(peer, "0\r\n\r\n");
+    await wait(50);
+    peer.send(OK);
+    expect(await statusOf(promise)).toBe(200);
+  });
+
+  test("ends an attempt whose endpoint takes nothing of the content", async () => {
+    const origin = new Origin();
+    const content = new HandContent();
+    const failed = failureOf(forward([origin.endpoint], { retry: { perAttempt: 100 } })(send("POST", content)));
+    await origin.accept();
+    content.write("x".repeat(32 * 1024 * 1024));
+    expect((await failed).code).toBe("upstream-attempt-timeout");
+    expect(content.cancelled?.code).toBe("upstream-attempt-timeout");
+  });
+
+  test("is over with the response head, though content still goes out", async () => {
+    const origin = new Origin();
+    const content = new HandContent(6);
+    const promise = forward([origin.endpoint], facts)(send("PUT", content));
+    const peer = await origin.accept();
+    content.write("one");
+    await received(peer, "one");
+    peer.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok");
+    const taken = new Taken(await promise);
+    content.write("two");
+    content.end();
+    await wait(80);
+    peer.send("ok");
+    expect(await taken.over()).toBe("end");
+  });
+
   test("is over with the response head: content may take as long as it does", async () => {
     const origin = new Origin();
     const promise = forward([origin.endpoint], facts)(get());
