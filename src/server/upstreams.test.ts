@@ -37,10 +37,10 @@ async function upstreamsOf(app: unknown) {
     const config = await read(next);
     const metrics = new GatewayMetrics(config, allocation);
     metrics.registry.attach(zone, 0);
-    return upstreams.prepare(config, staticSets(config, allocation, SLOTS), metrics);
+    return { metrics, prepared: await upstreams.prepare(config, staticSets(config, allocation, SLOTS), metrics) };
   };
   const apply = async (next: unknown) => {
-    const prepared = await prepare(next);
+    const { prepared } = await prepare(next);
     prepared.commit();
     return prepared.upstreams.get("app")!;
   };
@@ -61,6 +61,14 @@ const addresses = ({ endpoints }: { endpoints: readonly { address: string }[] })
   endpoints.map(({ address }) => address);
 
 describe("a reload", () => {
+  test("goes on counting at the endpoints that stay", async () => {
+    const { prepare } = await upstreamsOf(["127.0.0.1:1"]);
+    const { metrics, prepared } = await prepare(["127.0.0.1:1", "127.0.0.1:2"]);
+    prepared.commit();
+    expect(metrics.endpoint("app", "127.0.0.1:1")).toBeDefined();
+    expect(metrics.endpoint("app", "127.0.0.1:2")).toBeDefined();
+  });
+
   test("that leaves an upstream as it is leaves everything of it", async () => {
     const { first, apply } = await upstreamsOf(["127.0.0.1:1", "127.0.0.1:2"]);
     const [a, b] = first.endpoints;
@@ -89,7 +97,7 @@ describe("a reload", () => {
 
   test("that is called off leaves what is in force", async () => {
     const { first, prepare } = await upstreamsOf(["127.0.0.1:1"]);
-    (await prepare(["127.0.0.1:9"])).abort();
+    (await prepare(["127.0.0.1:9"])).prepared.abort();
     expect(addresses(first)).toEqual(["127.0.0.1:1"]);
   });
 });

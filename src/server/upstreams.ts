@@ -78,6 +78,7 @@ export class Upstreams {
       const kept = before.get(upstream.name);
       const reusable = kept !== undefined && Bun.deepEquals(kept.endpointSettings, entry.endpointSettings);
       const endpoints = set.endpoints.map((placed) => {
+        metrics.addEndpoint(upstream.name, placed.address, placed.cells);
         const existing = reusable ? kept.endpoints.get(placed.address) : undefined;
         if (existing !== undefined) return existing;
         const endpoint = this.#endpoint(upstream.name, placed, entry.endpointSettings, metrics);
@@ -113,6 +114,7 @@ export class Upstreams {
     const endpoints = set.endpoints.map((placed) => {
       const known = entry.endpoints.get(placed.address);
       if (known !== undefined) return known;
+      metrics.addEndpoint(set.upstream, placed.address, placed.cells);
       const endpoint = this.#endpoint(set.upstream, placed, entry.endpointSettings, metrics);
       made.push(endpoint);
       return endpoint;
@@ -184,7 +186,11 @@ export class Upstreams {
       passive:
         health.passive === null
           ? null
-          : new PassiveHealth(health.passive, { slowStartMs: config.slowStart, log: named }),
+          : new PassiveHealth(health.passive, {
+              slowStartMs: config.slowStart,
+              log: named,
+              onEjected: ({ address }) => this.#metrics?.endpoint(config.name, address)?.ejections.add(1),
+            }),
       circuit: circuit === null ? null : new Circuit(circuit, zone, set.cells, named),
       queue: queue.size > 0 ? new Queue(queue, workers) : null,
       budget: new RetryBudget(retry.budget, retry.budgetFloor),
@@ -193,8 +199,7 @@ export class Upstreams {
 
   #endpoint(upstream: string, placed: PlacedEndpoint, settings: EndpointSettings, metrics: GatewayMetrics): Endpoint {
     const state = new EndpointState(this.#options.zone, placed.cells, this.#options.slot);
-    const counted =
-      metrics.endpoint(upstream, placed.address) ?? metrics.addEndpoint(upstream, placed.address, placed.cells);
+    const counted = metrics.endpoint(upstream, placed.address)!;
     return new Endpoint(placed, state, settings, this.#observe(upstream, placed.address, counted));
   }
 

@@ -50,6 +50,8 @@ export interface EndpointMetrics {
   readonly active: Level;
   /** Connections that wait in the pool. */
   readonly idle: Level;
+  /** Times that traffic took it out. */
+  readonly ejections: Counter;
   readonly firstOctet: Histogram;
   readonly labels: Labels;
 }
@@ -62,7 +64,7 @@ export interface UpstreamMetrics {
 }
 
 /** Cells of one endpoint, as `GatewayMetrics.addEndpoint` registers them. */
-export const ENDPOINT_TOTAL_CELLS = STATUS_CLASSES.length + 1 + HISTOGRAM_CELLS;
+export const ENDPOINT_TOTAL_CELLS = STATUS_CLASSES.length + 2 + HISTOGRAM_CELLS;
 export const ENDPOINT_LEVEL_CELLS = 2;
 
 export class GatewayMetrics {
@@ -208,6 +210,7 @@ export class GatewayMetrics {
       opened: r.counter("lintel_upstream_connections_opened_total", "Connections opened.", labels),
       active: r.level("lintel_upstream_connections_active", "Connections that carry an exchange.", labels),
       idle: r.level("lintel_upstream_connections_idle", "Connections that wait in the pool.", labels),
+      ejections: r.counter("lintel_upstream_ejections_total", "Times that traffic took the endpoint out.", labels),
       firstOctet: r.histogram(
         "lintel_endpoint_first_octet_seconds",
         "Time from the start of an attempt to the first octet of the response, by endpoint.",
@@ -264,7 +267,7 @@ export function endpointFigures(
   readonly latencyMs: { readonly p50: number; readonly p90: number; readonly p99: number } | null;
 } {
   const responses = Object.fromEntries(STATUS_CLASSES.map((name, i) => [name, zone.total(cell + i)]));
-  const first = cell + STATUS_CLASSES.length + 1;
+  const first = cell + STATUS_CLASSES.length + 2;
   const buckets = [...BUCKETS, Infinity].map((_, i) => zone.total(first + i));
   const count = buckets.reduce((sum, one) => sum + one, 0);
   const quantile = (share: number) => {
