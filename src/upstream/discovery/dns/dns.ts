@@ -30,6 +30,7 @@ export const dns = defineProvider({
     const book = new AddressBook(resolver, familiesOf(options.family));
     const look: Look = async (signal) => {
       const { addresses, ...rest } = await book.find(name, signal);
+      if (rest.failure !== null && rest.ttlSeconds === Infinity) throw new Error(rest.failure);
       const endpoints = [...addresses]
         .sort(byAddress)
         .map((host) => placed(formatAddress({ kind: "tcp", host, port }), options));
