@@ -13,6 +13,14 @@ export interface Adapter {
    * @param file  name as shown in messages, relative to the working directory or absolute
    */
   read(text: string, file: string): Reading | Promise<Reading>;
+  /** What `read` would give, for a text about which there is nothing to say; null if it has to be read with places. */
+  readonly quick?: (text: string, file: string) => QuickReading | null;
+}
+
+export interface QuickReading {
+  readonly tree: Readonly<Record<string, unknown>>;
+  /** Reads it once more, with places. */
+  node(): ConfigNode;
 }
 
 export interface Reading {

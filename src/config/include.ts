@@ -5,6 +5,7 @@
  */
 import { readFile, realpath } from "node:fs/promises";
 import { dirname, isAbsolute, join, normalize } from "node:path";
+import type { QuickReading } from "./adapter.ts";
 import { adapterFor, adapters } from "./adapters/index.ts";
 import { type Diagnostic, diagnose } from "./diagnostic.ts";
 import { type Environment, substitute } from "./env.ts";
@@ -28,6 +29,18 @@ export class FileReader {
   /** A file with all it includes, or null if it could not be read. */
   async read(file: string): Promise<ConfigNode | null> {
     return this.#file(file, [], new Span(new Source(file, null), 0, 0, []));
+  }
+
+  /** A file that stands for itself, without variables and includes; null if `read` has to look at it. */
+  async quick(file: string): Promise<QuickReading | null> {
+    const adapter = adapterFor(file);
+    if (adapter?.quick === undefined) return null;
+    const text = await readFile(file, "utf8").catch(() => null);
+    if (text === null || (adapter.variables && text.includes("${"))) return null;
+    const reading = adapter.quick(text, file);
+    if (reading === null || "include" in reading.tree) return null;
+    this.files.push(file);
+    return reading;
   }
 
   /**
@@ -64,7 +77,8 @@ export class FileReader {
     const reading = await adapter.read(text, file);
     this.diagnostics.push(...reading.diagnostics);
     if (reading.node === null) return null;
-    const root = adapter.variables ? substitute(reading.node, this.#env, this) : reading.node;
+    const mayHold = adapter.variables && text.includes("${");
+    const root = mayHold ? substitute(reading.node, this.#env, this) : reading.node;
     return root.kind === "map" ? await this.#included(root, file, [...chain, real]) : root;
   }
 

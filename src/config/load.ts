@@ -37,19 +37,37 @@ export interface LoadedConfig {
  */
 export async function loadConfig(origin: ConfigOrigin, catalog: Catalog, env: Environment): Promise<LoadedConfig> {
   const reader = new FileReader(env);
-  if ("tree" in origin) return judge(fromPlain(origin.tree, origin.origin), catalog, reader);
+  if ("tree" in origin) return judge(written(fromPlain(origin.tree, origin.origin)), catalog, reader);
+  const quick = await reader.quick(origin.file);
+  if (quick !== null) return judge({ tree: quick.tree, root: once(quick.node) }, catalog, reader);
   const root = await reader.read(origin.file);
+  if (root !== null) return judge(written(root), catalog, reader);
   // Its syntax is broken, or it cannot be read.
-  if (root === null) return finish(null, fromPlain({}, origin.file), {}, reader.diagnostics, reader.files);
-  return judge(root, catalog, reader);
+  return finish(null, { tree: {}, root: () => fromPlain({}, origin.file) }, reader.diagnostics, reader.files);
 }
 
-function judge(root: ConfigNode, catalog: Catalog, { diagnostics, unresolved, files }: FileReader): LoadedConfig {
-  const tree = toPlain(root);
-  if (root.kind === "scalar" && root.value === null) {
+/** What stands in a config, and its nodes for those who must know where. */
+interface Written {
+  readonly tree: unknown;
+  root(): ConfigNode;
+}
+
+const written = (root: ConfigNode): Written => ({ tree: toPlain(root), root: () => root });
+
+function once<T extends object>(make: () => T): () => T {
+  let made: T | null = null;
+  return () => {
+    made ??= make();
+    return made;
+  };
+}
+
+function judge(config: Written, catalog: Catalog, { diagnostics, unresolved, files }: FileReader): LoadedConfig {
+  const { tree, root } = config;
+  if (tree === null) {
     const hint = "the smallest config sends everything to one address: `sites: [{ to: localhost:3000 }]`";
-    const empty = diagnose(root.span, { code: "empty-config", message: "the config is empty", hint });
-    return finish(null, root, tree, [...diagnostics, empty], files);
+    const empty = diagnose(root().span, { code: "empty-config", message: "the config is empty", hint });
+    return finish(null, config, [...diagnostics, empty], files);
   }
   const schema = gatewaySchema(catalog);
   const result = schema.safeParse(tree);
@@ -59,16 +77,15 @@ function judge(root: ConfigNode, catalog: Catalog, { diagnostics, unresolved, fi
   ];
   const all = [...diagnostics];
   for (const problem of problems) {
-    const span = locate(root, problem.path, problem.at);
+    const span = locate(root(), problem.path, problem.at);
     if (!unresolved.has(span)) all.push(diagnose(span, problem));
   }
-  return finish(result.success && !hasErrors(all) ? result.data : null, root, tree, all, files);
+  return finish(result.success && !hasErrors(all) ? result.data : null, config, all, files);
 }
 
 function finish(
   config: GatewayConfig | null,
-  root: ConfigNode,
-  tree: unknown,
+  { tree, root }: Written,
   diagnostics: readonly Diagnostic[],
   files: readonly string[],
 ): LoadedConfig {
@@ -77,6 +94,6 @@ function finish(
     tree,
     diagnostics: sortDiagnostics(diagnostics, files),
     files,
-    diagnose: (path, problem) => diagnose(locate(root, parsePath(path), "key"), problem),
+    diagnose: (path, problem) => diagnose(locate(root(), parsePath(path), "key"), problem),
   };
 }

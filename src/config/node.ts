@@ -33,6 +33,10 @@ export interface MapEntry {
   readonly value: ConfigNode;
 }
 
+/** Plain data that is a map? */
+export const isPlainMap = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
 /** The tree as plain data. */
 export function toPlain(node: ConfigNode): unknown {
   if (node.kind === "scalar") return node.value;

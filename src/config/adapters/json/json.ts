@@ -3,18 +3,24 @@
  * value stands nor that a key came twice. No comments, no trailing commas: other programs read this
  * file too.
  */
-import type { Adapter, Reading } from "../../adapter.ts";
+import type { Adapter, QuickReading, Reading } from "../../adapter.ts";
 import { type Diagnostic, diagnose } from "../../diagnostic.ts";
 import type { ConfigNode, MapEntry } from "../../node.ts";
 import type { Path } from "../../path.ts";
 import { Source, Span } from "../../source.ts";
+import { quickJson } from "./quick.ts";
 
-export const json: Adapter = { name: "json", extensions: [".json"], variables: true, read: readJson };
+export const json: Adapter = { name: "json", extensions: [".json"], variables: true, read: readJson, quick };
 
 const DEEPEST = 100;
 
 /** What text between quotes is not as it stands for. */
 const UNUSUAL = /[\\\x00-\x1f]/;
+
+function quick(text: string, file: string): QuickReading | null {
+  const tree = quickJson(text);
+  return tree === null ? null : { tree, node: () => readJson(text, file).node! };
+}
 
 export function readJson(text: string, file: string): Reading {
   const reader = new Reader(new Source(file, text));
@@ -173,8 +179,11 @@ class Reader {
   }
 
   #space(): void {
-    let code = this.#text.charCodeAt(this.#at);
-    while (code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09) code = this.#text.charCodeAt(++this.#at);
+    const text = this.#text;
+    let at = this.#at;
+    let code = text.charCodeAt(at);
+    while (code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09) code = text.charCodeAt(++at);
+    this.#at = at;
     const isComment = code === 0x23 || (code === 0x2f && /[/*]/.test(this.#text.charAt(this.#at + 1)));
     if (isComment) this.#fail("JSON has no comments", "use lintel.yaml or lintel.config.ts for a config with comments");
   }
