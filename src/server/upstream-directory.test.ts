@@ -166,3 +166,13 @@ test("a provider's word reaches the workers, and its last one stays while it is 
   (await apply(await read({ discover: { file: { path: "endpoints.yaml" } }, balance: "least-requests" }))).commit();
   expect(addresses()).toEqual(["10.0.0.1:80", "10.0.0.2:80"]);
 });
+
+test("a provider with other options that cannot say anything yet goes on with the endpoints of before", async () => {
+  const probe = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data() {} } });
+  const dead = `127.0.0.1:${probe.port}`;
+  probe.stop(true);
+  const { apply, addresses } = await directoryOf({ discover: { dns: { name: "localhost", port: 80, family: 4 } } });
+  expect(addresses()).toEqual(["127.0.0.1:80"]);
+  (await apply(await read({ discover: { dns: { name: "app.example", port: 80, servers: [dead] } } }))).commit();
+  expect(addresses()).toEqual(["127.0.0.1:80"]);
+}, 20_000);

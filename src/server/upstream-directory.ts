@@ -34,6 +34,8 @@ export type SavedOverrides = Readonly<Record<string, Readonly<Record<string, Ove
 export interface UpstreamView {
   readonly name: string;
   readonly balance: string;
+  /** Exchanges may be bound to an endpoint: one that drains gets those still. */
+  readonly sticky: boolean;
   readonly endpoints: readonly EndpointView[];
 }
 
@@ -80,6 +82,7 @@ export class UpstreamDirectory {
     const started: RunningProvider[] = [];
     const entries = config.upstreams.map((upstream) => this.#entry(upstream, directory, started));
     await firstWords(started, this.#options.log);
+    for (const entry of entries) this.#inherit(entry);
     try {
       const gathered = new Map(entries.map((entry) => [entry, this.#gather(entry)]));
       return {
@@ -182,6 +185,14 @@ export class UpstreamDirectory {
     });
   }
 
+  /** A provider with other options that cannot say anything yet (its server is down) goes on with what it said before. */
+  #inherit({ config, providers }: UpstreamEntry): void {
+    const before = this.#entries.get(config.name)?.providers.filter((one) => !providers.includes(one)) ?? [];
+    for (const running of providers) {
+      running.endpoints ??= before.find(({ options }) => options.name === running.options.name)?.endpoints ?? null;
+    }
+  }
+
   #gather(entry: UpstreamEntry): KnownEndpoint[] {
     const { name } = entry.config;
     return entry.gather(this.#overridesOf(name), this.#entries.get(name)?.endpoints ?? new Map());
@@ -262,11 +273,12 @@ export class UpstreamDirectory {
   }
 
   #view(entry: UpstreamEntry): UpstreamView {
-    const { name, balance } = entry.config;
+    const { name, balance, sticky } = entry.config;
     const overrides = this.#overridesOf(name);
     return {
       name,
       balance: balance.name,
+      sticky: sticky !== null,
       endpoints: [...entry.endpoints.values()].map((known) =>
         viewEndpoint(known, entry, overrides.get(known.spec.address) ?? NO_OVERRIDE, this.#options.zone),
       ),
