@@ -36,7 +36,14 @@ export const endpoint = z
   .meta({ id: "Endpoint" });
 
 export const upstream = z
-  .strictObject({ name: z.string(), balance: z.string(), endpoints: z.array(endpoint) })
+  .strictObject({
+    name: z.string(),
+    balance: z.string().meta({ description: "How an endpoint is picked." }),
+    sticky: z
+      .boolean()
+      .meta({ description: "Exchanges may be bound to an endpoint: one that drains gets those still." }),
+    endpoints: z.array(endpoint),
+  })
   .meta({ id: "Upstream" });
 
 export const worker = z

@@ -45,7 +45,7 @@ export function fakeControl(parts: Partial<Control> = {}, endpoints = [endpointV
   const list = [...endpoints];
   const view = (name: string): UpstreamView => {
     if (name !== "app") throw new DirectoryError("unknown-upstream", `there is no upstream "${name}"; there are app`);
-    return { name, balance: "round-robin", endpoints: list };
+    return { name, balance: "round-robin", sticky: false, endpoints: list };
   };
   const noVersion = (number: number): never => {
     throw new ControlError("unknown-version", `there is no version ${number}`, "there are 1 to 2");

@@ -22,6 +22,16 @@ export interface Invocation {
   readonly terminal: Terminal;
 }
 
+/** The command makes sense, but cannot be done: shown without a pointer to the help, exit code 1. */
+export class CommandFailed extends Error {
+  constructor(
+    message: string,
+    readonly hint: string | null = null,
+  ) {
+    super(message);
+  }
+}
+
 /** The command line makes no sense: shown with a pointer to the help, exit code 2. */
 export class UsageError extends Error {
   constructor(

@@ -1,7 +1,7 @@
 /** The program: `lintel COMMAND [FLAGS]`. */
 import { nearest } from "../config/nearest.ts";
 import { HELP, parseArguments } from "./arguments.ts";
-import { UsageError } from "./command.ts";
+import { CommandFailed, UsageError } from "./command.ts";
 import { commands } from "./commands/index.ts";
 import { commandHelp, overview } from "./help.ts";
 import { processTerminal, type Terminal } from "./terminal.ts";
@@ -37,10 +37,11 @@ export async function main(words: readonly string[], terminal: Terminal): Promis
     }
     return await command.run({ ...parseArguments(more, command.flags), terminal });
   } catch (thrown) {
-    if (!(thrown instanceof UsageError)) throw thrown;
+    if (!(thrown instanceof UsageError || thrown instanceof CommandFailed)) throw thrown;
     const { errorPaint } = terminal;
     terminal.error(`${errorPaint.error("lintel")}: ${thrown.message}\n`);
     if (thrown.hint !== null) terminal.error(`      ${errorPaint.faint("=")} ${thrown.hint}\n`);
+    if (thrown instanceof CommandFailed) return 1;
     terminal.error(`Try: lintel ${command === undefined ? "" : `${command.name} `}--help\n`);
     return 2;
   }

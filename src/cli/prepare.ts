@@ -19,7 +19,8 @@ export const CONFIG: FlagSpec = {
   summary: "The config. Default: lintel.config.ts, lintel.yaml, lintel.yml or lintel.json here.",
 };
 
-const DEFAULTS = ["lintel.config.ts", "lintel.yaml", "lintel.yml", "lintel.json"];
+/** Looked for in the working folder. */
+export const DEFAULT_CONFIGS = ["lintel.config.ts", "lintel.yaml", "lintel.yml", "lintel.json"];
 
 export interface Prepared extends LoadedConfig {
   /** What the config is called in messages. */
@@ -32,10 +33,10 @@ export interface Prepared extends LoadedConfig {
 export function configFile(flags: Flags): string {
   const given = flags.get("config");
   if (given !== null) return given;
-  const found = DEFAULTS.find((name) => existsSync(name));
+  const found = DEFAULT_CONFIGS.find((name) => existsSync(name));
   if (found !== undefined) return found;
   throw new UsageError(
-    `there is no config here: none of ${DEFAULTS.join(", ")}`,
+    `there is no config here: none of ${DEFAULT_CONFIGS.join(", ")}`,
     "name one with --config FILE, or try `lintel run --to localhost:3000`",
   );
 }

@@ -159,6 +159,11 @@ export class UpstreamDirectory {
     return [...this.#entries.values()].map((entry) => entry.toSet([...entry.endpoints.values()]));
   }
 
+  /** All that operators said, also what does not persist. */
+  overrides(): SavedOverrides {
+    return Object.fromEntries([...this.#overrides].map(([name, overrides]) => [name, Object.fromEntries(overrides)]));
+  }
+
   stop(): void {
     for (const timer of this.#drainTimers.values()) clearTimeout(timer);
     for (const entry of this.#entries.values()) {
