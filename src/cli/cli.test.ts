@@ -259,7 +259,7 @@ test("run serves what the flags say, and the launcher hands SIGTERM on", async (
   });
   const child = Bun.spawn(["node", LAUNCHER, "run", "--listen", "127.0.0.1:0", "--workers", "1"], {
     cwd: path,
-    env: { ...process.env, ORIGIN: String(origin.port) },
+    env: { ...process.env, ORIGIN: String(origin.port), STATE_DIRECTORY: join(root, "state") },
     stdio: ["ignore", "ignore", "pipe"],
   });
   try {

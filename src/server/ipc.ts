@@ -74,8 +74,8 @@ export type ToWorker =
   /** Count clients for so long, and report every second (`clients`). */
   | { readonly kind: "watch-clients"; readonly forMs: number }
   /**
-   * The supervisor is about to become another program with the same process id. From now on the
-   * loss of this channel is no reason to stop: the worker serves on. Once the channel is gone,
+   * The supervisor is about to become another program with the same process id. After the answer
+   * (`handed-over`) the loss of this channel is no reason to stop: the worker serves on. Once the channel is gone,
    * SIGTERM means to drain gently, another SIGTERM to drain as usual; if the parent process id
    * changes, the successor has died and the worker drains as usual.
    */
@@ -90,4 +90,5 @@ export type FromWorker =
   /** It cannot be built here; the one that serves is untouched. */
   | { readonly kind: "refused"; readonly generation: number; readonly reason: string }
   | { readonly kind: "committed"; readonly generation: number }
+  | { readonly kind: "handed-over" }
   | { readonly kind: "clients"; readonly overMs: number; readonly counts: readonly ClientCount[] };

@@ -17,7 +17,7 @@ export interface HeldListener {
   /** As the config says it. */
   readonly written: string;
   readonly address: Address;
-  /** One descriptor per slot; on a unix socket they are all the same one. */
+  /** One descriptor per slot; slots share what there is if there are fewer (a unix socket has one). */
   readonly fds: readonly number[];
 }
 
@@ -126,7 +126,7 @@ export class ListenerSet {
 
   /** What the worker of a slot listens on, as that of the change if one is given. */
   sockets(slot: number, held: readonly HeldListener[] = this.#held): readonly (ListenSocket & { fd: number })[] {
-    return held.map(({ id, name, fds }) => ({ id, name, fd: fds[slot] ?? fds[0]! }));
+    return held.map(({ id, name, fds }) => ({ id, name, fd: fds[slot % fds.length]! }));
   }
 
   close(): void {

@@ -1,8 +1,9 @@
 /**
  * When to stop. The first SIGTERM or SIGINT asks for a drain, a later one ends everything now.
- * SIGHUP stops only if there is a terminal, and it is gone.
+ * SIGHUP stops only if there was a terminal, and it is gone; else it means to read the config again.
  */
-import type { Log } from "../base/log.ts";
+import { isatty } from "node:tty";
+import { admitSignals } from "./process-image.ts";
 
 /** Ctrl-C reaches us from the terminal and once more from a launcher that hands it on: that is one wish, not two. */
 const SAME_WISH_MS = 500;
@@ -14,7 +15,9 @@ export class StopSignals {
   readonly second: Promise<NodeJS.Signals>;
   #dispose: () => void;
 
-  constructor(log: Log) {
+  /** @param onReload SIGHUP */
+  constructor(onReload: () => void) {
+    const terminals = [0, 1, 2].filter(isatty);
     const first = Promise.withResolvers<NodeJS.Signals>();
     const second = Promise.withResolvers<NodeJS.Signals>();
     let firstAt = Infinity;
@@ -26,12 +29,14 @@ export class StopSignals {
       } else if (now - firstAt > SAME_WISH_MS) second.resolve(signal);
     };
     const hangUp = () => {
-      if (process.stdin.isTTY || process.stdout.isTTY) stop("SIGHUP");
-      else log.warn("SIGHUP ignored: the config is read at the start only");
+      // A terminal that was closed is none any more.
+      if (terminals.some((fd) => !isatty(fd))) stop("SIGHUP");
+      else onReload();
     };
     process.on("SIGTERM", stop);
     process.on("SIGINT", stop);
     process.on("SIGHUP", hangUp);
+    admitSignals();
     this.first = first.promise;
     this.second = second.promise;
     this.#dispose = () => {

@@ -168,13 +168,38 @@ function bindUnix(config: ListenerConfig, address: Address & { kind: "unix" }): 
     libc.close(fd);
     throw error;
   }
-  const inode = inFileSystem ? inodeOf(address.path) : 0;
+  const removeFile = socketFileOf(address);
   const close = () => {
     libc.close(fd);
-    // A successor may have put its own there.
-    if (inFileSystem && inodeOf(address.path) === inode) unlinkIfAllowed(address.path);
+    removeFile();
   };
   return { name: config.name, address, fds: [fd], close };
+}
+
+/** @returns removes the file that a unix socket has now, unless there is another by then */
+export function socketFileOf(address: Address): () => void {
+  if (address.kind === "tcp" || address.path.startsWith("@")) return () => {};
+  const inode = inodeOf(address.path);
+  return () => {
+    // A successor may have put its own there.
+    if (inodeOf(address.path) === inode) unlinkIfAllowed(address.path);
+  };
+}
+
+/** Further sockets beside those that listen on an address already, by the same user. @returns fewer if the system refuses */
+export function bindMore(config: ListenerConfig, address: Address, count: number): number[] {
+  const fds: number[] = [];
+  if (address.kind === "unix") return fds;
+  try {
+    while (fds.length < count) {
+      const fd = bindSocket(titleOf(config), address, true);
+      fds.push(fd);
+      libc.listen(fd, config.backlog);
+    }
+  } catch {
+    // Another user's, or a port that needs a privilege we gave up: those there are will be shared.
+  }
+  return fds;
 }
 
 /**

@@ -40,6 +40,7 @@ class Program {
     this.process = Bun.spawn([process.execPath, "-e", PROGRAM, text, this.directory], {
       stdout: "pipe",
       stderr: "pipe",
+      env: { ...process.env, STATE_DIRECTORY: `${this.directory}/state` },
     });
     chmodSync(this.directory, 0o755); // Other users go in there too.
     this.stdout = this.process.stdout.text();

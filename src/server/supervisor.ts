@@ -2,42 +2,49 @@
  * The process that a person starts and stops: binds the listening sockets, gives up root's rights,
  * keeps the workers alive, and answers for all of them (metrics, health). It carries no traffic.
  */
+import { chownSync, mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import program from "../../package.json" with { type: "json" };
 import type { Log } from "../base/log.ts";
 import type { AdminConfig, GatewayConfig } from "../config/gateway-config.ts";
 import { type Address, formatAddress } from "../net/address.ts";
-import { DescriptorChannel } from "../net/descriptor-channel.ts";
-import { Allocation, Noting } from "../state/placement.ts";
-import { createZone } from "../state/zone.ts";
 import { accessLogPath } from "../telemetry/access-log.ts";
 import { renderMetrics } from "../telemetry/exposition.ts";
-import { GatewayMetrics } from "../telemetry/metrics.ts";
 import { processLog } from "../telemetry/process-log.ts";
-import { startProcessSampling } from "../telemetry/process-sample.ts";
 import { readStats } from "../telemetry/stats.ts";
 import { ClientTally } from "./client-tally.ts";
-import { type Control, ControlError } from "./control.ts";
-import { zoneSizes } from "./endpoint-places.ts";
-import { packConfig } from "./packed-config.ts";
+import { ConfigWatch } from "./config-watch.ts";
+import { type ConfigStatus, type Control, ControlError, type UpgradeBegun } from "./control.ts";
+import type { Handover } from "./handover.ts";
+import { readOverrides, writeOverrides } from "./kept-overrides.ts";
+import { ListenErrors, ListenerSet } from "./listener-set.ts";
 import { dropPrivileges, findAccount, prepareLogFile } from "./privileges.ts";
+import { type LoadedConfig, Reloader } from "./reload.ts";
+import { type Servable, Service } from "./service.ts";
 import { StopSignals } from "./shutdown.ts";
+import { stateFolder } from "./state-folder.ts";
 import { filesNeeded, raiseFileLimit } from "./supervisor-limits.ts";
-import { type BoundListener, bindListener } from "./supervisor-listen.ts";
-import { UpstreamDirectory } from "./upstream-directory.ts";
-import { Workers } from "./workers.ts";
+import { bindListener } from "./supervisor-listen.ts";
+import { type FitProgram, type ProgramCommand, takeOver, tryProgram } from "./upgrade.ts";
+import { Versions } from "./versions.ts";
 
-export interface SupervisorOptions {
-  /** The config as plain data, for the workers. */
-  readonly tree: unknown;
-  /** Where it came from, for messages. */
-  readonly origin: string;
-  /** Relative paths in it start here. */
-  readonly directory: string;
-  readonly config: GatewayConfig;
+export interface SupervisorOptions extends Servable {
   /** Default: standard error, as the config says. */
   readonly log?: Log;
+  /** The config file; null: it came from the command line. */
+  readonly file?: string | null;
+  /** Files that were read for it. */
+  readonly files?: readonly string[];
+  /** Reads the config again; without it there is nothing to read. */
+  readonly load?: () => Promise<LoadedConfig>;
+  /** Reads a tree that was served before. */
+  readonly loadTree?: (tree: unknown, origin: string) => Promise<LoadedConfig>;
+  /** How to start this program again; without it there are no upgrades. */
+  readonly command?: ProgramCommand;
+  /** What the program before left to us. */
+  readonly handover?: Handover | null;
   /** Starts an admin listener; it lives on a higher floor. */
   readonly startAdmin?: (config: AdminConfig, control: Control) => Admin;
   /** Program and arguments of a worker; default: this runtime with worker.ts. */
@@ -50,169 +57,222 @@ export interface Admin {
 }
 
 const WORKER = [process.execPath, fileURLToPath(new URL("./worker.ts", import.meta.url))];
-const FIRST_INHERITED_FD = 3;
+/** The answer to who asked for an upgrade leaves in this time. */
+const ANSWER_MS = 100;
 
 /** @returns exit code: 0 after a drain, 1 if it could not start or had to be ended */
 export async function runSupervisor(options: SupervisorOptions): Promise<number> {
-  const { config, log = processLog(config.telemetry.log) } = options;
+  const { config, handover = null, log = processLog(config.telemetry.log) } = options;
   const count = config.workers === "auto" ? availableParallelism() : config.workers;
-  const bound: BoundListener[] = [];
-  const cleanUp: (() => void)[] = [() => closeAll(bound)];
+  handover?.begin();
+  const listeners = new ListenerSet(count, handover?.bind ?? bindListener);
+  const folder = stateFolder(config.state, options.file ?? null);
+  const cleanUp: (() => void)[] = [() => listeners.close()];
   try {
     checkFileLimit(config, count, log);
-    if (!(await bindAll(config, count, bound, log))) return 1;
-    becomeUser(options, log);
-
-    const slots = count + 1;
-    const zone = createZone({ ...zoneSizes(config, slots), slots });
-    cleanUp.push(() => zone.close());
-    const allocation = new Allocation(zone.shape, (area, first, cells) => zone.clear(area, first, cells));
-    const noting = new Noting(allocation);
-    const metrics = new GatewayMetrics(config, noting);
-    const { registry } = metrics;
-    registry.attach(zone, count);
-    registry.info("lintel_build_info", "What is running.", { version: program.version, bun: Bun.version });
-    registry.info("lintel_config_info", "Which config is running.", {
-      hash: hashOf(options.tree),
-      origin: options.origin,
-    });
-    cleanUp.push(startProcessSampling(metrics));
-
-    const directory = new UpstreamDirectory({
-      zone,
-      allocation,
-      slot: count,
-      log,
-      send: (set) => workers.send({ kind: "endpoints", set }),
-      save: () => {},
-      saved: {},
-    });
-    cleanUp.push(() => directory.stop());
-    (await directory.prepare(config, options.directory, metrics)).commit();
-    const packed = packConfig(config);
-
-    const sockets = (slot: number) => bound.map(({ name, fds }) => ({ name, fd: fds[slot] ?? fds[0]! }));
-    const channels = Array.from({ length: count }, () => DescriptorChannel.pair());
-    const workers = new Workers({
-      count,
-      command: options.workerCommand ?? WORKER,
-      fds: (slot) => [...sockets(slot).map(({ fd }) => fd), zone.fd, channels[slot]![1].fd],
-      start: (slot) => ({
-        kind: "start",
-        generation: 1,
-        slot,
-        slots,
-        config: packed,
-        directory: options.directory,
-        places: noting.places,
-        sets: directory.sets(),
-        listeners: bound.map(({ name }, i) => ({ id: i, name, fd: FIRST_INHERITED_FD + i })),
-        zoneFd: FIRST_INHERITED_FD + bound.length,
-        channelFd: FIRST_INHERITED_FD + bound.length + 1,
-      }),
-      log,
-      onReadyChange: (ready) => metrics.workers.set(ready),
-      onMessage: (slot, message) => {
-        if (message.kind === "clients") tally.report(slot, message);
-      },
-      onDeath: (slot) => {
-        registry.clear(zone, slot);
-        directory.clearSlot(slot);
-        metrics.workerRestarts.add(1);
-      },
-    });
-    const slotName = (slot: number) => (slot === count ? "supervisor" : String(slot));
-    const tally = new ClientTally((message) => workers.send(message));
-    const startedAt = Date.now();
-    const notYet = async () => {
-      throw new ControlError("not-available", "this is not wired yet");
-    };
-    const control: Control = {
-      version: program.version,
-      startedAt,
-      workers: () => workers.view(),
-      listeners: () => bound.map(({ name, address }) => ({ name, url: urlOf(address) })),
-      config: () => ({
-        origin: options.origin,
-        file: null,
-        generation: 1,
-        version: null,
-        hash: hashOf(options.tree),
-        since: startedAt,
-        lastFailure: null,
-      }),
-      metrics: () => renderMetrics(registry, zone, slotName),
-      stats: () => readStats(registry, zone),
-      clients: () => tally.ask(),
-      upstreams: directory,
-      reload: notYet,
-      versions: () => [],
-      versionText: (number) => {
-        throw new ControlError("unknown-version", `there is no version ${number}`);
-      },
-      diff: (from) => {
-        throw new ControlError("unknown-version", `there is no version ${from}`);
-      },
-      rollback: notYet,
-      upgrade: notYet,
-    };
-    const admin = config.admin === null ? undefined : options.startAdmin?.(config.admin, control);
-    if (admin !== undefined) cleanUp.push(() => admin.stop());
-    return await serve(config, log, workers, bound, admin);
+    (await listeners.prepare(config.listeners)).commit();
+    becomeUser(options, folder, log);
+    const supervisor = new Supervisor(options, folder, count, listeners, log);
+    cleanUp.push(() => supervisor.close());
+    return await supervisor.run();
   } catch (error) {
-    log.error(error instanceof Error ? error.message : String(error));
+    const problems = error instanceof ListenErrors ? error.all : [error];
+    for (const one of problems) log.error(one instanceof Error ? one.message : String(one));
     return 1;
   } finally {
     for (const clean of cleanUp.reverse()) clean();
   }
 }
 
-/** From the start of the workers to their end. */
-async function serve(
-  config: GatewayConfig,
-  log: Log,
-  workers: Workers,
-  bound: BoundListener[],
-  admin: Admin | undefined,
-): Promise<number> {
-  const signals = new StopSignals(log);
-  const reopen = () => workers.reopen();
-  process.on("SIGUSR1", reopen);
-  try {
-    const begun = await Promise.race([startWorkers(workers, log), signals.first]);
-    if (begun === "failed") return 1;
-    if (begun === "started") {
-      for (const { name, address } of bound) log.info(`listening on ${urlOf(address)}`, { listener: name });
-      if (admin !== undefined) log.info(`admin on ${admin.url}`);
+class Supervisor {
+  readonly #options: SupervisorOptions;
+  readonly #log: Log;
+  readonly #listeners: ListenerSet;
+  readonly #service: Service;
+  readonly #reloader: Reloader;
+  readonly #versions: Versions;
+  readonly #watch: ConfigWatch;
+  readonly #tally: ClientTally;
+  readonly #startedAt = Date.now();
+  #admin: Admin | undefined;
+  #stopping = false;
+  #lastFailure: ConfigStatus["lastFailure"] = null;
+
+  constructor(options: SupervisorOptions, folder: string, count: number, listeners: ListenerSet, log: Log) {
+    this.#options = options;
+    this.#log = log;
+    this.#listeners = listeners;
+    const overrides = join(folder, "endpoints.json");
+    this.#service = new Service(options, {
+      count,
+      listeners,
+      log,
+      command: options.workerCommand ?? WORKER,
+      saved: options.handover?.facts.overrides ?? readOverrides(overrides, log),
+      save: (changed) => writeOverrides(overrides, changed, log),
+      onMessage: (slot, message) => {
+        if (message.kind === "clients") this.#tally.report(slot, message);
+      },
+    });
+    this.#tally = new ClientTally((message) => this.#service.workers.send(message));
+    this.#versions = new Versions(join(folder, "versions"), options.config.reload.versions, log);
+    this.#reloader = new Reloader({
+      log,
+      versions: this.#versions,
+      load: options.load ?? (() => Promise.reject(new Error("the config came from the command line"))),
+      loadTree: options.loadTree ?? (() => Promise.reject(new Error("configs cannot be read here"))),
+      current: () => this.#service.current,
+      exchange: (loaded) => this.#service.exchange(loaded),
+      onDone: (result, files) => {
+        this.#lastFailure = result.outcome === "refused" ? { at: Date.now(), reason: result.reason } : null;
+        if (files.length > 0) this.#follow(files);
+      },
+    });
+    this.#watch = new ConfigWatch(() => void this.#reloader.follow("file change"));
+  }
+
+  /** From the start of the workers to their end. @returns exit code */
+  async run(): Promise<number> {
+    const { config, handover, tree, origin, files = [] } = this.#options;
+    const signals = new StopSignals(() => void this.#reloader.reload("SIGHUP"));
+    const reopen = () => this.#service.workers.reopen();
+    const upgrade = () => void this.#upgrade("SIGUSR2").catch(({ message }) => this.#log.error(message));
+    process.on("SIGUSR1", reopen);
+    process.on("SIGUSR2", upgrade);
+    try {
+      if (config.admin !== null) this.#admin = this.#options.startAdmin?.(config.admin, this.#control());
+      // Nothing else is exchanged before the first config is served.
+      const starting = this.#reloader.alone(() => this.#start());
+      const begun = await Promise.race([starting, signals.first]);
+      if (begun === "failed") return 1;
+      if (begun === "started") {
+        for (const { name, address } of this.#listeners.all) {
+          this.#log.info(`listening on ${urlOf(address)}`, { listener: name });
+        }
+        if (this.#admin !== undefined) this.#log.info(`admin on ${this.#admin.url}`);
+        this.#versions.record({ tree, origin, trigger: handover ? "upgrade" : "start" });
+        this.#follow(files);
+        handover?.complete(config.timeouts.drain, this.#log);
+      }
+      return await this.#stop(await signals.first, signals.second);
+    } finally {
+      process.off("SIGUSR1", reopen);
+      process.off("SIGUSR2", upgrade);
+      signals.dispose();
     }
-    const signal = await signals.first;
-    const graceMs = config.timeouts.drain;
+  }
+
+  close(): void {
+    this.#watch.stop();
+    this.#admin?.stop();
+    this.#service.stop();
+  }
+
+  async #start(): Promise<"started" | "failed"> {
+    try {
+      await this.#service.begin();
+      await this.#service.workers.start();
+      return "started";
+    } catch (error) {
+      if (this.#stopping) return "failed";
+      this.#log.error(`workers do not start: ${error instanceof Error ? error.message : String(error)}`);
+      await this.#service.workers.kill();
+      return "failed";
+    }
+  }
+
+  async #stop(signal: NodeJS.Signals, second: Promise<NodeJS.Signals>): Promise<number> {
+    const { workers, current } = this.#service;
+    const { handover } = this.#options;
+    this.#stopping = true;
+    this.#watch.stop();
+    const graceMs = current.config.timeouts.drain;
     const patience = graceMs === Infinity ? "however long it takes" : `for ${graceMs / 1000} s at most`;
-    log.info(`${signal}: finishing what is in flight, ${patience}; signal again to end now`);
+    this.#log.info(`${signal}: finishing what is in flight, ${patience}; signal again to end now`);
     let killed = false;
-    void signals.second.then((again) => {
-      log.warn(`${again}: ending now`);
+    void second.then((again) => {
+      this.#log.warn(`${again}: ending now`);
       killed = true;
+      handover?.kill();
       return workers.kill();
     });
-    const drained = workers.drain(graceMs);
-    closeAll(bound);
-    if (!(await drained) && !killed) log.warn("workers that had not finished were ended");
+    workers.cancelPreparation();
+    if (this.#service.isExchanging) await this.#reloader.stop();
+    const drained = [workers.drain(graceMs), handover?.end(graceMs) ?? true];
+    this.#listeners.close();
+    const inTime = (await Promise.all(drained)).every(Boolean);
+    if (!inTime && !killed) this.#log.warn("workers that had not finished were ended");
     return killed ? 1 : 0;
-  } finally {
-    process.off("SIGUSR1", reopen);
-    signals.dispose();
   }
-}
 
-async function startWorkers(workers: Workers, log: Log): Promise<"started" | "failed"> {
-  try {
-    await workers.start();
-    return "started";
-  } catch (error) {
-    log.error(`workers do not start: ${error instanceof Error ? error.message : String(error)}`);
-    await workers.kill();
-    return "failed";
+  #follow(files: readonly string[]): void {
+    this.#watch.follow(this.#service.current.config.reload.watch ? files : []);
+  }
+
+  /** Checks the program on the disk, and becomes it a moment later. @throws {ControlError} `upgrade-refused` */
+  async #upgrade(trigger: string): Promise<UpgradeBegun> {
+    const { command } = this.#options;
+    if (command === undefined) throw new ControlError("not-available", "this program does not know how it was started");
+    let fit: FitProgram;
+    try {
+      fit = await tryProgram(command);
+    } catch (thrown) {
+      const reason = thrown instanceof Error ? thrown.message : String(thrown);
+      throw new ControlError("upgrade-refused", `${trigger}: the program stays as it is: ${reason}`);
+    }
+    void this.#reloader.alone(async () => {
+      await Bun.sleep(ANSWER_MS);
+      await this.#becomeSuccessor(command, fit, trigger);
+    });
+    return { version: fit.version };
+  }
+
+  async #becomeSuccessor(command: ProgramCommand, fit: FitProgram, trigger: string): Promise<void> {
+    const { workers, directory } = this.#service;
+    if (this.#stopping) return;
+    this.#log.info(`${trigger}: Lintel ${fit.version} takes over`);
+    const pids = await workers.handOver();
+    if (this.#stopping) return workers.takeBack();
+    try {
+      takeOver(command, fit, {
+        version: program.version,
+        listeners: this.#listeners.all.map(({ name, written, address, fds }) => ({ name, written, address, fds })),
+        workers: pids,
+        draining: this.#options.handover?.workers ?? [],
+        overrides: directory.overrides(),
+      });
+    } catch (thrown) {
+      workers.takeBack();
+      this.#log.error(`the program stays as it is: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
+    }
+  }
+
+  #control(): Control {
+    const { zone, workers, directory } = this.#service;
+    const slotName = (slot: number) => (slot === zone.slots - 1 ? "supervisor" : String(slot));
+    return {
+      version: program.version,
+      startedAt: this.#startedAt,
+      workers: () => workers.view(),
+      listeners: () => this.#listeners.all.map(({ name, address }) => ({ name, url: urlOf(address) })),
+      config: () => this.#status(),
+      metrics: () => renderMetrics(this.#service.metrics.registry, zone, slotName),
+      stats: () => readStats(this.#service.metrics.registry, zone),
+      clients: () => this.#tally.ask(),
+      upstreams: directory,
+      reload: (trigger) => this.#reloader.reload(trigger),
+      versions: () => this.#versions.list(),
+      versionText: (number) => this.#versions.text(number),
+      diff: (from, to) => this.#versions.diff(from, to),
+      rollback: (number, trigger) => this.#reloader.rollback(number, trigger),
+      upgrade: (trigger) => this.#upgrade(trigger),
+    };
+  }
+
+  #status(): ConfigStatus {
+    const { origin, generation, hash, since } = this.#service.current;
+    const { file = null } = this.#options;
+    return { origin, file, generation, version: this.#versions.current, hash, since, lastFailure: this.#lastFailure };
   }
 }
 
@@ -224,37 +284,28 @@ function checkFileLimit(config: GatewayConfig, workers: number, log: Log): void 
   log.warn(`the limit of ${files} open files per process is below the ${needed} that maxConnections may need: ${hint}`);
 }
 
-/** Binds every listener, and reports all that fail. @returns true if none did */
-async function bindAll(config: GatewayConfig, slots: number, bound: BoundListener[], log: Log): Promise<boolean> {
-  let good = true;
-  for (const listener of config.listeners) {
-    try {
-      bound.push(...(await bindListener(listener, slots)));
-    } catch (error) {
-      log.error(error instanceof Error ? error.message : String(error));
-      good = false;
-    }
-  }
-  return good;
-}
-
-function becomeUser({ config, directory }: SupervisorOptions, log: Log): void {
+function becomeUser({ config, directory }: SupervisorOptions, folder: string, log: Log): void {
   if (config.user === null) return;
   const account = findAccount(config.user);
   const { accessLog } = config.telemetry;
   const path = accessLog === null ? null : accessLogPath(accessLog, directory);
   if (path !== null) prepareLogFile(path, account);
+  prepareStateFolder(folder, account);
   dropPrivileges(account);
   log.info(`running as ${account.name}`, { uid: account.uid, gid: account.gid });
 }
 
-function closeAll(bound: BoundListener[]): void {
-  for (const listener of bound.splice(0)) listener.close();
+/** What root may make, and the user may write in. */
+function prepareStateFolder(folder: string, { uid, gid }: { readonly uid: number; readonly gid: number }): void {
+  if (process.getuid?.() !== 0) return;
+  try {
+    mkdirSync(dirname(folder), { recursive: true, mode: 0o755 });
+    if (mkdirSync(folder, { recursive: true, mode: 0o700 }) !== undefined) chownSync(folder, uid, gid);
+  } catch {
+    // What is to be kept there says so.
+  }
 }
 
 function urlOf(address: Address): string {
   return address.kind === "unix" ? formatAddress(address) : `http://${formatAddress(address)}`;
 }
-
-const hashOf = (tree: unknown): string =>
-  new Bun.CryptoHasher("sha256").update(JSON.stringify(tree)).digest("hex").slice(0, 16);

@@ -100,6 +100,11 @@ export class Versions {
   }
 
   /** @throws {ControlError} `unknown-version` */
+  view(number: number): VersionView {
+    return this.#view(this.#find(number));
+  }
+
+  /** @throws {ControlError} `unknown-version` */
   tree(number: number): unknown {
     const facts = this.#find(number);
     try {

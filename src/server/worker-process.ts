@@ -94,6 +94,7 @@ export function runWorker(parts: WorkerParts): void {
         return state.worker?.watchClients(message.forMs);
       case "handover":
         handedOver = true;
+        tell({ kind: "handed-over" });
         watchParent(() => {
           state.log.warn("the supervisor's successor is gone: draining");
           drain(false);
@@ -270,7 +271,8 @@ function openAccessLog(config: GatewayConfig, directory: string, metrics: Gatewa
 }
 
 function tell(message: FromWorker): void {
-  process.send?.(message);
+  // A supervisor that has handed over is gone.
+  if (process.connected) process.send?.(message);
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

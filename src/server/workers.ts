@@ -19,7 +19,7 @@ export interface WorkersOptions {
   /** A worker has died by itself; another will take its slot. */
   onDeath(slot: number): void;
   /** A worker says something that is not about its own start. */
-  onMessage(slot: number, message: Exclude<FromWorker, { readonly kind: "ready" | "failed" }>): void;
+  onMessage(slot: number, message: FromWorker): void;
 }
 
 export type WorkerState = "starting" | "ready" | "draining" | "waiting" | "ended";
@@ -97,6 +97,34 @@ export class Workers {
         return answer;
       }),
     );
+  }
+
+  /** Whoever waits for a preparation gives it up. */
+  cancelPreparation(): void {
+    for (const worker of this.#workers) worker.cancel("prepared", "the program is stopping");
+  }
+
+  /**
+   * Workers will outlive this supervisor. What is not ready ends: its place is taken soon, and nothing
+   * is started again.
+   * @returns process ids of those that serve on
+   */
+  async handOver(): Promise<number[]> {
+    this.#deciding = true;
+    const asked = this.#workers.filter(({ state }) => state === "ready");
+    for (const worker of this.#workers) if (!asked.includes(worker)) worker.signal("SIGKILL");
+    const answers = asked.map(async (worker) => {
+      const answer = worker.answer("handed-over", COMMIT_WITHIN_MS);
+      worker.send({ kind: "handover" });
+      await answer.catch(() => worker.signal("SIGKILL"));
+    });
+    await Promise.all(answers);
+    return asked.flatMap((worker) => (worker.state === "ready" ? [worker.view().pid!] : []));
+  }
+
+  /** The supervisor stays after all. */
+  takeBack(): void {
+    this.#decided();
   }
 
   /** What was prepared is served from now on. Settles when every worker does so, or has died. */
@@ -265,6 +293,11 @@ class Worker {
     });
   }
 
+  /** @param kind of message that nobody waits for any more */
+  cancel(kind: FromWorker["kind"], why: string): void {
+    if (this.#awaited?.what.startsWith(kind)) this.#awaited.fail(why);
+  }
+
   spawnAgain(): void {
     this.isDue = false;
     this.#restarts++;
@@ -323,6 +356,9 @@ class Worker {
       case "prepared":
       case "committed":
         if (this.#awaited?.what === `${message.kind} ${message.generation}`) this.#awaited.settle();
+        return;
+      case "handed-over":
+        if (this.#awaited?.what === message.kind) this.#awaited.settle();
         return;
       case "refused":
         if (this.#awaited?.what === `prepared ${message.generation}`) this.#awaited.fail(message.reason);

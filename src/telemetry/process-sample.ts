@@ -3,9 +3,11 @@ import type { GatewayMetrics } from "./metrics.ts";
 
 const EVERY_MS = 1000;
 
+/** CPU seconds that are counted already: under other metrics too, if the config was another one then. */
+let before = 0;
+
 /** @returns stops it */
 export function startProcessSampling(metrics: GatewayMetrics): () => void {
-  let before = 0;
   const sample = () => {
     const { user, system } = process.cpuUsage();
     const seconds = (user + system) / 1e6;

@@ -72,7 +72,7 @@ export class Gateway {
         stdin: "ignore",
         stdout: "pipe",
         stderr: "pipe",
-        env: { ...process.env, NO_COLOR: "1", ...options.env },
+        env: { ...process.env, NO_COLOR: "1", STATE_DIRECTORY: join(directory, "state"), ...options.env },
       },
     );
     return new Gateway(child, directory);

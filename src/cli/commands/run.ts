@@ -1,8 +1,12 @@
 /** `lintel run`: serves until it is told to stop. */
-
+import { resolve } from "node:path";
 import { startAdmin } from "../../admin/server.ts";
 import type { ConfigOrigin } from "../../config/load.ts";
+import { Handover } from "../../server/handover.ts";
+import { succeed } from "../../server/successor.ts";
 import { runSupervisor } from "../../server/supervisor.ts";
+import { programCommand } from "../../server/upgrade.ts";
+import { processLog } from "../../telemetry/process-log.ts";
 import type { Flags } from "../arguments.ts";
 import { type Command, UsageError } from "../command.ts";
 import { CONFIG, configFile, type Prepared, prepare, usable } from "../prepare.ts";
@@ -30,10 +34,24 @@ export const run: Command = {
         `run takes no parameters: ${rest.join(" ")}`,
         rest.length === 1 ? `did you mean --config ${rest[0]} or --to ${rest[0]}?` : null,
       );
-    const prepared = await usable(await originOf(flags), terminal);
-    if (prepared === null) return 1;
-    const { config, tree, origin, directory } = prepared;
-    return runSupervisor({ tree, origin, directory, config, startAdmin });
+    const handover = Handover.take();
+    const file = flags.has("to") ? null : resolve(configFile(flags));
+    // A successor must find the file from wherever it is started.
+    const command = programCommand(process.argv.slice(2), file === null ? ["version"] : ["check", file]);
+    const load = async () => prepare(await originOf(flags));
+    const begin = async () => {
+      const prepared = await usable(await originOf(flags), terminal);
+      if (prepared === null) return 1;
+      const { config, tree, origin, directory, files } = prepared;
+      const loadTree = async (before: unknown, name: string) => ({
+        ...(await prepare({ tree: before, origin: name })),
+        directory,
+      });
+      const facts = { tree, origin, directory, config, file, files };
+      return runSupervisor({ ...facts, load, loadTree, command, handover, startAdmin });
+    };
+    if (handover === null) return begin();
+    return succeed(handover, begin, command, processLog({ level: "info", format: "text" }));
   },
 };
 

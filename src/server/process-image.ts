@@ -1,0 +1,84 @@
+/**
+ * Becoming another program with the same process id, execve(2), and what that needs: descriptors that
+ * stay open, signals that wait, children that the runtime of the next program does not know.
+ */
+import { ptr } from "bun:ffi";
+import { constants } from "node:os";
+import { errno, errnoName, libc } from "../net/libc.ts";
+
+const F_SETFD = 2;
+const FD_CLOEXEC = 1;
+const F_DUPFD_CLOEXEC = 1030;
+const SIG_BLOCK = 0;
+const SIG_UNBLOCK = 1;
+const WNOHANG = 1;
+
+/** Those that a supervisor answers to. */
+const SIGNALS = ["SIGHUP", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGTERM"] as const;
+
+/**
+ * Does not return. Descriptors that are closed on exec are closed, other threads end, children stay.
+ * Signals wait from here on until the next program calls `admitSignals`.
+ * @param command path of the program and its arguments
+ * @throws {Error} if the system refuses; then everything is as it was
+ */
+export function becomeProgram(command: readonly string[], env: Readonly<Record<string, string | undefined>>): never {
+  const variables = Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
+  const path = text(command[0]!);
+  const [args, vars] = [pointers(command), pointers(variables)];
+  holdSignals();
+  libc.execve(ptr(path), ptr(args.list), ptr(vars.list));
+  const error = errnoName(errno());
+  admitSignals();
+  // Kept alive until here: the system reads them by address.
+  const count = args.texts.length + vars.texts.length;
+  throw new Error(`${command[0]} cannot be started: ${error} (${count} texts)`);
+}
+
+function holdSignals(): void {
+  libc.pthread_sigmask(SIG_BLOCK, ptr(signalSet()), null);
+}
+
+/** Lets the signals through that came while one program became the other. */
+export function admitSignals(): void {
+  libc.pthread_sigmask(SIG_UNBLOCK, ptr(signalSet()), null);
+}
+
+/** sigset_t: a bit for each signal, from 1. */
+function signalSet(): BigUint64Array {
+  const set = new BigUint64Array(new ArrayBuffer(128));
+  set[0] = SIGNALS.reduce((bits, name) => bits | (1n << BigInt(constants.signals[name] - 1)), 0n);
+  return set;
+}
+
+/** Whether a descriptor stays open in another program. */
+export function setInherited(fd: number, inherited: boolean): void {
+  libc.fcntl(fd, F_SETFD, inherited ? 0 : FD_CLOEXEC);
+}
+
+/** Another descriptor of the same thing, closed on exec. */
+export function duplicate(fd: number): number {
+  const copy = libc.fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  if (copy < 0) throw new Error(`descriptor ${fd} cannot be duplicated: ${errnoName(errno())}`);
+  return copy;
+}
+
+/** Takes note of the end of a child that the runtime knows nothing of. @returns false while it runs */
+export function isEnded(pid: number): boolean {
+  return libc.waitpid(pid, null, WNOHANG) !== 0;
+}
+
+const text = (value: string): Buffer => {
+  const octets = Buffer.from(`${value}\0`);
+  const room = Buffer.allocUnsafeSlow(octets.length);
+  octets.copy(room);
+  return room;
+};
+
+/** A list of texts as C has it: addresses, then 0. */
+function pointers(values: readonly string[]): { list: BigUint64Array; texts: Buffer[] } {
+  const texts = values.map(text);
+  const list = new BigUint64Array(new ArrayBuffer((texts.length + 1) * 8));
+  for (const [i, one] of texts.entries()) list[i] = BigInt(ptr(one));
+  return { list, texts };
+}

@@ -1,0 +1,245 @@
+/**
+ * What the supervisor has in force: one config, its sockets, endpoints and metrics, and the workers that
+ * serve it. Another config takes its place on all workers or on none.
+ */
+import program from "../../package.json" with { type: "json" };
+import type { Log } from "../base/log.ts";
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import { DescriptorChannel } from "../net/descriptor-channel.ts";
+import { Allocation, Noting } from "../state/placement.ts";
+import { createZone, type Zone } from "../state/zone.ts";
+import { GatewayMetrics } from "../telemetry/metrics.ts";
+import { startProcessSampling } from "../telemetry/process-sample.ts";
+import { describeChanges } from "./config-changes.ts";
+import { zoneSizes } from "./endpoint-places.ts";
+import type { FromWorker, ServeFacts, Start } from "./ipc.ts";
+import type { ListenerChange, ListenerSet } from "./listener-set.ts";
+import { type PackedConfig, packConfig } from "./packed-config.ts";
+import { type PreparedDirectory, type SavedOverrides, UpstreamDirectory } from "./upstream-directory.ts";
+import { hashOf } from "./versions.ts";
+import { Workers } from "./workers.ts";
+
+/** A config that can be served, and where it came from. */
+export interface Servable {
+  readonly config: GatewayConfig;
+  /** As plain data. */
+  readonly tree: unknown;
+  /** Where it came from, for messages. */
+  readonly origin: string;
+  /** Relative paths in it start here. */
+  readonly directory: string;
+}
+
+export interface ServiceOptions {
+  /** Number of workers. */
+  readonly count: number;
+  readonly listeners: ListenerSet;
+  /** Program and arguments of a worker. */
+  readonly command: readonly string[];
+  readonly log: Log;
+  /** What operators said before this program began. */
+  readonly saved: SavedOverrides;
+  save(overrides: SavedOverrides): void;
+  onMessage(slot: number, message: FromWorker): void;
+}
+
+/** A config with all that was made for it here. */
+interface InForce extends Servable {
+  readonly packed: PackedConfig;
+  readonly noting: Noting;
+  readonly metrics: GatewayMetrics;
+  readonly hash: string;
+  /** Unix time in ms. */
+  readonly since: number;
+  /** Of the attempt that put it in force. */
+  readonly attempt: number;
+}
+
+const FIRST_INHERITED_FD = 3;
+
+export class Service {
+  readonly zone: Zone;
+  readonly directory: UpstreamDirectory;
+  readonly workers: Workers;
+  readonly #options: ServiceOptions;
+  readonly #allocation: Allocation;
+  /** By slot: our end and the worker's. */
+  readonly #channels = new Map<number, readonly [DescriptorChannel, DescriptorChannel]>();
+  #inForce: InForce;
+  /** Configs that were put in force. */
+  #generation = 1;
+  /** Configs that were tried. */
+  #attempts = 1;
+  #stopSampling: () => void;
+  #exchanging = false;
+
+  /** @throws {Error} if the first config does not fit into the shared memory */
+  constructor(first: Servable, options: ServiceOptions) {
+    const { count, log, saved, save } = options;
+    this.#options = options;
+    const slots = count + 1;
+    this.zone = createZone({ ...zoneSizes(first.config, slots), slots });
+    this.#allocation = new Allocation(this.zone.shape, (area, at, cells) => this.zone.clear(area, at, cells));
+    this.#inForce = this.#make(first);
+    this.#stopSampling = startProcessSampling(this.metrics);
+    this.directory = new UpstreamDirectory({
+      zone: this.zone,
+      allocation: this.#allocation,
+      slot: count,
+      log,
+      send: (set) => this.workers.send({ kind: "endpoints", set }),
+      save,
+      saved,
+    });
+    this.workers = new Workers({
+      count,
+      command: options.command,
+      fds: (slot) => this.#inherited(slot),
+      start: (slot) => this.#start(slot),
+      log,
+      onReadyChange: (ready) => this.metrics.workers.set(ready),
+      onMessage: options.onMessage,
+      onDeath: (slot) => {
+        this.metrics.registry.clear(this.zone, slot);
+        this.directory.clearSlot(slot);
+        this.metrics.workerRestarts.add(1);
+      },
+    });
+  }
+
+  /** Finds out the endpoints of the first config; then workers can be started. */
+  async begin(): Promise<void> {
+    const { config, directory, metrics } = this.#inForce;
+    (await this.directory.prepare(config, directory, metrics)).commit();
+  }
+
+  get current(): Servable & { readonly generation: number; readonly hash: string; readonly since: number } {
+    return { ...this.#inForce, generation: this.#generation };
+  }
+
+  get metrics(): GatewayMetrics {
+    return this.#inForce.metrics;
+  }
+
+  /**
+   * Serves another config.
+   * @returns what has changed
+   * @throws {Error} if one part of the program cannot serve it; then nothing has changed
+   */
+  async exchange(next: Servable): Promise<string[]> {
+    this.#exchanging = true;
+    try {
+      return await this.#exchange(next);
+    } finally {
+      this.#exchanging = false;
+    }
+  }
+
+  /** Another config is on its way. */
+  get isExchanging(): boolean {
+    return this.#exchanging;
+  }
+
+  async #exchange(next: Servable): Promise<string[]> {
+    const { listeners } = this.#options;
+    const attempt = ++this.#attempts;
+    const change = await listeners.prepare(next.config.listeners);
+    let made: InForce | null = null;
+    let prepared: PreparedDirectory | null = null;
+    try {
+      made = this.#make(next);
+      prepared = await this.directory.prepare(next.config, next.directory, made.metrics);
+      await this.#prepareWorkers(made, prepared, change);
+    } catch (thrown) {
+      this.workers.abort(attempt);
+      prepared?.abort();
+      if (made !== null) this.#release(made, this.#inForce);
+      change.abort();
+      throw thrown;
+    }
+    const before = this.#inForce;
+    this.#generation++;
+    this.#inForce = made;
+    change.commit();
+    // What the directory tells the workers at its commit is of the new config: they must have heard of that first.
+    const committed = this.workers.commit(attempt);
+    prepared.commit();
+    this.#stopSampling();
+    this.#stopSampling = startProcessSampling(made.metrics);
+    made.metrics.workers.set(this.workers.view().filter(({ state }) => state === "ready").length);
+    this.#release(before, made);
+    await committed;
+    listeners.closeRemoved(change);
+    return describeChanges(before.config, made.config);
+  }
+
+  stop(): void {
+    this.#stopSampling();
+    this.directory.stop();
+    for (const ends of this.#channels.values()) for (const end of ends) end.close();
+    this.zone.close();
+  }
+
+  /** @throws {ZoneFull} */
+  #make(servable: Servable): InForce {
+    const noting = new Noting(this.#allocation);
+    try {
+      const metrics = new GatewayMetrics(servable.config, noting);
+      const { registry } = metrics;
+      registry.attach(this.zone, this.#options.count);
+      const hash = hashOf(JSON.stringify(servable.tree));
+      const { origin } = servable;
+      registry.info("lintel_build_info", "What is running.", { version: program.version, bun: Bun.version });
+      registry.info("lintel_config_info", "Which config is running.", { hash, origin });
+      const packed = packConfig(servable.config);
+      return { ...servable, packed, noting, metrics, hash, since: Date.now(), attempt: this.#attempts };
+    } catch (thrown) {
+      this.#release({ noting }, this.#inForce);
+      throw thrown;
+    }
+  }
+
+  /** Gives back cells that only one of both has. */
+  #release({ noting }: Pick<InForce, "noting">, kept: Pick<InForce, "noting"> | undefined): void {
+    const used = new Set(kept?.noting.keys.map((key) => key.join(" ")));
+    for (const key of noting.keys) if (!used.has(key.join(" "))) this.#allocation.free(...key);
+  }
+
+  #prepareWorkers(made: InForce, { sets }: PreparedDirectory, { next, added }: ListenerChange): Promise<void> {
+    const { listeners } = this.#options;
+    const facts = factsOf(made);
+    return this.workers.prepare(made.attempt, (slot, send) => {
+      this.#channels.get(slot)![0].send(listeners.sockets(slot, added));
+      send({ ...facts, kind: "prepare", sets, listeners: next.map(({ id, name }) => ({ id, name })) });
+    });
+  }
+
+  /** Descriptors that the worker of a slot is born with. */
+  #inherited(slot: number): number[] {
+    for (const end of this.#channels.get(slot) ?? []) end.close();
+    const channel = DescriptorChannel.pair();
+    this.#channels.set(slot, channel);
+    return [...this.#options.listeners.sockets(slot).map(({ fd }) => fd), this.zone.fd, channel[1].fd];
+  }
+
+  #start(slot: number): Start {
+    const sockets = this.#options.listeners.sockets(slot);
+    return {
+      ...factsOf(this.#inForce),
+      kind: "start",
+      slot,
+      slots: this.#options.count + 1,
+      sets: this.directory.sets(),
+      listeners: sockets.map(({ id, name }, i) => ({ id, name, fd: FIRST_INHERITED_FD + i })),
+      zoneFd: FIRST_INHERITED_FD + sockets.length,
+      channelFd: FIRST_INHERITED_FD + sockets.length + 1,
+    };
+  }
+}
+
+const factsOf = ({ attempt, packed, directory, noting }: InForce): Omit<ServeFacts, "sets"> => ({
+  generation: attempt,
+  config: packed,
+  directory,
+  places: noting.places,
+});

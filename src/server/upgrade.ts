@@ -1,0 +1,84 @@
+/**
+ * Replacing the program by the one that is on the disk now, in the same process. First that one is
+ * tried in a process of its own; only a program that starts and likes the config takes over.
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { type HandoverFacts, leaveHandover, recallHandover } from "./handover.ts";
+import { becomeProgram } from "./process-image.ts";
+
+/** How this program was started. */
+export interface ProgramCommand {
+  /** Path of main.ts, as it was given: a link in it is followed again. */
+  readonly main: string;
+  /** Arguments after it. */
+  readonly args: readonly string[];
+  /** Arguments that make it judge the config it would serve. */
+  readonly check: readonly string[];
+}
+
+/** A program that is fit to take over. */
+export interface FitProgram {
+  readonly version: string;
+  /** Path of its runtime. */
+  readonly runtime: string;
+}
+
+const CHECK_MS = 60_000;
+
+/** The command line of this process. @param args after the path of main.ts */
+export function programCommand(args: readonly string[], check: readonly string[]): ProgramCommand {
+  return { main: writtenMain() ?? process.argv[1]!, args, check };
+}
+
+/** The runtime shows where links lead to; the kernel knows what was written. */
+function writtenMain(): string | null {
+  const words = readFileSync("/proc/self/cmdline", "utf8").split("\0");
+  return words.slice(1).find((word) => word.endsWith("/main.ts") && word.startsWith("/")) ?? null;
+}
+
+/** @throws {Error} with what is wrong with it */
+export async function tryProgram({ main, check }: ProgramCommand): Promise<FitProgram> {
+  const runtime = await findRuntime(main);
+  const [version, verdict] = await Promise.all([run([runtime, main, "version"]), run([runtime, main, ...check])]);
+  for (const { code, output } of [version, verdict]) {
+    if (code !== 0) throw new Error(output.trim() || `it ended with ${code}`);
+  }
+  return { version: /\d+\.\d+\.\d+\S*/.exec(version.output)?.[0] ?? version.output.trim(), runtime };
+}
+
+/** The program may want another runtime than ours. */
+async function findRuntime(main: string): Promise<string> {
+  const finder = join(main, "../../../bin/find-bun.mjs");
+  if (!existsSync(finder)) return process.execPath;
+  const script = `console.log((await import(${JSON.stringify(finder)})).findBun() ?? "")`;
+  const { output } = await run([process.execPath, "-e", script]);
+  const found = output.trim();
+  return existsSync(found) ? found : process.execPath;
+}
+
+async function run(command: readonly string[]): Promise<{ code: number; output: string }> {
+  const child = Bun.spawn([...command], {
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+    timeout: CHECK_MS,
+    env: { ...process.env, NO_COLOR: "1" },
+  });
+  const [out, err] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  return { code: child.exitCode ?? 1, output: out + err };
+}
+
+/**
+ * Does not return.
+ * @throws {Error} if the system refuses; then everything is as it was
+ */
+export function takeOver({ main, args }: ProgramCommand, { runtime }: FitProgram, facts: HandoverFacts): never {
+  const env = leaveHandover(facts);
+  try {
+    becomeProgram([runtime, main, ...args], env);
+  } catch (thrown) {
+    recallHandover(facts, env);
+    throw thrown;
+  }
+}
