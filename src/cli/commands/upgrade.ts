@@ -33,7 +33,8 @@ export const upgrade: Command = {
     const { version } = await client.post<{ version: string }>("/v1/upgrade");
     terminal.error(`${before.version} hands over to ${version}\n`);
     const after = await untilTakenOver(client, before, timeoutMs);
-    terminal.out(`lintel ${after.version} has taken over with ${after.workers.length} workers\n`);
+    const count = after.workers.length;
+    terminal.out(`lintel ${after.version} has taken over with ${count} worker${count === 1 ? "" : "s"}\n`);
     return 0;
   },
 };
