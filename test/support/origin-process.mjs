@@ -6,6 +6,8 @@ import { createInterface } from "node:readline";
 
 const [host, port] = [process.argv[2], Number(process.argv[3])];
 let behaviour = { kind: "answer" };
+/** By the first segment of the path. */
+const behaviours = new Map();
 const counts = { requests: 0, checks: 0, running: 0, most: 0, answered: 0 };
 let name = "";
 
@@ -48,7 +50,7 @@ async function serve(socket, target) {
     isCounted = false;
   };
   for (const end of ["end", "close"]) socket.once(end, leave);
-  await act(socket, behaviour, leave);
+  await act(socket, behaviours.get(target.split("/")[1]) ?? behaviour, leave);
   for (const end of ["end", "close"]) socket.off(end, leave);
   leave();
 }
@@ -84,7 +86,8 @@ const say = (what) => process.stdout.write(`${JSON.stringify(what)}\n`);
 createInterface({ input: process.stdin })
   .on("line", (line) => {
     const command = JSON.parse(line);
-    if (command.behave !== undefined) behaviour = command.behave;
+    if (command.below !== undefined) behaviours.set(command.below, command.behave);
+    else if (command.behave !== undefined) behaviour = command.behave;
     if (command.reset) Object.assign(counts, { requests: 0, checks: 0, most: counts.running, answered: 0 });
     say({ counts });
   })

@@ -85,6 +85,11 @@ export class OriginProcess {
     await this.#ask({ behave: behaviour });
   }
 
+  /** Only with requests below /`name`/, until it is killed. */
+  async behaveBelow(name: string, behaviour: Behaviour): Promise<void> {
+    await this.#ask({ behave: behaviour, below: name });
+  }
+
   /** Counts from 0 again. */
   async clear(): Promise<void> {
     await this.#ask({ reset: true });
