@@ -64,7 +64,7 @@ export const rollback = operation({
   content: z.strictObject({ version: z.int().min(1) }),
   result: reloaded,
   problems: ["unknown-version", "config-refused"],
-  run: async ({ control, content }) => told(await control.rollback(content.version, TRIGGER)),
+  run: async ({ control, content }) => told(await control.rollback(content.version, `rollback to ${content.version}`)),
 });
 
 export const upgrade = operation({
