@@ -3,11 +3,13 @@
  * Starts Lintel under the Bun that its package pins, from whatever Node (or Bun) runs this file.
  */
 import { spawn } from "node:child_process";
+import { existsSync, realpathSync } from "node:fs";
 import { constants } from "node:os";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { findBun } from "./find-bun.mjs";
 
-const MAIN = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
+const MAIN = mainAsCalled() ?? fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
 
 const bun = findBun() ?? (process.versions.bun === undefined ? null : process.execPath);
 if (bun === null) {
@@ -25,3 +27,10 @@ child.on("error", (error) => {
   process.exit(1);
 });
 child.on("exit", (code, signal) => process.exit(code ?? 128 + (constants.signals[signal] ?? 0)));
+
+/** By the path we were called by: a link in it may point to another version by the time of an upgrade. */
+function mainAsCalled() {
+  const path = join(dirname(resolve(process.argv[1])), "../src/cli/main.ts");
+  const ours = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
+  return existsSync(path) && realpathSync(path) === realpathSync(ours) ? path : null;
+}

@@ -30,6 +30,7 @@ function configuration({ directory, port, adminPort, originPort, prefixes, acces
       ? "  - to: origin\n"
       : `  - routes:\n${prefixes.map((prefix) => `      - { match: "${prefix}/*", to: origin }\n`).join("")}`;
   return `workers: 1
+state: ${join(directory, "state")}
 listeners:
   - { name: bench, address: "127.0.0.1:${port}", maxConnections: 15000 }
 admin: { address: "127.0.0.1:${adminPort}" }

@@ -90,6 +90,7 @@ export class Handover {
     if (fd === undefined || pid !== process.pid) return null;
     const facts = readJson(readFileSync(`/proc/self/fd/${fd}`, "utf8")) as HandoverFacts;
     closeSync(fd);
+    reapStrays(childrenOf(pid).filter((child) => ![...facts.workers, ...facts.draining].includes(child)));
     return new Handover(facts);
   }
 
@@ -179,4 +180,13 @@ export class Handover {
     }
     return inTime;
   }
+}
+
+const childrenOf = (pid: number): number[] =>
+  readFileSync(`/proc/self/task/${pid}/children`, "latin1").split(" ").filter(Boolean).map(Number);
+
+/** Children of the program before that were none of its workers: nobody else takes note of their end. */
+function reapStrays(pids: readonly number[]): void {
+  const left = pids.filter((pid) => !isEnded(pid));
+  if (left.length > 0) setTimeout(() => reapStrays(left), LOOK_MS).unref();
 }

@@ -17,22 +17,28 @@ const WNOHANG = 1;
 const SIGNALS = ["SIGHUP", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGTERM"] as const;
 
 /**
- * Does not return. Descriptors that are closed on exec are closed, other threads end, children stay.
- * Signals wait from here on until the next program calls `admitSignals`.
+ * Prepares to become another program.
  * @param command path of the program and its arguments
- * @throws {Error} if the system refuses; then everything is as it was
+ * @returns does it, and does not return. Descriptors that are closed on exec are closed, other threads
+ *   end, children stay. Signals wait from there on until the next program calls `admitSignals`.
+ *   Throws an Error if the system refuses; then everything is as it was
  */
-export function becomeProgram(command: readonly string[], env: Readonly<Record<string, string | undefined>>): never {
+export function prepareProgram(
+  command: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): () => never {
   const variables = Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
   const path = text(command[0]!);
   const [args, vars] = [pointers(command), pointers(variables)];
-  holdSignals();
-  libc.execve(ptr(path), ptr(args.list), ptr(vars.list));
-  const error = errnoName(errno());
-  admitSignals();
-  // Kept alive until here: the system reads them by address.
-  const count = args.texts.length + vars.texts.length;
-  throw new Error(`${command[0]} cannot be started: ${error} (${count} texts)`);
+  return () => {
+    holdSignals();
+    libc.execve(ptr(path), ptr(args.list), ptr(vars.list));
+    const error = errnoName(errno());
+    admitSignals();
+    // Kept alive until here: the system reads them by address.
+    const count = args.texts.length + vars.texts.length;
+    throw new Error(`${command[0]} cannot be started: ${error} (${count} texts)`);
+  };
 }
 
 function holdSignals(): void {

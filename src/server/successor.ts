@@ -50,7 +50,7 @@ async function startAnew(handover: Handover, command: ProgramCommand, log: Log):
     draining: facts.draining.filter((pid) => alive.has(pid)),
   };
   try {
-    takeOver(command, { version: "", runtime: process.execPath }, left);
+    await takeOver(command, { runtime: process.execPath }, left, () => false);
   } catch (thrown) {
     log.error(thrown instanceof Error ? thrown.message : String(thrown));
   }

@@ -93,15 +93,19 @@ class Supervisor {
   readonly #versions: Versions;
   readonly #watch: ConfigWatch;
   readonly #tally: ClientTally;
+  readonly #folder: string;
   readonly #startedAt = Date.now();
   #admin: Admin | undefined;
+  #socket: Admin | undefined;
   #stopping = false;
+  #upgrading: Promise<UpgradeBegun> | null = null;
   #lastFailure: ConfigStatus["lastFailure"] = null;
 
   constructor(options: SupervisorOptions, folder: string, count: number, listeners: ListenerSet, log: Log) {
     this.#options = options;
     this.#log = log;
     this.#listeners = listeners;
+    this.#folder = folder;
     const overrides = join(folder, "endpoints.json");
     this.#service = new Service(options, {
       count,
@@ -140,7 +144,8 @@ class Supervisor {
     process.on("SIGUSR1", reopen);
     process.on("SIGUSR2", upgrade);
     try {
-      if (config.admin !== null) this.#admin = this.#options.startAdmin?.(config.admin, this.#control());
+      this.#startAdmin(config.admin);
+      this.#follow(files);
       // Nothing else is exchanged before the first config is served.
       const starting = this.#reloader.alone(() => this.#start());
       const begun = await Promise.race([starting, signals.first]);
@@ -151,7 +156,6 @@ class Supervisor {
         }
         if (this.#admin !== undefined) this.#log.info(`admin on ${this.#admin.url}`);
         this.#versions.record({ tree, origin, trigger: handover ? "upgrade" : "start" });
-        this.#follow(files);
         handover?.complete(config.timeouts.drain, this.#log);
       }
       return await this.#stop(await signals.first, signals.second);
@@ -165,7 +169,27 @@ class Supervisor {
   close(): void {
     this.#watch.stop();
     this.#admin?.stop();
+    this.#socket?.stop();
     this.#service.stop();
+  }
+
+  /** The one of the config, and a unix socket in the state folder for commands of the same user. */
+  #startAdmin(config: AdminConfig | null): void {
+    const { startAdmin } = this.#options;
+    if (startAdmin === undefined) return;
+    const control = this.#control();
+    if (config !== null) this.#admin = startAdmin(config, control);
+    const address = `unix:${join(this.#folder, "admin.sock")}`;
+    if (config?.address === address) return;
+    try {
+      mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+      this.#socket = startAdmin({ address, token: null }, control);
+    } catch (thrown) {
+      const reason = thrown instanceof Error ? thrown.message : String(thrown);
+      this.#log.warn("commands of this machine do not reach this program: choose another folder with `state`", {
+        reason,
+      });
+    }
   }
 
   async #start(): Promise<"started" | "failed"> {
@@ -209,8 +233,17 @@ class Supervisor {
     this.#watch.follow(this.#service.current.config.reload.watch ? files : []);
   }
 
-  /** Checks the program on the disk, and becomes it a moment later. @throws {ControlError} `upgrade-refused` */
-  async #upgrade(trigger: string): Promise<UpgradeBegun> {
+  /** Who asks again while one is under way gets that one. @throws {ControlError} `upgrade-refused` */
+  #upgrade(trigger: string): Promise<UpgradeBegun> {
+    this.#upgrading ??= this.#beginUpgrade(trigger).catch((thrown) => {
+      this.#upgrading = null;
+      throw thrown;
+    });
+    return this.#upgrading;
+  }
+
+  /** Checks the program on the disk, and becomes it a moment later. */
+  async #beginUpgrade(trigger: string): Promise<UpgradeBegun> {
     const { command } = this.#options;
     if (command === undefined) throw new ControlError("not-available", "this program does not know how it was started");
     let fit: FitProgram;
@@ -231,20 +264,21 @@ class Supervisor {
     const { workers, directory } = this.#service;
     if (this.#stopping) return;
     this.#log.info(`${trigger}: Lintel ${fit.version} takes over`);
-    const pids = await workers.handOver();
-    if (this.#stopping) return workers.takeBack();
+    const workersLeft = await workers.handOver();
+    const facts = {
+      version: program.version,
+      listeners: this.#listeners.all.map(({ name, written, address, fds }) => ({ name, written, address, fds })),
+      workers: workersLeft,
+      draining: this.#options.handover?.workers ?? [],
+      overrides: directory.overrides(),
+    };
     try {
-      takeOver(command, fit, {
-        version: program.version,
-        listeners: this.#listeners.all.map(({ name, written, address, fds }) => ({ name, written, address, fds })),
-        workers: pids,
-        draining: this.#options.handover?.workers ?? [],
-        overrides: directory.overrides(),
-      });
+      await takeOver(command, fit, facts, () => this.#stopping);
     } catch (thrown) {
-      workers.takeBack();
       this.#log.error(`the program stays as it is: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
     }
+    workers.takeBack();
+    this.#upgrading = null;
   }
 
   #control(): Control {

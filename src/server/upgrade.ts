@@ -5,7 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type HandoverFacts, leaveHandover, recallHandover } from "./handover.ts";
-import { becomeProgram } from "./process-image.ts";
+import { prepareProgram } from "./process-image.ts";
 
 /** How this program was started. */
 export interface ProgramCommand {
@@ -69,14 +69,27 @@ async function run(command: readonly string[]): Promise<{ code: number; output: 
   return { code: child.exitCode ?? 1, output: out + err };
 }
 
+/** Signals that have come are heard in this time. */
+const HEAR_MS = 5;
+
 /**
- * Does not return.
+ * Does not return, unless it is called off.
+ * @param isOff asked at the last moment: a signal to stop may have come
  * @throws {Error} if the system refuses; then everything is as it was
  */
-export function takeOver({ main, args }: ProgramCommand, { runtime }: FitProgram, facts: HandoverFacts): never {
+export async function takeOver(
+  { main, args }: ProgramCommand,
+  { runtime }: Pick<FitProgram, "runtime">,
+  facts: HandoverFacts,
+  isOff: () => boolean,
+): Promise<void> {
   const env = leaveHandover(facts);
   try {
-    becomeProgram([runtime, main, ...args], env);
+    const become = prepareProgram([runtime, main, ...args], env);
+    // What is caught by then and not heard yet would be lost with this program.
+    await Bun.sleep(HEAR_MS);
+    if (!isOff()) become();
+    recallHandover(facts, env);
   } catch (thrown) {
     recallHandover(facts, env);
     throw thrown;

@@ -22,6 +22,8 @@ export interface GatewayOptions {
   readonly args?: readonly string[];
   /** Runs the program under `prefix`, such as ["sh", "-c", "ulimit -n 64; exec \"$@\"", "sh"]. */
   readonly prefix?: readonly string[];
+  /** Path of another launcher. */
+  readonly program?: string;
 }
 
 /** One line of the access log. */
@@ -66,7 +68,12 @@ export class Gateway {
     const file = join(directory, typeof config === "string" ? "lintel.yaml" : "lintel.json");
     writeFileSync(file, typeof config === "string" ? config : JSON.stringify(withDefaults(config, directory), null, 2));
     const child = Bun.spawn(
-      [...(options.prefix ?? []), "node", join(root, "bin/lintel.mjs"), ...(options.args ?? ["run", "--config", file])],
+      [
+        ...(options.prefix ?? []),
+        "node",
+        options.program ?? join(root, "bin/lintel.mjs"),
+        ...(options.args ?? ["run", "--config", file]),
+      ],
       {
         cwd: directory,
         stdin: "ignore",
