@@ -5,7 +5,6 @@
  */
 import { randomInt } from "node:crypto";
 import { join } from "node:path";
-import { until } from "./until.ts";
 
 const program = join(import.meta.dir, "origin-process.mjs");
 
@@ -43,15 +42,16 @@ export class OriginProcess {
   #asked: ((said: Said) => void)[] = [];
   #behaviour: Behaviour = { kind: "answer" };
 
-  private constructor(host: string) {
+  private constructor(host: string, port: number) {
     this.host = host;
+    this.#port = port;
     running.add(this);
   }
 
-  static async start(behaviour: Behaviour = { kind: "answer" }): Promise<OriginProcess> {
+  /** @param port 0: one that is free */
+  static async start(port = 0): Promise<OriginProcess> {
     const octet = () => randomInt(1, 255);
-    const origin = new OriginProcess(`127.${octet()}.${octet()}.${octet()}`);
-    origin.#behaviour = behaviour;
+    const origin = new OriginProcess(`127.${octet()}.${octet()}.${octet()}`, port);
     await origin.restart();
     return origin;
   }
@@ -158,17 +158,12 @@ process.on("exit", () => {
   for (const origin of running) origin.stop();
 });
 
-/** Several, ended together. */
-export async function originProcesses(count: number): Promise<OriginProcess[] & Disposable> {
-  const list = await Promise.all(Array.from({ length: count }, () => OriginProcess.start()));
+/** Several, ended together. @param port of all of them */
+export async function originProcesses(count: number, port = 0): Promise<OriginProcess[] & Disposable> {
+  const list = await Promise.all(Array.from({ length: count }, () => OriginProcess.start(port)));
   return Object.assign(list, {
     [Symbol.dispose]() {
       for (const origin of list) origin.stop();
     },
   });
-}
-
-/** Waits until it has been asked so often. */
-export async function served(origin: OriginProcess, requests: number): Promise<void> {
-  await until(async () => (await origin.counts()).requests >= requests, `${requests} requests at ${origin.address}`);
 }
