@@ -20,8 +20,8 @@ export const upgrade: Command = {
   ],
   examples: [
     {
-      line: "npm install lintel@latest && npx lintel upgrade",
-      does: "Serves with the new version: it takes the listening sockets, the old workers finish what they have.",
+      line: "lintel upgrade",
+      does: "After a new version was installed: it takes the listening sockets, and the old workers finish what they have.",
     },
   ],
   async run({ flags, rest, terminal }) {
