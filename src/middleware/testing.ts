@@ -95,6 +95,7 @@ export function origin(status = 200, fields: Fields = {}, content: string | Body
     exchange.attempts = [
       {
         endpoint: "10.0.0.1:80",
+        hedge: false,
         reused: false,
         startedAt: 0,
         connectedAt: 0,
