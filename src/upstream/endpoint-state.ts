@@ -26,6 +26,7 @@ const WINDOW_REQUESTS = 3;
 const WINDOW_FAILURES = 4;
 const HEADS_SINCE_CUT = 5;
 const WINDOW_ANSWERS = 6;
+const ON_TRIAL = 7;
 const IN_FLIGHT = 8;
 
 /** Places in the Float64 record; all times are of `machineNow`. */
@@ -151,9 +152,20 @@ export class EndpointState {
     return Atomics.add(this.#shared, this.#at + CONSECUTIVE, 1) + 1;
   }
 
+  /** Those in a row; what it was on trial for is over too. */
   clearFailures(): void {
     this.#shared[this.#at + CONSECUTIVE] = 0;
     this.#shared[this.#at + HEADS_SINCE_CUT] = 0;
+    this.#shared[this.#at + ON_TRIAL] = 0;
+  }
+
+  /** It is back from an ejection and has not answered since, however long that is ago. */
+  get isOnTrial(): boolean {
+    return this.#shared[this.#at + ON_TRIAL] !== 0;
+  }
+
+  putOnTrial(): void {
+    this.#shared[this.#at + ON_TRIAL] = 1;
   }
 
   /**
@@ -222,6 +234,7 @@ export class EndpointState {
     this.#shared[this.#at + EJECTIONS] = times;
   }
 
+  /** When its last ejection was over, or when it answered for the first time after that. */
   get ejectedUntil(): number {
     return this.#times[this.#timesAt + EJECTED_UNTIL]!;
   }

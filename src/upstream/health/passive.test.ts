@@ -237,6 +237,36 @@ describe("the time of an ejection", () => {
     ejectAndReturn();
     expect(ejected.map(([, forMs]) => forMs / 1000)).toEqual([10, 20, 40, 80, 40, 10]);
   });
+
+  test.each([3, 1])("is not forgiven for being silent, however long that takes (failures: %i)", (failures) => {
+    const { one, other, ejected } = workers({ failures });
+    const [state] = one.members.map((member) => member.state);
+    fail(one, 0, failures);
+    for (const silentMs of [60_000, 120_000]) {
+      pass(state!.ejectedUntil - machineNow());
+      one.health.readmit(one.members[0]!);
+      pass(silentMs);
+      fail(other, 0);
+    }
+    expect(ejected.map(([, forMs]) => forMs / 1000)).toEqual([10, 20, 40]);
+  });
+
+  test("is forgiven from the first answer on", () => {
+    const { one, ejected } = workers();
+    fail(one, 0, 3);
+    pass(10_000);
+    one.health.readmit(one.members[0]!);
+    pass(15_000);
+    one.health.answered(one.members[0]!, 200, 5);
+    pass(9_999);
+    fail(one, 0, 3);
+    pass(20_000);
+    one.health.readmit(one.members[0]!);
+    one.health.answered(one.members[0]!, 200, 5);
+    pass(20_000);
+    fail(one, 0, 3);
+    expect(ejected.map(([, forMs]) => forMs / 1000)).toEqual([10, 20, 20]);
+  });
 });
 
 describe("readmission", () => {

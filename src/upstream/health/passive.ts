@@ -55,7 +55,7 @@ export class PassiveHealth {
     const failed = this.#failing[status] === 1;
     if (this.#countsWindow) this.#count(state, failed, now);
     if (failed) this.#fail(endpoint, `answered ${status}`, now);
-    else if (state.consecutiveFailures !== 0) succeed(state);
+    else if (state.consecutiveFailures !== 0) succeed(state, now);
     if (this.#config.latency === null) return;
     state.countTypical(latencyMs);
     if (now >= this.#compareAt) this.#compare(this.#config.latency, now);
@@ -87,7 +87,9 @@ export class PassiveHealth {
     if (state.unmark(Status.ejected)) {
       const { failures } = this.#config;
       state.clearFailures();
-      if (failures !== Infinity) state.consecutiveFailures = failures - 1;
+      // Never 0, or its first success would not be noticed.
+      state.consecutiveFailures = failures === Infinity ? 1 : Math.max(1, failures - 1);
+      state.putOnTrial();
       state.lastFailureAt = now;
       state.startWindow(now);
       if (this.#options.slowStartMs > 0) state.rampSince = now;
@@ -105,7 +107,8 @@ export class PassiveHealth {
     const { state } = endpoint;
     const { failures, window, rate, rateRequests } = this.#config;
     if (failures !== Infinity) {
-      if (now - state.lastFailureAt > window) state.clearFailures();
+      // One on trial that takes longer than the window to fail has not become better by that.
+      if (now - state.lastFailureAt > window && !state.isOnTrial) state.clearFailures();
       state.lastFailureAt = now;
       const inARow = state.addFailure();
       if (inARow >= failures) return this.#eject(endpoint, `failed ${inARow} times in a row: ${what}`, now);
@@ -172,6 +175,8 @@ export class PassiveHealth {
   /** Which ejection this would be: one is forgiven for each that it has served as long again since the last. */
   #ejectionNumber(state: EndpointState, now: number): number {
     let number = state.ejections;
+    // Being silent is not serving.
+    if (state.isOnTrial) return number + 1;
     let servedMs = now - state.ejectedUntil;
     while (number > 0 && servedMs >= this.#spanMs(number)) {
       servedMs -= this.#spanMs(number);
@@ -187,8 +192,11 @@ export class PassiveHealth {
 }
 
 /** A success ends the failures in a row; the head of a response only if it is not heads that are followed by cuts. */
-function succeed(state: EndpointState): void {
-  if (state.headsSinceCut === 0 || state.addHeadSinceCut() - 1 > state.inFlight) state.clearFailures();
+function succeed(state: EndpointState, now: number): void {
+  if (state.headsSinceCut !== 0 && state.addHeadSinceCut() - 1 <= state.inFlight) return;
+  // It serves since now.
+  if (state.isOnTrial && (state.status & Status.ejected) === 0) state.ejectedUntil = now;
+  state.clearFailures();
 }
 
 /** Takes a share of the traffic, as far as operators and config go. */
