@@ -1,6 +1,7 @@
 /** The table in words: what `lintel routes`, `lintel explain` and `lintel check` show. */
 import type { Exchange } from "../http/exchange.ts";
 import type { Candidate } from "./candidate.ts";
+import { CoverTree } from "./cover-tree.ts";
 import type { Route, RouteTable, Site } from "./table.ts";
 
 /** A line of the table in order of matching; a route with several paths has one for each. */
@@ -112,10 +113,17 @@ function shadowedIn<T>(site: Site<T>): ShadowedRoute<T>[] {
     if (earlier.path !== null && (later.path === null || !earlier.path.covers(later.path))) return false;
     return texts.get(earlier)!.isSubsetOf(texts.get(later)!);
   };
-  for (const [order, later] of site.candidates.entries()) {
-    const by = site.candidates.slice(0, order).find((earlier) => covers(earlier, later));
-    if (by === undefined) reachable.add(later.route);
-    else if (!shadowed.has(later.route)) shadowed.set(later.route, by.route);
+  const order = new Map(site.candidates.map((candidate, i) => [candidate, i]));
+  const earlier = new CoverTree<T>();
+  for (const later of site.candidates) {
+    const covering = earlier.coversOf(later.path).filter((one) => covers(one, later));
+    earlier.add(later);
+    if (covering.length === 0) {
+      reachable.add(later.route);
+      continue;
+    }
+    const by = covering.reduce((first, one) => (order.get(one)! < order.get(first)! ? one : first));
+    if (!shadowed.has(later.route)) shadowed.set(later.route, by.route);
   }
   return [...shadowed].filter(([route]) => !reachable.has(route)).map(([route, by]) => ({ route, by }));
 }
