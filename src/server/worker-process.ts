@@ -183,19 +183,34 @@ class Worker {
     const { generation } = message;
     try {
       const received = new Map(this.#channel.receive().map(({ id, fd }) => [id, fd]));
-      const sockets = message.listeners.map(({ id, name }) => ({ id, name, fd: received.get(id) ?? null }));
-      const lost = sockets.find(({ id, fd }) => fd === null && !this.#sockets.has(id));
-      if (lost !== undefined) throw new Error(`no descriptor came for listener ${lost.name}`);
-      const config = await this.#parts.readConfig(message);
-      const telemetry = this.#openTelemetry(message, config, this.#telemetry);
-      const { directory, sets } = message;
-      const prepared = await this.#gateway.prepare({ config, directory, metrics: telemetry.metrics, sets, sockets });
-      this.#pending.set(generation, { prepared, telemetry, config, sockets });
+      const pending = await this.#build(message, received);
+      this.#pending.set(generation, pending);
       if (this.#aborted.delete(generation)) return this.abort(generation);
       tell({ kind: "prepared", generation });
     } catch (error) {
       this.#aborted.delete(generation);
       tell({ kind: "refused", generation, reason: messageOf(error) });
+    }
+  }
+
+  /** @param received descriptors by id of the socket; they are closed if it cannot be built */
+  async #build(message: Prepare, received: ReadonlyMap<number, number>): Promise<Pending> {
+    const sockets = message.listeners.map(({ id, name }) => ({ id, name, fd: received.get(id) ?? null }));
+    let telemetry: Telemetry | null = null;
+    let handedOn = false;
+    try {
+      const lost = sockets.find(({ id, fd }) => fd === null && !this.#sockets.has(id));
+      if (lost !== undefined) throw new Error(`no descriptor came for listener ${lost.name}`);
+      const config = await this.#parts.readConfig(message);
+      telemetry = this.#openTelemetry(message, config, this.#telemetry);
+      const { directory, sets } = message;
+      handedOn = true;
+      const prepared = await this.#gateway.prepare({ config, directory, metrics: telemetry.metrics, sets, sockets });
+      return { prepared, telemetry, config, sockets };
+    } catch (error) {
+      if (!handedOn) for (const fd of received.values()) libc.close(fd);
+      if (telemetry?.accessLog !== this.#telemetry.accessLog) void telemetry?.accessLog?.close();
+      throw error;
     }
   }
 
