@@ -8,7 +8,7 @@ import { shadowedRoutes } from "../router/explain.ts";
 import type { FlagSpec, Flags } from "./arguments.ts";
 import { catalog } from "./catalog.ts";
 import { UsageError } from "./command.ts";
-import { type Destination, routeTable } from "./route-table.ts";
+import { type Destination, sitesOf } from "./route-table.ts";
 import type { Terminal } from "./terminal.ts";
 import { tryMiddlewares } from "./trial.ts";
 
@@ -61,7 +61,7 @@ export async function prepare(origin: ConfigOrigin): Promise<Prepared> {
 }
 
 function unreachableRoutes(loaded: LoadedConfig, config: GatewayConfig): Diagnostic[] {
-  return shadowedRoutes(routeTable(config)).map(({ route, by }) => {
+  return shadowedRoutes({ sites: sitesOf(config) }).map(({ route, by }) => {
     const { path } = route.target.route;
     const message = `${title(route.target)} can never match: ${title(by.target)} at ${place(loaded, by.target.route.path)} takes every request first`;
     return loaded.diagnose(path, { code: "unreachable-route", message });

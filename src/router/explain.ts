@@ -98,8 +98,8 @@ export interface ShadowedRoute<T> {
  * one's path covers the later one's, and each of its conditions is a condition of the later one too.
  * A route with several paths is named only if all of them are covered.
  */
-export function shadowedRoutes<T>(table: RouteTable<T>): ShadowedRoute<T>[] {
-  return table.sites.flatMap(shadowedIn);
+export function shadowedRoutes<T>({ sites }: Pick<RouteTable<T>, "sites">): ShadowedRoute<T>[] {
+  return sites.flatMap(shadowedIn);
 }
 
 function shadowedIn<T>(site: Site<T>): ShadowedRoute<T>[] {
