@@ -188,10 +188,11 @@ export class GatewayMetrics {
     const r = this.registry;
     const labels = { site, route };
     const dimensions = { code: STATUS_CLASSES };
-    return {
-      requests: listeners.map((listener) =>
-        r.counters("lintel_requests_total", "Finished exchanges.", { ...labels, listener }, dimensions),
-      ),
+    const requests = listeners.map((listener) =>
+      r.counters("lintel_requests_total", "Finished exchanges.", { ...labels, listener }, dimensions),
+    );
+    return r.together(`route ${site} ${route}`, HISTOGRAM_CELLS + 2, () => ({
+      requests,
       duration: r.histogram(
         "lintel_request_duration_seconds",
         "Time from the first octet of the request to the last of the response.",
@@ -199,7 +200,7 @@ export class GatewayMetrics {
       ),
       requestOctets: r.counter("lintel_request_content_octets_total", "Request content received.", labels),
       responseOctets: r.counter("lintel_response_content_octets_total", "Response content sent.", labels),
-    };
+    }));
   }
 
   #createEndpoint(upstream: string, endpoint: string): EndpointMetrics {
