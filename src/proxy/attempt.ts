@@ -58,6 +58,11 @@ export class Attempt implements AttemptFacts, ResponseTaker, ConnectionTaker {
     return this.reused && this.failure?.retry === "reset";
   }
 
+  /** Since it began. */
+  get ageMs(): number {
+    return clock.now - this.startedAt;
+  }
+
   /** Connecting, and from the whole request to the response head, in ms: the client's own time is not the endpoint's. */
   get latencyMs(): number {
     const completeAt = this.#client?.requestCompleteAt ?? 0;

@@ -277,7 +277,7 @@ class Forwarding extends PendingResponse implements AttemptOwner, QueueWaiter {
     this.#deadline?.cancel();
     // A tunnel has no framing: whether its end was a cut is not ours to say.
     if (failure !== null && failure.side === "upstream" && this.exchange.phase !== "tunnel")
-      this.upstream.failed(attempt.target, failure, true);
+      this.upstream.failed(attempt.target, failure, true, attempt.ageMs);
     attempt.release();
   }
 
@@ -293,7 +293,8 @@ class Forwarding extends PendingResponse implements AttemptOwner, QueueWaiter {
       this.#add(attempt.handOver(), attempt.hedge).startAfresh(this.#plan.rules.attemptTime);
       return;
     }
-    if (failure.side === "upstream" && !attempt.wasStale) upstream.failed(attempt.target, failure);
+    if (failure.side === "upstream" && !attempt.wasStale)
+      upstream.failed(attempt.target, failure, false, attempt.ageMs);
     attempt.release();
     this.#hedgeTimer?.cancel();
     this.#failure = failure;

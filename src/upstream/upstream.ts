@@ -159,9 +159,10 @@ export class Upstream {
   /**
    * An attempt has failed. Not for what the client or we ended.
    * @param afterHead its response head was `answered`, and the content was cut
+   * @param ageMs since the attempt began
    */
-  failed(endpoint: Endpoint, failure: Failure, afterHead = false): void {
-    this.#parts.passive?.failed(endpoint, failure, afterHead);
+  failed(endpoint: Endpoint, failure: Failure, afterHead: boolean, ageMs: number): void {
+    this.#parts.passive?.failed(endpoint, failure, afterHead, ageMs);
   }
 
   /** Lets the client come back to the endpoint that answered. */

@@ -251,6 +251,20 @@ describe("the time of an ejection", () => {
     expect(ejected.map(([, forMs]) => forMs / 1000)).toEqual([10, 20, 40]);
   });
 
+  test("does not come of attempts that began before the last one was over", () => {
+    const { one, other, ejected } = workers();
+    const [member] = one.members;
+    fail(one, 0, 3);
+    pass(10_000);
+    one.health.readmit(member!);
+    pass(2000);
+    other.health.failed(other.members[0]!, REFUSED, false, 12_000);
+    other.health.answered(other.members[0]!, 503, 2011);
+    expect(member!.state.status).toBe(0);
+    other.health.failed(other.members[0]!, REFUSED, false, 2000);
+    expect(ejected).toHaveLength(2);
+  });
+
   test("is forgiven from the first answer on", () => {
     const { one, ejected } = workers();
     fail(one, 0, 3);

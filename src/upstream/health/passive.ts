@@ -24,6 +24,8 @@ export interface PassiveHealthOptions {
 const COMPARE_EVERY_MS = 1000;
 /** How long "no more may be ejected" is believed: when all fail, counting thousands per failure would be the bigger harm. */
 const FULL_FOR_MS = 50;
+/** A worker's clock stands still within a turn, so that of another may be behind by a turn. */
+const CLOCKS_APART_MS = 10;
 const SWITCHED_OFF = Status.draining | Status.disabled;
 
 export class PassiveHealth {
@@ -54,7 +56,7 @@ export class PassiveHealth {
     const now = machineNow();
     const failed = this.#failing[status] === 1;
     if (this.#countsWindow) this.#count(state, failed, now);
-    if (failed) this.#fail(endpoint, `answered ${status}`, now);
+    if (failed) this.#fail(endpoint, `answered ${status}`, now, latencyMs);
     else if (state.consecutiveFailures !== 0) succeed(state, now);
     if (this.#config.latency === null) return;
     state.countTypical(latencyMs);
@@ -64,15 +66,16 @@ export class PassiveHealth {
   /**
    * An attempt has failed. Only failures of the upstream's side count.
    * @param afterHead its response has been `answered`, and was cut off then
+   * @param ageMs since it began
    */
-  failed(endpoint: Endpoint, failure: Failure, afterHead = false): void {
+  failed(endpoint: Endpoint, failure: Failure, afterHead = false, ageMs = 0): void {
     if (failure.side !== "upstream") return;
     const now = machineNow();
     if (this.#countsWindow) {
       if (afterHead) endpoint.state.addWindowFailure();
       else this.#count(endpoint.state, true, now);
     }
-    this.#fail(endpoint, failure.code, now);
+    this.#fail(endpoint, failure.code, now, ageMs);
     if (afterHead) endpoint.state.addCut();
   }
 
@@ -103,8 +106,10 @@ export class PassiveHealth {
     state.countInWindow(failed);
   }
 
-  #fail(endpoint: Endpoint, what: string, now: number): void {
+  #fail(endpoint: Endpoint, what: string, now: number, ageMs: number): void {
     const { state } = endpoint;
+    // What began before its return, and timed out only now, is no part of the trial.
+    if (state.isOnTrial && now - ageMs < state.lastFailureAt - CLOCKS_APART_MS) return;
     const { failures, window, rate, rateRequests } = this.#config;
     if (failures !== Infinity) {
       // One on trial that takes longer than the window to fail has not become better by that.
