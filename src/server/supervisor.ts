@@ -140,7 +140,7 @@ class Supervisor {
     const { config, handover, tree, origin, files = [] } = this.#options;
     const signals = new StopSignals(() => void this.#reloader.reload("SIGHUP"));
     const reopen = () => this.#service.workers.reopen();
-    const upgrade = () => void this.#upgrade("SIGUSR2").catch(({ message }) => this.#log.error(message));
+    const upgrade = () => void this.#upgrade("SIGUSR2").catch(({ message }) => this.#log.error(`SIGUSR2: ${message}`));
     process.on("SIGUSR1", reopen);
     process.on("SIGUSR2", upgrade);
     try {
@@ -251,7 +251,7 @@ class Supervisor {
       fit = await tryProgram(command);
     } catch (thrown) {
       const reason = thrown instanceof Error ? thrown.message : String(thrown);
-      throw new ControlError("upgrade-refused", `${trigger}: the program stays as it is: ${reason}`);
+      throw new ControlError("upgrade-refused", `the program stays as it is: ${reason}`);
     }
     void this.#reloader.alone(async () => {
       await Bun.sleep(ANSWER_MS);
