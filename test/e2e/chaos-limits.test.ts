@@ -5,7 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chaosGateway, event, eventsOf, LATE_MS, nothingInFlight, PAGE, TURN_MS } from "../support/chaos.ts";
 import type { Gateway } from "../support/gateway.ts";
-import { Load, now } from "../support/load.ts";
+import { Load, now, stopLoads } from "../support/load.ts";
 import { type OriginProcess, originProcesses } from "../support/origin-process.ts";
 import { exchange, get, type RawResponse } from "../support/raw.ts";
 import { until } from "../support/until.ts";
@@ -13,7 +13,7 @@ import { until } from "../support/until.ts";
 const OPEN_FOR = 1500;
 const PROBES = 2;
 const LIMIT = 3;
-const QUEUE_TIMEOUT = 400;
+const QUEUE_TIMEOUT = 1000;
 const DEADLINE = 1500;
 const SLOW_START = 3000;
 const EJECT = 500;
@@ -61,6 +61,7 @@ beforeAll(async () => {
 }, 30_000);
 
 afterAll(async () => {
+  await stopLoads();
   await nothingInFlight(gateway);
   await gateway.stop();
   all[Symbol.dispose]();

@@ -6,12 +6,12 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { chaosGateway, event, LATE_MS, metric, nothingInFlight, TURN_MS, triesOf } from "../support/chaos.ts";
 import { curl, curlPath } from "../support/curl.ts";
 import type { Gateway } from "../support/gateway.ts";
-import { Load, now } from "../support/load.ts";
+import { Load, now, stopLoads } from "../support/load.ts";
 import { type Behaviour, type OriginProcess, originProcesses } from "../support/origin-process.ts";
 import { exchange, get, post, RawClient } from "../support/raw.ts";
 
-const UPSTREAM_IDLE = 400;
-const PER_ATTEMPT = 500;
+const UPSTREAM_IDLE = 800;
+const PER_ATTEMPT = 900;
 const HEDGE_AFTER = 100;
 const SLOW = 300;
 
@@ -136,6 +136,7 @@ beforeAll(async () => {
 }, 30_000);
 
 afterAll(async () => {
+  await stopLoads();
   await nothingInFlight(gateway);
   await gateway.stop();
   all[Symbol.dispose]();

@@ -7,7 +7,7 @@ import { until } from "./until.ts";
 export const LATE_MS = 8000;
 
 /** A worker's clock stands still while a turn of its loop runs, so what it times may seem that much too short. */
-export const TURN_MS = 100;
+export const TURN_MS = 300;
 
 /** What clients see when the gateway says 503. */
 export const PAGE = "<!doctype html><title>Back soon</title>";

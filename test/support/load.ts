@@ -41,6 +41,7 @@ export class Load {
     this.#path = path;
     this.#options = { clients, pauseMs, fieldLines };
     this.#clients = Array.from({ length: clients }, () => this.#ask());
+    running.add(this);
   }
 
   /** Answers so far that are not a whole 200. */
@@ -66,6 +67,7 @@ export class Load {
   async stop(): Promise<Answer[]> {
     this.#stopping = true;
     await Promise.all(this.#clients);
+    running.delete(this);
     return this.answers;
   }
 
@@ -100,6 +102,13 @@ export class Load {
       client?.destroy();
     }
   }
+}
+
+const running = new Set<Load>();
+
+/** For afterAll: no load outlives a test that failed. */
+export async function stopLoads(): Promise<void> {
+  await Promise.all([...running].map((load) => load.stop()));
 }
 
 /** Unix time in ms, with fractions. */
