@@ -10,7 +10,7 @@
  * The text has two parts, what was decoded and what was added, with offsets that run on from the
  * first to the second: cutting runs out of the one does not make the runtime join both first.
  */
-import { fieldId } from "./field-name.ts";
+import { fieldId, knownName } from "./field-name.ts";
 import { isFieldValue, isToken, tokenLower } from "./grammar.ts";
 
 /** Entries of the table per line: known-name number (-1 = removed), start of name, start of value, end of value. */
@@ -20,6 +20,12 @@ const REMOVED = -1;
 /** Where a section is written to. */
 export interface TextSink {
   writeText(text: string): void;
+}
+
+/** Who goes through a section line by line. */
+export interface LineTaker {
+  /** @param id number of a known name, else 0 @param name in lower case */
+  onLine(id: number, name: string, value: string): void;
 }
 
 export class FieldSection {
@@ -192,6 +198,16 @@ export class FieldSection {
       runEnd = lines[at + 3]! + 2;
     }
     if (runStart >= 0) out.writeText(this.#slice(runStart, runEnd));
+  }
+
+  /** Hands on each line, leaving out the known names of a set (see `fieldSet`). */
+  eachLine(taker: LineTaker, except: Uint8Array | null): void {
+    const lines = this.#lines;
+    for (let at = 0; at < lines.length; at += STRIDE) {
+      const id = lines[at]!;
+      if (id === REMOVED || (except !== null && except[id] === 1)) continue;
+      taker.onLine(id, id > 0 ? knownName(id) : this.#name(at).toLowerCase(), this.#value(at));
+    }
   }
 
   /** Makes one flat text of what was added. For a section that is written many times. */

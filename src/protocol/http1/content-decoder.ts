@@ -41,7 +41,7 @@ const CR = 0x0d;
 const LF = 0x0a;
 
 /** Fields that must not come after the content (RFC 9110 §6.5.1): framing, routing, authentication, content control. */
-const NOT_IN_TRAILERS = fieldSet(
+export const NOT_IN_TRAILERS = fieldSet(
   "host",
   "connection",
   "content-length",
