@@ -33,9 +33,9 @@ const MOST_LINES = 100;
 /** One line for each thing that is different, such as `route "shop" of site "main" is new`. */
 export function describeChanges(from: GatewayConfig, to: GatewayConfig): string[] {
   const lines = [
-    ...compare(from.listeners, to.listeners, listenerTitle, (one) => one),
-    ...compare(from.upstreams, to.upstreams, upstreamTitle, upstreamFacts),
-    ...compare(from.sites, to.sites, siteTitle, siteFacts),
+    ...compare(from.listeners, to.listeners, (name) => `listener ${quoted(name)}`, isSameListener),
+    ...compare(from.upstreams, to.upstreams, (name) => `upstream ${quoted(name)}`, isSameUpstream),
+    ...compare(from.sites, to.sites, (name) => `site ${quoted(name)}`, isSameSite),
     ...routesOf(from, to),
     ...settings(from, to),
   ];
@@ -43,66 +43,70 @@ export function describeChanges(from: GatewayConfig, to: GatewayConfig): string[
   return [...lines.slice(0, MOST_LINES), `and ${lines.length - MOST_LINES} more changes`];
 }
 
-const quoted = (name: string): string => JSON.stringify(name);
-const listenerTitle = ({ name }: ListenerConfig): string => `listener ${quoted(name)}`;
-const upstreamTitle = ({ name }: UpstreamConfig): string => `upstream ${quoted(name)}`;
-const siteTitle = ({ name }: SiteConfig): string => `site ${quoted(name)}`;
+interface Named {
+  readonly name: string;
+}
 
-function compare<One>(
+const quoted = (name: string): string => JSON.stringify(name);
+
+/** @param title of a thing, without its name */
+function compare<One extends Named>(
   from: readonly One[],
   to: readonly One[],
-  title: (one: One) => string,
-  facts: (one: One) => unknown,
+  title: (name: string) => string,
+  isSame: (a: One, b: One) => boolean,
 ): string[] {
-  const before = new Map(from.map((one) => [title(one), one]));
-  const after = new Set(to.map(title));
+  const before = new Map(from.map((one) => [one.name, one]));
   const lines: string[] = [];
   for (const one of to) {
-    const old = before.get(title(one));
-    if (old === undefined) lines.push(`${title(one)} is new`);
-    else if (JSON.stringify(facts(old)) !== JSON.stringify(facts(one))) lines.push(`${title(one)} is changed`);
+    const old = before.get(one.name);
+    if (old === undefined) lines.push(`${title(one.name)} is new`);
+    else if (!isSame(old, one)) lines.push(`${title(one.name)} is changed`);
+    before.delete(one.name);
   }
-  for (const name of before.keys()) if (!after.has(name)) lines.push(`${name} is gone`);
+  for (const name of before.keys()) lines.push(`${title(name)} is gone`);
   return lines;
 }
 
 /** Routes of sites that are in both. */
 function routesOf(from: GatewayConfig, to: GatewayConfig): string[] {
   const before = new Map(from.sites.map((site) => [site.name, site]));
-  return to.sites.flatMap((site) => {
-    const old = before.get(site.name);
+  return to.sites.flatMap(({ name, routes }) => {
+    const old = before.get(name)?.routes;
     if (old === undefined) return [];
-    const title = ({ name }: RouteConfig) => `route ${quoted(name)} of ${siteTitle(site)}`;
-    const lines = compare(old.routes, site.routes, title, routeFacts);
-    const order = (routes: readonly RouteConfig[]) => routes.map(({ name }) => name).join("\n");
-    if (lines.length === 0 && order(old.routes) !== order(site.routes)) {
-      lines.push(`routes of ${siteTitle(site)} stand in another order`);
-    }
+    const lines = compare(old, routes, (route) => `route ${quoted(route)} of site ${quoted(name)}`, isSameRoute);
+    const isMoved = routes.length === old.length && routes.some((route, i) => route.name !== old[i]!.name);
+    if (lines.length === 0 && isMoved) lines.push(`routes of site ${quoted(name)} stand in another order`);
     return lines;
   });
 }
 
 // Where something stands in the file is no change of it, and options are compared as they are written:
 // what was made of them may be more than data.
-const namedFacts = ({ name, options, written }: NamedOptions): unknown => ({ name, written: written ?? options });
+const isSameNamed = (a: NamedOptions, b: NamedOptions): boolean =>
+  a.name === b.name && Bun.deepEquals(a.written ?? a.options, b.written ?? b.options);
 
-const siteFacts = ({ hosts, listeners, order, use }: SiteConfig): unknown => ({
-  hosts,
-  listeners,
-  order,
-  use: use.map(namedFacts),
-});
+const isSameList = (a: readonly NamedOptions[], b: readonly NamedOptions[]): boolean =>
+  a.length === b.length && a.every((one, i) => isSameNamed(one, b[i]!));
 
-const routeFacts = ({ match, use, to }: RouteConfig): unknown => ({ match, use: use.map(namedFacts), to });
+const isSameListener = (a: ListenerConfig, b: ListenerConfig): boolean => Bun.deepEquals(a, b);
 
-function upstreamFacts({ balance, discover, health, ...more }: UpstreamConfig): unknown {
+const isSameRoute = (a: RouteConfig, b: RouteConfig): boolean =>
+  a.to === b.to && isSameList(a.use, b.use) && Bun.deepEquals(a.match, b.match);
+
+const isSameSite = (a: SiteConfig, b: SiteConfig): boolean =>
+  a.order === b.order && isSameList(a.use, b.use) && Bun.deepEquals([a.hosts, a.listeners], [b.hosts, b.listeners]);
+
+function isSameUpstream(a: UpstreamConfig, b: UpstreamConfig): boolean {
+  if (!isSameNamed(a.balance, b.balance) || !isSameList(a.discover, b.discover)) return false;
+  const [checkA, checkB] = [a.health.check, b.health.check];
+  if (checkA !== null && checkB !== null && !isSameNamed(checkA.kind, checkB.kind)) return false;
+  return Bun.deepEquals(withoutOptions(a), withoutOptions(b));
+}
+
+function withoutOptions({ balance: _, discover: __, health, ...more }: UpstreamConfig): unknown {
   const { check } = health;
-  return {
-    ...more,
-    balance: namedFacts(balance),
-    discover: discover.map(namedFacts),
-    health: { ...health, check: check === null ? null : { ...check, kind: namedFacts(check.kind) } },
-  };
+  return { ...more, health: { ...health, check: check === null ? null : { ...check, kind: null } } };
 }
 
 const NAMED_ABOVE = new Set<string>(["listeners", "upstreams", "sites", ...FIXED]);
