@@ -182,8 +182,14 @@ export class Handover {
   }
 }
 
-const childrenOf = (pid: number): number[] =>
-  readFileSync(`/proc/self/task/${pid}/children`, "latin1").split(" ").filter(Boolean).map(Number);
+/** None where the system does not tell: then some stay in its table until we end. */
+function childrenOf(pid: number): number[] {
+  try {
+    return readFileSync(`/proc/self/task/${pid}/children`, "latin1").split(" ").filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
+}
 
 /** Children of the program before that were none of its workers: nobody else takes note of their end. */
 function reapStrays(pids: readonly number[]): void {

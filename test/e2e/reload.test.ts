@@ -2,7 +2,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { Gateway } from "../support/gateway.ts";
+import { Gateway, isAlive } from "../support/gateway.ts";
 import { Load } from "../support/load.ts";
 import { get, RawClient } from "../support/raw.ts";
 import { until } from "../support/until.ts";
@@ -280,6 +280,56 @@ test("SIGTERM during a reload ends the program as ever", async () => {
   expect(await program.gateway.exited()).toBe(0);
   rmSync(program.gateway.directory, { recursive: true, force: true });
 });
+
+test("a worker that is killed while configs are exchanged comes back with the one that was decided", async () => {
+  await using program = await Program.start(config("0"));
+  for (let i = 1; i <= 6; i++) {
+    const asked = program.reload(config(String(i)));
+    await Bun.sleep(i * 7);
+    process.kill(program.gateway.workers[0]!, "SIGKILL");
+    const { outcome } = await asked;
+    const wanted = outcome === "applied" ? String(i) : String(i - 1);
+    await until(() => program.gateway.workers.length === 2, "both workers", 10_000);
+    await until(async () => (await program.inForce()) === wanted, `${wanted} is in force, the reload was ${outcome}`);
+    if (outcome !== "applied") await program.reload(config(String(i)));
+  }
+}, 60_000);
+
+describe.skipIf(Bun.which("script") === null)("in a terminal", () => {
+  async function inTerminal() {
+    const gateway = Gateway.launch(config("one"), {
+      prefix: ["sh", "-c", 'exec script -qefc "$*" /dev/null', "sh"],
+    });
+    await gateway.says("admin on", 15_000);
+    return gateway;
+  }
+
+  test("SIGHUP reads the config again while there is one", async () => {
+    const gateway = await inTerminal();
+    const supervisor = gateway.processes.find((pid) => commandOf(pid).includes("main.ts run"))!;
+    process.kill(supervisor, "SIGHUP");
+    await gateway.says(/SIGHUP: \S+ is in force/);
+    process.kill(supervisor, "SIGTERM");
+    await gateway.exited();
+    rmSync(gateway.directory, { recursive: true });
+  });
+
+  test("its end ends the program", async () => {
+    const gateway = await inTerminal();
+    const { processes } = gateway;
+    gateway.signal("SIGKILL");
+    await until(() => !processes.some(isAlive), "every process ends");
+    rmSync(gateway.directory, { recursive: true });
+  });
+});
+
+const commandOf = (pid: number): string => {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+  } catch {
+    return "";
+  }
+};
 
 interface Echo extends WebSocket {
   heard: number;

@@ -1,6 +1,6 @@
 /** Another program in the same process: the one on the disk takes over from the one that runs. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Gateway, isAlive } from "../support/gateway.ts";
@@ -248,3 +248,34 @@ test("a link to the program is followed again: what it points to by then takes o
   await gateway.says("Lintel 7.0.2 takes over");
   rmSync(releases, { recursive: true, force: true });
 }, 60_000);
+
+test.skipIf(process.getuid?.() !== 0)(
+  "a port that needs root's rights goes over although they are given up",
+  async () => {
+    const listeners = [{ name: "main", address: "127.0.0.1:997" }];
+    await using gateway = await Gateway.start(config("one", { user: "nobody", listeners }));
+    chmodSync(gateway.directory, 0o755);
+    write(gateway, config("two", { user: "nobody", listeners }));
+    await upgrade(gateway);
+    expect(await inForce(gateway)).toBe("two");
+    for (const pid of gateway.workers) expect(readFileSync(`/proc/${pid}/status`, "utf8")).toMatch(/^Uid:\t65534\t/m);
+  },
+  30_000,
+);
+
+test("what operators said of endpoints goes over", async () => {
+  await using gateway = await Gateway.start(
+    config("one", { upstreams: { app: [`127.0.0.1:${origin.port}`, "127.0.0.1:9"] } }),
+  );
+  const headers = { authorization: "Bearer upgrade-test", "content-type": "application/json" };
+  const path = () => `${adminOf(gateway)}/v1/upstreams/app`;
+  const body = JSON.stringify({ duty: "disabled" });
+  const said = await fetch(`${path()}/endpoints/127.0.0.1:9`, { method: "PATCH", headers, body });
+  expect(said.status).toBe(200);
+  await upgrade(gateway);
+  const { endpoints } = (await (await fetch(path(), { headers })).json()) as { endpoints: { condition: string }[] };
+  expect(endpoints.map(({ condition }) => condition)).toEqual(["up", "disabled"]);
+}, 30_000);
+
+/** The port that the system chose is another one after an upgrade. */
+const adminOf = (gateway: Gateway): string => [...gateway.output.matchAll(/admin on (http:\S+)\//g)].at(-1)![1]!;
