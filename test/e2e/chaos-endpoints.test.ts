@@ -4,6 +4,7 @@
  * never earlier, and not much later.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import net from "node:net";
 import {
   chaosGateway,
   event,
@@ -17,7 +18,7 @@ import {
 } from "../support/chaos.ts";
 import type { Gateway } from "../support/gateway.ts";
 import { Load, now, stopLoads } from "../support/load.ts";
-import { type OriginProcess, originProcesses } from "../support/origin-process.ts";
+import { OriginProcess, originProcesses } from "../support/origin-process.ts";
 import { exchange, get, post } from "../support/raw.ts";
 import { until } from "../support/until.ts";
 
@@ -43,6 +44,8 @@ const retry = { attempts: 2, budget: "100%" };
 const impatient = { ...retry, on: ["connect", "reset", "malformed", "timeout"], perAttempt: `${PER_ATTEMPT}ms` };
 
 let all: OriginProcess[] & Disposable;
+/** The first endpoint of `choked`, where hardly anybody can wait. */
+let choked: OriginProcess;
 let gateway: Gateway;
 const origins: Record<string, OriginProcess[]> = {};
 
@@ -53,6 +56,7 @@ const UPSTREAMS: Readonly<Record<string, readonly [endpoints: number, settings: 
   frozen: [2, { retry: impatient, health: { passive } }],
   "frozen-checked": [2, { retry: impatient, health: { check, passive: "off" } }],
   "frozen-silent": [2, { retry: impatient, timeouts: { firstOctet: "1s" }, health: { passive: "off" } }],
+  choked: [1, { retry, timeouts: { connect: "500ms" }, health: { passive: "off" } }],
   refused: [2, { retry, health: { passive } }],
   flapping: [2, { retry, health: { passive } }],
   restless: [2, { retry, health: { check, passive } }],
@@ -68,9 +72,11 @@ const TIERS = [{ locality: "here" }, { locality: "there" }, { priority: 1, local
 
 beforeAll(async () => {
   all = await originProcesses(Object.values(UPSTREAMS).reduce((sum, [count]) => sum + count, 0));
+  choked = await OriginProcess.start(0, 1);
   const left = [...all];
   const upstreams = Object.entries(UPSTREAMS).map(([name, [count, settings]]) => {
     const own = left.splice(0, count);
+    if (name === "choked") own.unshift(choked);
     origins[name] = own;
     const endpoints = own.map(({ address }, i) => (name === "tiers" ? { address, ...TIERS[i] } : address));
     return [name, { endpoints, ...settings }];
@@ -84,6 +90,7 @@ afterAll(async () => {
   await stopLoads();
   await nothingInFlight(gateway);
   await gateway.stop();
+  choked.stop();
   all[Symbol.dispose]();
 }, 30_000);
 
@@ -219,6 +226,29 @@ describe.concurrent("an endpoint that is frozen: connections are accepted, and n
     expect(asked.map(({ status }) => status)).toEqual(Array(6).fill(200));
     first.thaw();
   });
+});
+
+test.concurrent("a frozen endpoint whose backlog is full: whatever the method, another one is tried after the connect timeout", async () => {
+  const [first, second] = origins["choked"]!;
+  first!.freeze();
+  // The kernel accepts what the backlog holds, and is silent to those that come after.
+  const waiting = Array.from({ length: 8 }, () => net.connect(first!.port, first!.host).on("error", () => {}));
+  await until(() => waiting.filter(({ readyState }) => readyState === "open").length >= 2, "a full backlog");
+  const asked = Array.from({ length: 6 }, async (_, i) => {
+    const startedAt = now();
+    const { status, text } = await exchange(gateway.port, post(`/choked/${i}`, "content"), "POST", LATE_MS);
+    return { status, text, ms: now() - startedAt, line: await gateway.logOf(`/choked/${i}`) };
+  });
+  const answers = await Promise.all(asked);
+  for (const socket of waiting) socket.destroy();
+  first!.thaw();
+  for (const { status, text } of answers) expect([status, text]).toEqual([200, second!.address]);
+  const late = answers.filter(({ line }) => line["attempts"] === 2);
+  expect(late.length).toBeGreaterThan(0);
+  for (const { ms, line } of late) {
+    expect(ms).toBeGreaterThan(500 - TURN_MS);
+    expect(triesOf(line)).toEqual(["upstream-connect-timeout", 200]);
+  }
 });
 
 test.concurrent("an endpoint that refuses costs nobody anything, whatever the method, and is ejected", async () => {

@@ -15,7 +15,7 @@ const PER_ATTEMPT = 900;
 const HEDGE_AFTER = 100;
 const SLOW = 300;
 
-const octets = (then: "keep" | "end" | "reset", text: string): Behaviour => ({ kind: "octets", octets: text, then });
+const octets = (after: "keep" | "end" | "reset", text: string): Behaviour => ({ kind: "octets", octets: text, after });
 const WELL = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 /** What is no response: another endpoint is asked if nothing can be done twice, else it is a 502. */

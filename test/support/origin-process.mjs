@@ -1,10 +1,11 @@
 // An origin server in a process of its own, on plain Node.js, so that it can be killed, frozen and started
-// again: `node origin-process.mjs HOST PORT`. Reads commands and writes answers, one JSON text a line each;
+// again: `node origin-process.mjs HOST PORT BACKLOG`. Reads commands and writes answers, one JSON text a line each;
 // ends with its standard input. /healthz is always well, whatever the rest is told to do.
 import { createServer } from "node:net";
 import { createInterface } from "node:readline";
 
-const [host, port] = [process.argv[2], Number(process.argv[3])];
+const host = process.argv[2];
+const [port, backlog] = process.argv.slice(3).map(Number);
 let behaviour = { kind: "answer" };
 /** By the first segment of the path. */
 const behaviours = new Map();
@@ -73,10 +74,10 @@ async function act(socket, how, leave) {
     await new Promise((resolve) => socket.write(octets.subarray(at, at + step), resolve));
     if (how.everyMs !== undefined) await pause(how.everyMs);
   }
-  if (how.then === "keep") return;
+  if (how.after === "keep") return;
   // What was written has to leave before a reset overtakes it.
   await pause(15);
-  if (how.then === "reset") socket.resetAndDestroy();
+  if (how.after === "reset") socket.resetAndDestroy();
   else socket.end();
 }
 
@@ -93,7 +94,7 @@ createInterface({ input: process.stdin })
   })
   .on("close", () => process.exit(0));
 
-server.listen(port, host, () => {
+server.listen({ host, port, backlog }, () => {
   const address = server.address();
   name = `${address.address}:${address.port}`;
   say({ port: address.port });

@@ -17,7 +17,7 @@ export type Behaviour = { readonly delayMs?: number } & (
       readonly octets: string;
       /** Octet by octet, with this pause after each. */
       readonly everyMs?: number;
-      readonly then: "keep" | "end" | "reset";
+      readonly after: "keep" | "end" | "reset";
     }
 );
 
@@ -36,22 +36,27 @@ type Child = Bun.Subprocess<"pipe", "pipe", "inherit">;
 
 export class OriginProcess {
   readonly host: string;
+  readonly #backlog: number;
   #port = 0;
   #child: Child | null = null;
   /** Those that wait for an answer, in order. */
   #asked: ((said: Said) => void)[] = [];
   #behaviour: Behaviour = { kind: "answer" };
 
-  private constructor(host: string, port: number) {
+  private constructor(host: string, port: number, backlog: number) {
     this.host = host;
+    this.#backlog = backlog;
     this.#port = port;
     running.add(this);
   }
 
-  /** @param port 0: one that is free */
-  static async start(port = 0): Promise<OriginProcess> {
+  /**
+   * @param port 0: one that is free
+   * @param backlog connections that the kernel accepts for it and it has not seen yet
+   */
+  static async start(port = 0, backlog = 511): Promise<OriginProcess> {
     const octet = () => randomInt(1, 255);
-    const origin = new OriginProcess(`127.${octet()}.${octet()}.${octet()}`, port);
+    const origin = new OriginProcess(`127.${octet()}.${octet()}.${octet()}`, port, backlog);
     await origin.restart();
     return origin;
   }
@@ -67,7 +72,7 @@ export class OriginProcess {
 
   /** Starts it again on its port; it behaves as before. Settles when it listens. */
   async restart(): Promise<void> {
-    const child = Bun.spawn(["node", program, this.host, String(this.#port)], {
+    const child = Bun.spawn(["node", program, this.host, String(this.#port), String(this.#backlog)], {
       stdio: ["pipe", "pipe", "inherit"],
       env: { PATH: process.env["PATH"] ?? "" },
     });
