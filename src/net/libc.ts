@@ -29,6 +29,7 @@ const SYMBOLS = {
   execve: { args: ["ptr", "ptr", "ptr"], returns: "i32" },
   waitpid: { args: ["i32", "ptr", "i32"], returns: "i32" },
   pthread_sigmask: { args: ["i32", "ptr", "ptr"], returns: "i32" },
+  sigaction: { args: ["i32", "ptr", "ptr"], returns: "i32" },
   splice: { args: ["i32", "ptr", "i32", "ptr", "i32", "u32"], returns: "i32" },
   pipe2: { args: ["ptr", "i32"], returns: "i32" },
   epoll_create1: { args: ["i32"], returns: "i32" },

@@ -50,6 +50,28 @@ export function admitSignals(): void {
   libc.pthread_sigmask(SIG_UNBLOCK, ptr(signalSet()), null);
 }
 
+/** sizeof(struct sigaction), zero for the system's default. */
+const SIGACTION_OCTETS = 152;
+
+/**
+ * From here on a signal to stop ends the process at once, as it does a program that does not handle it.
+ * While one program becomes another nobody could hear it: the runtime's other threads take signals that
+ * this one holds, and forget them with themselves.
+ * @returns puts the handlers back
+ */
+export function stopAtOnce(): () => void {
+  const restore = (["SIGINT", "SIGTERM"] as const).map((name) => {
+    const before = new Uint8Array(new ArrayBuffer(SIGACTION_OCTETS));
+    const fallback = new Uint8Array(new ArrayBuffer(SIGACTION_OCTETS));
+    const number = constants.signals[name];
+    libc.sigaction(number, ptr(fallback), ptr(before));
+    return () => libc.sigaction(number, ptr(before), null);
+  });
+  return () => {
+    for (const one of restore) one();
+  };
+}
+
 /** sigset_t: a bit for each signal, from 1. */
 function signalSet(): BigUint64Array {
   const set = new BigUint64Array(new ArrayBuffer(128));

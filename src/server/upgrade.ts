@@ -5,7 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type HandoverFacts, leaveHandover, recallHandover } from "./handover.ts";
-import { prepareProgram } from "./process-image.ts";
+import { prepareProgram, stopAtOnce } from "./process-image.ts";
 
 /** How this program was started. */
 export interface ProgramCommand {
@@ -73,8 +73,9 @@ async function run(command: readonly string[]): Promise<{ code: number; output: 
 const HEAR_MS = 5;
 
 /**
- * Does not return, unless it is called off.
- * @param isOff asked at the last moment: a signal to stop may have come
+ * Does not return, unless it is called off. A signal to stop that comes at the last moment ends this
+ * process at once: workers that were handed over notice that and finish what they have.
+ * @param isOff asked then: an earlier one may have been heard
  * @throws {Error} if the system refuses; then everything is as it was
  */
 export async function takeOver(
@@ -84,14 +85,14 @@ export async function takeOver(
   isOff: () => boolean,
 ): Promise<void> {
   const env = leaveHandover(facts);
+  const handleAgain = stopAtOnce();
   try {
     const become = prepareProgram([runtime, main, ...args], env);
-    // What is caught by then and not heard yet would be lost with this program.
+    // What was caught before and is not heard yet would be lost with this program.
     await Bun.sleep(HEAR_MS);
     if (!isOff()) become();
+  } finally {
+    handleAgain();
     recallHandover(facts, env);
-  } catch (thrown) {
-    recallHandover(facts, env);
-    throw thrown;
   }
 }
