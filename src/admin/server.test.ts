@@ -2,7 +2,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import type { Admin } from "../server/supervisor.ts";
-import type { WorkerState } from "../server/workers.ts";
+import type { WorkerState } from "../server/worker-slot.ts";
 import { startAdmin } from "./server.ts";
 import { fakeControl } from "./testing.ts";
 

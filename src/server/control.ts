@@ -6,7 +6,7 @@ import type { Diagnostic } from "../config/diagnostic.ts";
 import type { GatewayStats } from "../telemetry/stats.ts";
 import type { ClientRate } from "./client-tally.ts";
 import type { UpstreamDirectory } from "./upstream-directory.ts";
-import type { WorkerView } from "./workers.ts";
+import type { WorkerView } from "./worker-slot.ts";
 
 export interface Control {
   /** Of Lintel. */

@@ -13,6 +13,7 @@ import { libc } from "../net/libc.ts";
 import { duplicate, isEnded, setInherited } from "./process-image.ts";
 import { type BoundListener, bindListener, bindMore, socketFileOf } from "./supervisor-listen.ts";
 import type { SavedOverrides } from "./upstream-directory.ts";
+import { EXIT_WITHIN_MS } from "./workers.ts";
 
 export interface InheritedListener {
   /** Of the listener. */
@@ -39,8 +40,6 @@ const VARIABLE = "LINTEL_HANDOVER";
 const LOOK_MS = 100;
 /** Two signals of one kind that follow at once would count as one. */
 const BETWEEN_SIGNALS_MS = 50;
-/** What a worker gets beyond its drain time for writing its log. */
-const EXIT_WITHIN_MS = 3000;
 
 /**
  * Writes down what the next program takes over, and keeps its descriptors open.
