@@ -11,7 +11,7 @@ export type Side = "downstream" | "gateway" | "upstream";
 
 /**
  * The condition of a retry (`retry.on`) that a failed attempt meets.
- * - `connect`: there was no connection, so nothing reached the endpoint
+ * - `connect`: there was no connection, or the endpoint said that it did not get to the request: nothing was done
  * - `reset`: the connection ended before a response head
  * - `malformed`: the endpoint answered something that is not a response
  * - `timeout`: no response head in time
@@ -68,6 +68,7 @@ export const FAILURES = {
   "upstream-connect-refused": kind(502, "upstream", "connect"),
   "upstream-connect-failed": kind(502, "upstream", "connect"),
   "upstream-connect-timeout": kind(504, "upstream", "connect"),
+  "upstream-refused": kind(503, "upstream", "connect"),
   "upstream-closed": kind(502, "upstream", "reset"),
   "upstream-reset": kind(502, "upstream", "reset"),
   "upstream-first-octet-timeout": kind(504, "upstream", "timeout"),

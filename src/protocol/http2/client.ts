@@ -1,0 +1,434 @@
+/**
+ * The client side of one HTTP/2 connection to an endpoint: many requests at once, each on a stream
+ * of its own. It says how many more it takes, and when it takes no more.
+ *
+ * What it writes is made here from parsed messages, never the client's octets. What breaks a rule of
+ * one message fails that stream, what breaks one of the connection all of them (RFC 9113 §5.4).
+ */
+import { Failure } from "../../base/failure.ts";
+import { Timer, type TimerList } from "../../base/timer.ts";
+import type { HttpRequest } from "../../http/message.ts";
+import type { Connection, ConnectionHandler } from "../../net/connection.ts";
+import type { ResponseTaker } from "../http1/client.ts";
+import { clientFrameLimits, clientSettings, type Http2ClientSettings } from "./client-settings.ts";
+import { ClientStream } from "./client-stream.ts";
+import { ConnectionError, ErrorCode, errorName } from "./error-code.ts";
+import { CLIENT_PREFACE, Flag, FrameType, MAX_STREAM_ID } from "./frame.ts";
+import { FrameDecoder, type FrameTaker } from "./frame-decoder.ts";
+import { FrameOutput } from "./frame-output.ts";
+import { HpackDecoder } from "./hpack/decoder.ts";
+import { Link } from "./link.ts";
+import { MessageHead } from "./message-head.ts";
+import { ResetStreams } from "./reset-streams.ts";
+
+/** Who keeps the connection. */
+export interface Http2ClientOwner {
+  /** The server has said how many streams it takes, and whether it offers tunnels. Requests may be sent before. */
+  ready(client: Http2ClientConnection): void;
+  /** It can carry a stream more than before; `openStreams` may be 0 now. */
+  hasRoom(client: Http2ClientConnection): void;
+  /** It takes no more streams; those that are open go on. `gone` follows after the last. */
+  leaving(client: Http2ClientConnection): void;
+  /** It is closed. */
+  gone(client: Http2ClientConnection): void;
+  fault(thrown: unknown): void;
+}
+
+/** Answers that the endpoint makes us give although it takes none of them. */
+const MOST_UNREAD_ANSWERS = 1000;
+
+const output = new FrameOutput();
+const head = new MessageHead();
+
+export class Http2ClientConnection implements ConnectionHandler, FrameTaker {
+  readonly connection: Connection;
+  readonly settings: Http2ClientSettings;
+  /** For its streams, as `streamDone` and `resetStream`. */
+  readonly link: Link;
+  /** Requests sent so far; more than one means that the connection was reused. */
+  requests = 0;
+  readonly #owner: Http2ClientOwner;
+  readonly #frames: FrameDecoder;
+  readonly #hpack = new HpackDecoder();
+  readonly #streams = new Map<number, ClientStream>();
+  readonly #wereReset = new ResetStreams();
+  #nextId = 1;
+  /** Octets of the server's first frame that were looked at. */
+  #looked = 0;
+  #isReady = false;
+  #isLeaving = false;
+  #isClosed = false;
+  /** Of GOAWAY: streams above were not processed. */
+  #lastId = MAX_STREAM_ID;
+  #unreadAnswers = 0;
+
+  // The DATA frame that is arriving.
+  #dataStream: ClientStream | null = null;
+  #dataLeft = 0;
+
+  readonly #idleTimer = new Timer(() => this.close());
+  readonly #pingTimer = new Timer(() => this.#silent());
+  #pinged = false;
+
+  constructor(connection: Connection, settings: Http2ClientSettings, owner: Http2ClientOwner) {
+    this.connection = connection;
+    this.settings = settings;
+    this.#owner = owner;
+    this.link = new Link(connection, output, settings.connectionWindowOctets);
+    this.#frames = new FrameDecoder(clientFrameLimits(settings), this);
+    // RFC 9113 §3.4
+    output.use(connection);
+    output.text(CLIENT_PREFACE);
+    output.settings(clientSettings(settings));
+    this.link.openWindow();
+  }
+
+  /** Streams that may be opened now. */
+  get capacity(): number {
+    if (this.#isLeaving || this.#isClosed) return 0;
+    return Math.max(0, Math.min(this.settings.maxStreams, this.link.peer.maxStreams) - this.#streams.size);
+  }
+
+  get openStreams(): number {
+    return this.#streams.size;
+  }
+
+  /** The server's settings have arrived. */
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
+  /** A WebSocket can go over it (RFC 8441 §3). Known once it is ready; without it an Upgrade is left out of the request. */
+  get offersTunnels(): boolean {
+    return this.link.peer.enableConnectProtocol;
+  }
+
+  /** Keeps the connection without streams for at most this long. */
+  rest(idleTime: TimerList | null): void {
+    if (idleTime !== null && this.#streams.size === 0) this.#idleTimer.arm(idleTime);
+  }
+
+  /**
+   * Sends a request on a new stream; without `capacity` it fails with `upstream-refused`.
+   * @param authority for `:authority`
+   */
+  send(
+    request: HttpRequest,
+    authority: string,
+    firstOctetTime: TimerList | null,
+    idleTime: TimerList | null,
+    taker: ResponseTaker,
+  ): ClientStream {
+    const id = this.#nextId;
+    const stream = new ClientStream(this, id, request, firstOctetTime, idleTime, taker);
+    if (this.capacity === 0) {
+      stream.lose(new Failure("upstream-refused", "the connection takes no more streams"), CUT);
+      return stream;
+    }
+    this.#nextId += 2;
+    this.requests++;
+    this.#idleTimer.cancel();
+    this.#streams.set(id, stream);
+    if (this.#streams.size === 1) this.#listen();
+    if (this.#nextId > MAX_STREAM_ID) this.#leave();
+    stream.send(authority);
+    return stream;
+  }
+
+  // ── octets in ──────────────────────────────────────────────────────────────────────────────
+
+  onOctets(room: Buffer, length: number): void {
+    try {
+      if (this.#looked < LOOKED_AT) this.#lookAtPreface(room, length);
+      this.#frames.decode(room, 0, length);
+    } catch (thrown) {
+      this.#breakOff(thrown);
+    }
+    if (this.#streams.size > 0) this.#listen();
+  }
+
+  get stopped(): boolean {
+    return this.#isClosed;
+  }
+
+  /** RFC 9113 §3.4: SETTINGS come first. What begins otherwise is not HTTP/2. */
+  #lookAtPreface(room: Buffer, length: number): void {
+    for (let at = 0; at < length && this.#looked < LOOKED_AT; at++, this.#looked++) {
+      const octet = room[at]!;
+      if (this.#looked === 3 ? octet !== FrameType.settings : this.#looked === 4 && (octet & Flag.ack) !== 0)
+        throw new ConnectionError(ErrorCode.protocol, "the endpoint does not begin with SETTINGS (RFC 9113 §3.4)");
+    }
+  }
+
+  /** A stream that was opened; null if it is over. @throws {ConnectionError} if it never was */
+  #find(streamId: number): ClientStream | null {
+    if (streamId % 2 === 0 || streamId >= this.#nextId)
+      throw new ConnectionError(ErrorCode.protocol, `a frame on stream ${streamId}, which is idle (RFC 9113 §5.1)`);
+    return this.#streams.get(streamId) ?? null;
+  }
+
+  /** What we have reset may still have been under way; what has ended on both sides may not. */
+  #letPass(streamId: number): void {
+    if (!this.#wereReset.has(streamId))
+      throw new ConnectionError(
+        ErrorCode.streamClosed,
+        `a frame on stream ${streamId}, which is closed (RFC 9113 §5.1)`,
+      );
+  }
+
+  onDataBegin(streamId: number, octets: number): void {
+    const stream = this.#find(streamId);
+    if (!this.link.receiveWindow.arrive(octets))
+      throw new ConnectionError(ErrorCode.flowControl, "more content than the connection's window (RFC 9113 §6.9.1)");
+    this.#dataStream = stream;
+    this.#dataLeft = octets;
+    if (stream === null) this.#letPass(streamId);
+    else if (!stream.onDataBegin(octets))
+      throw new ConnectionError(ErrorCode.flowControl, "more content than the stream's window (RFC 9113 §6.9.1)");
+  }
+
+  onData(_streamId: number, octets: Uint8Array): void {
+    const stream = this.#dataStream;
+    this.#dataLeft -= octets.length;
+    if (stream === null || stream.isOver) return this.link.took(octets.length);
+    try {
+      stream.onData(octets);
+    } catch (thrown) {
+      this.#fault(stream, thrown);
+    }
+  }
+
+  onDataEnd(_streamId: number, endStream: boolean): void {
+    const stream = this.#dataStream;
+    const padding = this.#dataLeft;
+    this.#dataStream = null;
+    if (stream === null || stream.isOver) {
+      if (padding > 0) this.link.took(padding);
+      return;
+    }
+    if (padding > 0) stream.onPadding(padding);
+    if (!endStream) return;
+    try {
+      stream.onEnd(null);
+    } catch (thrown) {
+      this.#fault(stream, thrown);
+    }
+  }
+
+  onFieldBlock(streamId: number, endStream: boolean, octets: Buffer, start: number, end: number): void {
+    const stream = this.#find(streamId);
+    head.begin(stream?.hasResponse === true ? "trailers" : "response", this.settings.head);
+    this.#hpack.decode(octets, start, end, head);
+    head.end();
+    if (stream === null) return this.#letPass(streamId);
+    try {
+      stream.onHead(head, endStream);
+    } catch (thrown) {
+      this.#fault(stream, thrown);
+    }
+  }
+
+  #fault(stream: ClientStream, thrown: unknown): void {
+    this.#owner.fault(thrown);
+    stream.fail(thrown);
+  }
+
+  onResetStream(streamId: number, code: number): void {
+    this.#find(streamId)?.onReset(code);
+  }
+
+  onWindowUpdate(streamId: number, octets: number): void {
+    const { link } = this;
+    if (streamId === 0) {
+      link.sendWindow += octets;
+      if (octets === 0) throw new ConnectionError(ErrorCode.protocol, "an increment of 0 (RFC 9113 §6.9)");
+      if (link.sendWindow > MAX_STREAM_ID)
+        throw new ConnectionError(ErrorCode.flowControl, "a window above 2^31-1 (RFC 9113 §6.9.1)");
+    } else {
+      const stream = this.#find(streamId);
+      if (stream === null) return;
+      if (octets === 0) stream.cut(ErrorCode.protocol, "an increment of 0 (RFC 9113 §6.9)");
+      else if (!stream.addWindow(octets)) stream.cut(ErrorCode.flowControl, "a window above 2^31-1 (RFC 9113 §6.9.1)");
+    }
+    link.goOn();
+  }
+
+  onSettings(octets: Buffer, start: number, end: number): void {
+    const { link } = this;
+    const { peer } = link;
+    const before = peer.initialWindowOctets;
+    const capacityBefore = this.capacity;
+    peer.apply(octets, start, end, true);
+    link.encoder.limit(peer.headerTableOctets);
+    const change = peer.initialWindowOctets - before;
+    if (change !== 0) {
+      for (const stream of this.#streams.values()) {
+        if (!stream.addWindow(change))
+          throw new ConnectionError(ErrorCode.flowControl, "a window above 2^31-1 (RFC 9113 §6.9.2)");
+      }
+    }
+    this.#answer();
+    output.settingsAck();
+    link.goOn();
+    if (!this.#isReady) {
+      this.#isReady = true;
+      this.#owner.ready(this);
+    } else if (this.capacity > capacityBefore) this.#owner.hasRoom(this);
+  }
+
+  onPing(ack: boolean, octets: Buffer, at: number): void {
+    if (ack) return;
+    this.#answer();
+    output.ping(true, octets, at);
+  }
+
+  /** We are made to write something: not without end, if nobody reads it. */
+  #answer(): void {
+    this.#unreadAnswers = this.connection.full ? this.#unreadAnswers + 1 : 0;
+    if (this.#unreadAnswers > MOST_UNREAD_ANSWERS)
+      throw new ConnectionError(ErrorCode.enhanceYourCalm, "frames that ask for an answer, which is not read");
+    output.use(this.connection);
+  }
+
+  onGoAway(lastStreamId: number, code: number, debug: string): void {
+    this.#lastId = Math.min(this.#lastId, lastStreamId);
+    const said = `the endpoint goes away: ${errorName(code)}${debug === "" ? "" : ` (${debug})`}`;
+    this.#leave();
+    for (const stream of [...this.#streams.values()]) {
+      // RFC 9113 §6.8: whatever was asked on them has not been done.
+      if (stream.id > this.#lastId) stream.lose(new Failure("upstream-refused", said), CUT);
+    }
+    if (this.#streams.size === 0) this.close();
+  }
+
+  onPushPromise(): void {
+    throw new ConnectionError(ErrorCode.protocol, "PUSH_PROMISE, which we did not allow (RFC 9113 §8.4)");
+  }
+
+  onFieldBlockBegin(): void {}
+  onPriority(): void {}
+  onSettingsAck(): void {}
+  onPriorityUpdate(): void {}
+  onUnknown(): void {}
+
+  onRoom(): void {
+    this.link.goOn();
+  }
+
+  // ── for its streams ────────────────────────────────────────────────────────────────────────
+
+  /** Writes RST_STREAM. */
+  resetStream(streamId: number, code: number): void {
+    if (this.#isClosed) return;
+    this.#wereReset.add(streamId);
+    output.use(this.connection);
+    output.resetStream(streamId, code);
+  }
+
+  /** A stream is over. */
+  streamDone({ id }: ClientStream): void {
+    if (!this.#streams.delete(id) || this.#isClosed) return;
+    if (this.#streams.size === 0) this.#pingTimer.cancel();
+    if (!this.#isLeaving) this.#owner.hasRoom(this);
+    else if (this.#streams.size === 0) this.close();
+  }
+
+  // ── is the endpoint still there? ───────────────────────────────────────────────────────────
+
+  /** A sign of life: silence is counted from here. */
+  #listen(): void {
+    this.#pinged = false;
+    if (this.settings.pingTime !== null && !this.#isClosed) this.#pingTimer.arm(this.settings.pingTime);
+  }
+
+  #silent(): void {
+    if (this.#pinged) return this.#lost(new Failure("upstream-reset", "no answer to PING"), "no answer to PING");
+    this.#pinged = true;
+    output.use(this.connection);
+    output.ping(false, PING);
+    if (this.settings.pingAnswerTime !== null) this.#pingTimer.arm(this.settings.pingAnswerTime);
+  }
+
+  // ── ends ───────────────────────────────────────────────────────────────────────────────────
+
+  onPeerEnd(): void {
+    this.#lost(
+      new Failure("upstream-closed", "the endpoint closed the connection before a response"),
+      "closed the connection",
+    );
+  }
+
+  onLost(error: string): void {
+    this.#lost(
+      new Failure("upstream-reset", `the endpoint ended the connection before a response (${error})`),
+      `ended the connection (${error})`,
+    );
+  }
+
+  onFault(thrown: unknown): void {
+    this.#owner.fault(thrown);
+    const failure = Failure.from(thrown);
+    this.connection.destroy();
+    this.#end(failure, failure);
+  }
+
+  #lost(why: Failure, what: string): void {
+    this.connection.destroy();
+    this.#end(why, new Failure("upstream-truncated", `the endpoint ${what} in the middle of the content`));
+  }
+
+  /** RFC 9113 §5.4.1: says why, and ends everything. */
+  #breakOff(thrown: unknown): void {
+    if (!(thrown instanceof ConnectionError)) return this.onFault(thrown);
+    output.use(this.connection);
+    output.goAway(0, thrown.code, thrown.message);
+    output.flush();
+    this.connection.close(true);
+    const failure = new Failure("upstream-malformed", thrown.message);
+    this.#end(failure, failure);
+  }
+
+  /** @param why fails what has no response yet @param cut ends what has */
+  #end(why: Failure, cut: Failure): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#idleTimer.cancel();
+    this.#pingTimer.cancel();
+    this.#owner.gone(this);
+    for (const stream of [...this.#streams.values()]) stream.lose(why, cut);
+    this.#streams.clear();
+  }
+
+  /** Takes no more streams; closes after the last one. */
+  retire(): void {
+    if (this.#isClosed) return;
+    this.#leave();
+    if (this.#streams.size === 0) this.close();
+  }
+
+  #leave(): void {
+    if (this.#isLeaving) return;
+    this.#isLeaving = true;
+    this.#idleTimer.cancel();
+    this.#owner.leaving(this);
+  }
+
+  /** Closes a connection that carries nothing (RFC 9113 §5.4.1: an end is announced). */
+  close(): void {
+    if (this.#isClosed || this.#streams.size > 0) return;
+    this.#isClosed = true;
+    this.#isLeaving = true;
+    this.#idleTimer.cancel();
+    this.#pingTimer.cancel();
+    output.use(this.connection);
+    output.goAway(0, ErrorCode.none);
+    output.flush();
+    this.connection.close(false);
+    this.#owner.gone(this);
+  }
+}
+
+/** Octets of the first frame that tell its type and flags. */
+const LOOKED_AT = 5;
+const PING = Buffer.from("lintel\r\n", "latin1");
+const CUT = new Failure("upstream-truncated", "the endpoint went away in the middle of the content");
