@@ -5,7 +5,7 @@
 import { FakeConnection } from "../../../src/protocol/http1/testing.ts";
 import { Application } from "./application.ts";
 import { Decoder } from "./hpack.ts";
-import { serve } from "./server-under-test.ts";
+import { flush, serve } from "./server-under-test.ts";
 import {
   DEFAULT_WINDOW,
   data,
@@ -66,7 +66,10 @@ export class HostileClient {
 
   /** Each piece arrives by itself. */
   send(...pieces: readonly (string | Uint8Array)[]): this {
-    for (const piece of pieces) if (this.connection.fate === "open") this.connection.arrive(piece);
+    for (const piece of pieces) {
+      if (this.connection.fate === "open") this.connection.arrive(piece);
+      flush();
+    }
     this.#receive();
     return this;
   }
