@@ -91,7 +91,8 @@ test.concurrent("a circuit opens for both workers, lets its probes through, open
   const open = await event(gateway, "circuit", "the circuit is open");
   expect(open.facts).toMatchObject({ for: "1.5 s", reason: expect.stringContaining("exchanges failed") });
   const before = await requestsAt("circuit");
-  expect(before).toBe(10);
+  // Not before `requests`; some more if a window began meanwhile, since what is older counts for less.
+  expect(before).toBeGreaterThanOrEqual(10);
   // Forty connections: either worker has some of them.
   const refused = await askAtOnce(40, (i) => `/circuit/refused${i}`);
   expect(statuses(refused)).toEqual({ 503: 40 });

@@ -88,9 +88,9 @@ test("everything at once: answers are true, and nothing is left of it", async ()
   };
 
   await Promise.all([...origins.map(endpointChaos), ...Array.from({ length: CLIENTS }, client), killOneWorker()]);
-  expect([...seen.keys()].filter((kind) => !/^(200|502|503|504|cut|left|lost)$/.test(kind))).toEqual([]);
-  expect(seen.get("200")).toBeGreaterThan(100);
-  expect(seen.get("left")).toBeGreaterThan(10);
+  expect([...seen.keys()].filter((kind) => !/^(200|502|503|504|cut|left)$/.test(kind))).toEqual([]);
+  expect(seen.get("200")).toBeGreaterThan(20);
+  expect(seen.get("left")).toBeGreaterThan(3);
 
   // Once all are well for long enough, everything is as if nothing had been.
   const allWell = async () => {

@@ -12,7 +12,7 @@ import { exchange, get, post, RawClient } from "../support/raw.ts";
 
 const UPSTREAM_IDLE = 800;
 const PER_ATTEMPT = 900;
-const HEDGE_AFTER = 100;
+const HEDGE_AFTER = 400;
 const SLOW = 300;
 
 const octets = (after: "keep" | "end" | "reset", text: string): Behaviour => ({ kind: "octets", octets: text, after });
@@ -256,7 +256,8 @@ describe.concurrent("a slow endpoint", () => {
     for (let i = 0; i < 4; i++) expect((await ask(`/hedged/${i}`)).text).toBe(fast!.address);
     expect(now() - startedAt).toBeGreaterThan(HEDGE_AFTER);
     const lines = await Promise.all([0, 1, 2, 3].map((i) => gateway.logOf(`/hedged/${i}`)));
-    const hedged = lines.filter((line) => line["attempts"] === 2);
+    // The fast one may be late as well, on a busy machine, and win all the same.
+    const hedged = lines.filter((line) => line["endpoint"] === fast!.address && triesOf(line)[0] === null);
     expect(hedged.length).toBeGreaterThan(0);
     for (const line of hedged)
       expect(line["tries"]).toMatchObject([
