@@ -69,7 +69,7 @@ const loaded = await loadConfig(
 const config = loaded.config!;
 const zone = createZone({ ...zoneSizes(config, 1), slots: 1 });
 const placement = new Sequence();
-const metrics = new GatewayMetrics(config, placement);
+const metrics = GatewayMetrics.of(config, placement);
 metrics.registry.attach(zone, 0);
 const recorder = new ExchangeRecorder(metrics, null);
 const upstreams = new Upstreams({ zone, slot: 0, workers: 1, log: SILENT });

@@ -40,7 +40,7 @@ export function placeUpstream(placement: Placement, upstream: string): EndpointS
 /** Cells for a config, with room for those that later configs and providers add. */
 export function zoneSizes(config: GatewayConfig, slots: number): AreaSizes {
   const needed = new Sequence();
-  new GatewayMetrics(config, needed);
+  GatewayMetrics.of(config, needed);
   for (const { name } of config.upstreams) placeUpstream(needed, name);
   const { endpoints, growth } = config.zone;
   const one = endpointSizes(slots);

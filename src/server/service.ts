@@ -184,7 +184,7 @@ export class Service {
   #make(servable: Servable): InForce {
     const noting = new Noting(this.#allocation);
     try {
-      const metrics = new GatewayMetrics(servable.config, noting);
+      const metrics = GatewayMetrics.of(servable.config, noting);
       const { registry } = metrics;
       registry.attach(this.zone, this.#options.count);
       const hash = hashOf(JSON.stringify(servable.tree));

@@ -48,7 +48,7 @@ async function directoryOf(app: unknown, folder = ".", saved: SavedOverrides = {
   });
   let metrics!: GatewayMetrics;
   const apply = async (next: GatewayConfig) => {
-    metrics = new GatewayMetrics(next, allocation);
+    metrics = GatewayMetrics.of(next, allocation);
     metrics.registry.attach(zone, SLOTS - 1);
     const prepared = await directory.prepare(next, folder, metrics);
     return prepared;

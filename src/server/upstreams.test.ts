@@ -35,7 +35,7 @@ async function upstreamsOf(app: unknown) {
   });
   const prepare = async (next: unknown) => {
     const config = await read(next);
-    const metrics = new GatewayMetrics(config, allocation);
+    const metrics = GatewayMetrics.of(config, allocation);
     metrics.registry.attach(zone, 0);
     return { metrics, prepared: await upstreams.prepare(config, staticSets(config, allocation, SLOTS), metrics) };
   };

@@ -5,6 +5,7 @@
  */
 import type { Log } from "../base/log.ts";
 import type { GatewayConfig, UpstreamConfig } from "../config/gateway-config.ts";
+import { Slices } from "../net/slices.ts";
 import type { Http1ClientSettings } from "../protocol/http1/client.ts";
 import { Branding } from "../proxy/branding.ts";
 import type { Zone } from "../state/zone.ts";
@@ -71,20 +72,22 @@ export class Upstreams {
     const entries = new Map<string, Entry>();
     const members = new Map<Entry, readonly Endpoint[]>();
     const made: Endpoint[] = [];
+    const slices = new Slices();
     for (const upstream of config.upstreams) {
       const set = byName.get(upstream.name);
       if (set === undefined) throw new Error(`upstream ${upstream.name}: the supervisor sent no endpoints`);
       const entry = this.#entry(config, upstream, set, before.get(upstream.name));
       const kept = before.get(upstream.name);
       const reusable = kept !== undefined && Bun.deepEquals(kept.endpointSettings, entry.endpointSettings);
-      const endpoints = set.endpoints.map((placed) => {
+      const endpoints: Endpoint[] = [];
+      for (const placed of set.endpoints) {
+        if (slices.isOver) await slices.next();
         metrics.addEndpoint(upstream.name, placed.address, placed.cells);
         const existing = reusable ? kept.endpoints.get(placed.address) : undefined;
-        if (existing !== undefined) return existing;
-        const endpoint = this.#endpoint(upstream.name, placed, entry.endpointSettings, metrics);
-        made.push(endpoint);
-        return endpoint;
-      });
+        const endpoint = existing ?? this.#endpoint(upstream.name, placed, entry.endpointSettings, metrics);
+        if (existing === undefined) made.push(endpoint);
+        endpoints.push(endpoint);
+      }
       entries.set(upstream.name, entry);
       members.set(entry, endpoints);
     }

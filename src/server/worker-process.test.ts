@@ -11,7 +11,7 @@ import { Workers } from "./workers.ts";
 function create(gateway: string) {
   const said: { message: string; code?: number; reason?: string }[] = [];
   const noting = new Noting(new Sequence());
-  new GatewayMetrics(SAMPLE_CONFIG, noting);
+  GatewayMetrics.of(SAMPLE_CONFIG, noting);
   const zone = createZone({ totals: 5000, levels: 100, shared: 10, times: 10, slots: 2 });
   const script = `
     const { runWorker } = await import(${JSON.stringify(`${import.meta.dir}/worker-process.ts`)});

@@ -9,6 +9,7 @@ import type { GatewayConfig } from "../config/gateway-config.ts";
 import { processFacts } from "../http/variable.ts";
 import { DescriptorChannel } from "../net/descriptor-channel.ts";
 import { libc } from "../net/libc.ts";
+import { Slices } from "../net/slices.ts";
 import { Told } from "../state/placement.ts";
 import { openZone, type Zone } from "../state/zone.ts";
 import { AccessLog } from "../telemetry/access-log.ts";
@@ -163,7 +164,7 @@ class Worker {
     this.#channel = new DescriptorChannel(channelFd);
     this.#log = log;
     this.#config = config;
-    this.#telemetry = this.#openTelemetry(facts, config, null);
+    this.#telemetry = this.#openTelemetry(facts, config, null, GatewayMetrics.of(config, new Told(facts.places)));
     this.#recorder = new ExchangeRecorder(this.#telemetry.metrics, this.#telemetry.accessLog);
     this.#recorder.clients = this.#clients;
     this.#stopSampling = startProcessSampling(this.#telemetry.metrics);
@@ -202,7 +203,8 @@ class Worker {
       const lost = sockets.find(({ id, fd }) => fd === null && !this.#sockets.has(id));
       if (lost !== undefined) throw new Error(`no descriptor came for listener ${lost.name}`);
       const config = await this.#parts.readConfig(message);
-      telemetry = this.#openTelemetry(message, config, this.#telemetry);
+      const metrics = await new Slices().run(GatewayMetrics.build(config, new Told(message.places)));
+      telemetry = this.#openTelemetry(message, config, this.#telemetry, metrics);
       const { directory, sets } = message;
       handedOn = true;
       const prepared = await this.#gateway.prepare({ config, directory, metrics: telemetry.metrics, sets, sockets });
@@ -267,11 +269,11 @@ class Worker {
 
   /** Counts in the cells the supervisor has chosen. The access log is the one before if it stays as it is. */
   #openTelemetry(
-    { places, directory }: Omit<ServeFacts, "generation">,
+    { directory }: Omit<ServeFacts, "generation">,
     config: GatewayConfig,
     before: Telemetry | null,
+    metrics: GatewayMetrics,
   ): Telemetry {
-    const metrics = new GatewayMetrics(config, new Told(places));
     metrics.registry.attach(this.#zone, this.#slot);
     const same = before !== null && Bun.deepEquals(config.telemetry.accessLog, this.#config.telemetry.accessLog);
     return { metrics, accessLog: same ? before.accessLog : openAccessLog(config, directory, metrics, this.#log) };

@@ -4,6 +4,7 @@
  * number of series.
  */
 import { FAILURES, type FailureCode } from "../base/failure.ts";
+import { runSteps, type Steps } from "../base/steps.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { type Placement, Sequence } from "../state/placement.ts";
 import type { Zone } from "../state/zone.ts";
@@ -80,12 +81,23 @@ export class GatewayMetrics {
 
   readonly #listeners = new Map<string, ListenerMetrics>();
   readonly #sites = new Map<string, Map<string, RouteMetrics>>();
-  readonly #noRoute: RouteMetrics;
-  readonly #noListener: ListenerMetrics;
+  #noRoute!: RouteMetrics;
+  #noListener!: ListenerMetrics;
   readonly #upstreams = new Map<string, UpstreamMetrics>();
 
   /** @param placement where the cells lie; by default one after the other */
-  constructor(config: GatewayConfig, placement?: Placement) {
+  static of(config: GatewayConfig, placement?: Placement): GatewayMetrics {
+    return runSteps(GatewayMetrics.build(config, placement));
+  }
+
+  /** The same, step by step. */
+  static *build(config: GatewayConfig, placement?: Placement): Steps<GatewayMetrics> {
+    const metrics = new GatewayMetrics(placement);
+    yield* metrics.#register(config);
+    return metrics;
+  }
+
+  private constructor(placement?: Placement) {
     this.registry = new Registry(placement);
     const r = this.registry;
     this.workers = r.gauge("lintel_workers", "Worker processes that are ready.");
@@ -104,14 +116,22 @@ export class GatewayMetrics {
       { reason: CODES },
     );
     this.methods = r.counters("lintel_requests_by_method_total", "Finished exchanges.", {}, { method: METHODS });
+  }
 
+  /** All that a config names: listeners, routes, upstreams. */
+  *#register(config: GatewayConfig): Steps<void> {
+    const r = this.registry;
     const listeners = config.listeners.map(({ name }) => name);
     for (const [number, name] of listeners.entries()) this.#listeners.set(name, this.#createListener(name, number));
     this.#noListener = this.#listeners.get(listeners[0]!)!;
     this.#noRoute = this.#createRoute("", "", listeners);
     for (const site of config.sites) {
-      const routes = site.routes.map(({ name }) => [name, this.#createRoute(site.name, name, listeners)] as const);
-      this.#sites.set(site.name, new Map(routes));
+      const routes = new Map<string, RouteMetrics>();
+      for (const { name } of site.routes) {
+        yield;
+        routes.set(name, this.#createRoute(site.name, name, listeners));
+      }
+      this.#sites.set(site.name, routes);
     }
     for (const { name } of config.upstreams) {
       this.#upstreams.set(name, {

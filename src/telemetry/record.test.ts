@@ -13,7 +13,7 @@ import { CLIENT, SAMPLE_CONFIG, sampleExchange } from "./testing.ts";
 function setUp() {
   clock.now = 1003;
   const placement = new Sequence();
-  const metrics = new GatewayMetrics(SAMPLE_CONFIG, placement);
+  const metrics = GatewayMetrics.of(SAMPLE_CONFIG, placement);
   const zone = createZone({ ...placement.sizes, totals: 5000, levels: 100, slots: 1 });
   metrics.registry.attach(zone, 0);
   for (const [i, address] of ["10.0.0.1:80", "10.0.0.2:80"].entries()) {

@@ -14,8 +14,8 @@ import { SAMPLE_CONFIG, sampleExchange } from "./testing.ts";
 function workers() {
   clock.now = 1003;
   const placement = new Sequence();
-  const all = [0, 1].map(() => new GatewayMetrics(SAMPLE_CONFIG, new Sequence()));
-  new GatewayMetrics(SAMPLE_CONFIG, placement);
+  const all = [0, 1].map(() => GatewayMetrics.of(SAMPLE_CONFIG, new Sequence()));
+  GatewayMetrics.of(SAMPLE_CONFIG, placement);
   const zone = createZone({ ...placement.sizes, totals: 5000, levels: 100, slots: 2 });
   for (const [slot, metrics] of all.entries()) {
     metrics.registry.attach(zone, slot);
