@@ -88,10 +88,13 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await stopLoads();
-  await nothingInFlight(gateway);
-  await gateway.stop();
-  choked.stop();
-  all[Symbol.dispose]();
+  try {
+    await nothingInFlight(gateway);
+  } finally {
+    await gateway.stop();
+    choked.stop();
+    all[Symbol.dispose]();
+  }
 }, 30_000);
 
 /** A first and a second endpoint, and load on both. */

@@ -62,9 +62,12 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await stopLoads();
-  await nothingInFlight(gateway);
-  await gateway.stop();
-  all[Symbol.dispose]();
+  try {
+    await nothingInFlight(gateway);
+  } finally {
+    await gateway.stop();
+    all[Symbol.dispose]();
+  }
 }, 30_000);
 
 /** Each on a connection of its own, so that either worker has some. */

@@ -137,9 +137,12 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await stopLoads();
-  await nothingInFlight(gateway);
-  await gateway.stop();
-  all[Symbol.dispose]();
+  try {
+    await nothingInFlight(gateway);
+  } finally {
+    await gateway.stop();
+    all[Symbol.dispose]();
+  }
 }, 30_000);
 
 const ask = (path: string) => exchange(gateway.port, get(path), "GET", LATE_MS);
