@@ -5,6 +5,9 @@ import type { PathPattern } from "./path-pattern.ts";
 import type { Route } from "./table.ts";
 
 export class Candidate<T> {
+  /** What its conditions weigh against those of a route with the same path. */
+  readonly specificity: number;
+
   constructor(
     readonly route: Route<T>,
     readonly path: PathPattern | null,
@@ -12,7 +15,9 @@ export class Candidate<T> {
     readonly conditions: readonly Matcher[],
     /** Place of the route in the config. */
     readonly position: number,
-  ) {}
+  ) {
+    this.specificity = conditions.reduce((sum, condition) => sum + condition.specificity, 0);
+  }
 
   holds(exchange: Exchange): boolean {
     for (const condition of this.conditions) if (!condition.matches(exchange)) return false;
@@ -25,7 +30,7 @@ const NO_PATH = 4;
 
 /** Sorts the most specific first: see table.ts. */
 export function bySpecificity<T>(a: Candidate<T>, b: Candidate<T>): number {
-  return comparePaths(a.path, b.path) || conditionCount(b) - conditionCount(a) || a.position - b.position;
+  return comparePaths(a.path, b.path) || b.specificity - a.specificity || a.position - b.position;
 }
 
 /** Sorts as in the file; the paths of one route among themselves by specificity, for the sake of the params. */
@@ -37,8 +42,4 @@ function comparePaths(a: PathPattern | null, b: PathPattern | null): number {
   const rank = (a === null ? NO_PATH : RANKS[a.kind]) - (b === null ? NO_PATH : RANKS[b.kind]);
   if (rank !== 0 || a === null || b === null || a.kind === "regex") return rank;
   return b.literalLength - a.literalLength || b.segments.length - a.segments.length;
-}
-
-function conditionCount<T>(candidate: Candidate<T>): number {
-  return candidate.conditions.reduce((sum, condition) => sum + condition.specificity, 0);
 }

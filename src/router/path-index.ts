@@ -185,7 +185,7 @@ class CodeWriter {
     }
     const code = [0, loose.length, ...loose];
     for (const { path } of candidates) code.push(this.#restOf(path));
-    code[0] = writeNode(code, tree);
+    code[0] = yield* writeNode(code, tree);
     return code;
   }
 
@@ -227,7 +227,8 @@ function insert(root: TreeNode, entered: number, { segments, kind }: PathPattern
 }
 
 /** @returns where it was written */
-function writeNode(code: number[], node: TreeNode): number {
+function* writeNode(code: number[], node: TreeNode): Steps<number> {
+  yield;
   const start = code.length;
   const children = node.children.toSorted((a, b) => a.label.charCodeAt(0) - b.label.charCodeAt(0));
   code.push(node.least() >> 1, 0, node.ends.length, node.rests.length, children.length);
@@ -239,8 +240,8 @@ function writeNode(code: number[], node: TreeNode): number {
     code[slot] = code.length - slot;
     code.push(label.length);
     for (let c = 0; c < label.length; c++) code.push(label.charCodeAt(c));
-    writeNode(code, children[i]!);
+    yield* writeNode(code, children[i]!);
   }
-  if (node.param !== null) code[start + PARAM] = writeNode(code, node.param) - start;
+  if (node.param !== null) code[start + PARAM] = (yield* writeNode(code, node.param)) - start;
   return start;
 }
