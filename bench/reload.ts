@@ -32,8 +32,19 @@ process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
 const [listener, admin, origin] = freePorts(3) as [number, number, number];
 const file = join(directory, values.json ? "lintel.json" : "lintel.yaml");
 
-const server = Bun.serve({ port: origin, hostname: "127.0.0.1", fetch: () => new Response("hello\n") });
-write(0);
+// All in processes of their own, and all files made before: nothing but Lintel's work may hold a request up.
+const server = children.start({
+  name: "origin",
+  command: [
+    process.execPath,
+    "-e",
+    `Bun.serve({ port: ${origin}, hostname: "127.0.0.1", fetch: () => new Response("hello\\n") })`,
+  ],
+  log: join(directory, "origin.log"),
+});
+await answered(server, origin);
+for (let i = 0; i <= Number(values.reloads); i++) write(i);
+renameSync(`${file}.0`, file);
 const lintel = children.start({
   name: "lintel",
   command: ["node", LAUNCHER, "run", "--config", file],
@@ -48,7 +59,7 @@ const load = Promise.all(Array.from({ length: CONNECTIONS }, (_, i) => client(i)
 await Bun.sleep(3000);
 const reloads: { readonly from: number; readonly to: number; readonly ms: number }[] = [];
 for (let i = 1; i <= Number(values.reloads); i++) {
-  write(i);
+  renameSync(`${file}.${i}`, file);
   const from = performance.now();
   const response = await fetch(`http://127.0.0.1:${admin}/v1/reload`, {
     method: "POST",
@@ -64,7 +75,6 @@ stopping = true;
 await load;
 report();
 await children.stopAll();
-server.stop(true);
 process.exit(failed > 0 ? 1 : 0);
 
 /** A request each so many ms, whatever the one before took: a late answer does not hide the next one's wait. */
@@ -128,6 +138,8 @@ function write(version: number): void {
     upstreams: { app: `127.0.0.1:${origin}`, many: { endpoints } },
     sites: [{ routes }],
   };
-  writeFileSync(`${file}.next`, values.json ? JSON.stringify(config, null, 1) : Bun.YAML.stringify(config, null, 2));
-  renameSync(`${file}.next`, file);
+  writeFileSync(
+    `${file}.${version}`,
+    values.json ? JSON.stringify(config, null, 1) : Bun.YAML.stringify(config, null, 2),
+  );
 }
