@@ -259,6 +259,7 @@ export class Http2ClientConnection implements ConnectionHandler, FrameTaker {
     const before = peer.initialWindowOctets;
     const capacityBefore = this.capacity;
     peer.apply(octets, start, end, true);
+    link.encoder.limit(Math.min(peer.leastHeaderTableOctets, peer.headerTableOctets));
     link.encoder.limit(peer.headerTableOctets);
     const change = peer.initialWindowOctets - before;
     if (change !== 0) {

@@ -1,4 +1,5 @@
 /** What the server under test serves, and what it got to see of each request. */
+import { createHash } from "node:crypto";
 import type { Failure } from "../../../src/base/failure.ts";
 import { type BodySink, type BodySource, type Flow, MemoryBody, NO_BODY } from "../../../src/http/body.ts";
 import type { Exchange } from "../../../src/http/exchange.ts";
@@ -100,7 +101,7 @@ export class Application {
     const [, what = "", argument = ""] = request.target.split("/");
     if (what === "untaken") return new Answer();
     if (what === "early") return new HttpResponse(200, FieldSection.of({ server: "early" }), MemoryBody.text("early"));
-    if (request.method === "CONNECT" || request.upgrade !== null) return tunnel();
+    if (request.method === "CONNECT" || request.upgrade !== null) return tunnel(exchange);
     const answer = new Answer();
     seen.whenEnded = () => {
       const response = this.#respond(exchange, what, argument, seen);
@@ -142,9 +143,17 @@ export class Application {
   }
 }
 
-function tunnel(): HttpResponse {
+/** For CONNECT, and for Upgrade as HTTP/1.1 answers it (RFC 6455 §4.2.2). */
+function tunnel({ request }: Exchange): HttpResponse {
   const mirror = new Mirror();
-  const response = new HttpResponse(200, new FieldSection(), mirror);
+  const isConnect = request.method === "CONNECT" && request.upgrade === null;
+  const response = new HttpResponse(isConnect ? 200 : 101, new FieldSection(), mirror);
+  const key = request.fields.get("sec-websocket-key");
+  if (request.upgrade !== null) response.fields.set("upgrade", request.upgrade);
+  if (key !== undefined) {
+    const accept = createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
+    response.fields.set("sec-websocket-accept", accept);
+  }
   response.tunnel = mirror;
   return response;
 }

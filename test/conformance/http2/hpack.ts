@@ -107,12 +107,13 @@ export class Decoder {
   #size = 4096;
   /** As we allow by SETTINGS_HEADER_TABLE_SIZE; the next block must come down to it first (RFC 7541 §4.2). */
   #allowed = 4096;
-  #mustShrink = false;
+  /** The next block must begin with an update to at most this: the smallest we allowed since the last one. */
+  #smallest = Infinity;
 
   /** Our SETTINGS_HEADER_TABLE_SIZE was acknowledged. */
   allow(octets: number): void {
     this.#allowed = octets;
-    if (octets < this.#size) this.#mustShrink = true;
+    if (octets < this.#size) this.#smallest = Math.min(this.#smallest, octets);
   }
 
   /** @throws on anything that the encoder must not do */
@@ -145,7 +146,7 @@ export class Decoder {
         this.#resize(size);
         continue;
       }
-      if (this.#mustShrink) throw new Error("no size update after the table's limit was lowered");
+      if (this.#smallest < Infinity) throw new Error("no size update after the table's limit was lowered");
       if (octet >= 0x80) fields.push(this.#entry(number(7)));
       else {
         const index = number(octet >= 0x40 ? 6 : 4);
@@ -167,7 +168,7 @@ export class Decoder {
 
   #resize(size: number): void {
     this.#size = size;
-    if (size <= this.#allowed) this.#mustShrink = false;
+    if (size <= this.#smallest) this.#smallest = Infinity;
     this.#evict();
   }
 

@@ -2,7 +2,7 @@
 import { expect } from "bun:test";
 import type { HostileClient } from "../hostile-client.ts";
 import { accepted, expectAlive, refused, type ServerCase, shows, streamError } from "../verdict.ts";
-import { Code, data, type FieldLine, Flag, headers, rstStream, Setting } from "../wire.ts";
+import { Code, data, type FieldLine, Flag, headers, rstStream, Setting, windowUpdate } from "../wire.ts";
 
 const CONNECT: readonly FieldLine[] = [
   [":method", "CONNECT"],
@@ -68,7 +68,7 @@ export const TUNNELS: readonly ServerCase[] = [
     connect(client);
     for (let n = 0; n < 8; n++) client.send(data(1, Buffer.alloc(16_384, "t")));
     expect(client.answer(1).content.length).toBe(65_535);
-    client.send(rstStream(1));
+    client.send(rstStream(1), windowUpdate(0, 1000));
     expectAlive(client);
   }),
 

@@ -61,9 +61,12 @@ export const STREAMS: readonly ServerCase[] = [
   eitherError("9113 §5.1 HEADERS on a stream that the client has reset", Code.streamClosed, (client) =>
     client.request(1, "/wait").send(rstStream(1), headers(1, GET)),
   ),
-  connectionError("9113 §5.1 DATA on a stream that both have ended", [Code.streamClosed, Code.protocol], (client) =>
-    client.request(1).send(data(1, "abc")),
-  ),
+  shows("9113 §5.1 DATA on a stream that both have ended: ignored, or connection error", (client) => {
+    client.request(1).send(data(1, "abc"));
+    if (client.goawayCode === null) expectAlive(client);
+    else expect(client.goawayCode).toBe(Code.streamClosed);
+    expect(client.application.requests[0]!.content).toBe("");
+  }),
   connectionError("9113 §5.1 HEADERS on a stream that both have ended", [Code.streamClosed, Code.protocol], (client) =>
     client.request(1).send(headers(1, GET)),
   ),
