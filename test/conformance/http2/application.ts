@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import type { Failure } from "../../../src/base/failure.ts";
 import { type BodySink, type BodySource, type Flow, MemoryBody, NO_BODY } from "../../../src/http/body.ts";
+import type { Handler } from "../../../src/http/define.ts";
 import type { Exchange } from "../../../src/http/exchange.ts";
 import { FieldSection } from "../../../src/http/field-section.ts";
 import { HttpResponse, type Tunnel } from "../../../src/http/message.ts";
@@ -84,6 +85,7 @@ class Mirror implements Tunnel, BodySource, BodySink {
   }
 }
 
+/** What a server under test is given. */
 export class Application {
   readonly requests: SeenRequest[] = [];
   finished = 0;
@@ -94,7 +96,7 @@ export class Application {
     return this.requests.filter(({ ended }) => ended === "end");
   }
 
-  readonly handle = (exchange: Exchange): HttpResponse | PendingResponse => {
+  handle: Handler = (exchange) => {
     const seen = new SeenRequest(exchange);
     this.requests.push(seen);
     const { request } = exchange;

@@ -5,7 +5,7 @@
 import { FakeConnection } from "../../../src/protocol/http1/testing.ts";
 import { Application } from "./application.ts";
 import { Decoder } from "./hpack.ts";
-import { flush, serve } from "./server-under-test.ts";
+import { flush, type ServerUnderTest, serve } from "./server-under-test.ts";
 import {
   DEFAULT_WINDOW,
   data,
@@ -48,14 +48,19 @@ export interface Answer {
 
 export class HostileClient {
   readonly connection = new FakeConnection();
-  readonly application = new Application();
-  readonly server = serve(this.connection, this.application);
+  readonly application: Application;
+  readonly server: ServerUnderTest;
   readonly frames: ReadFrame[] = [];
   readonly decoder = new Decoder();
   readonly #reader = new FrameReader();
   /** Field sections by the index of the HEADERS frame they begin with. */
   readonly #sections = new Map<number, FieldLine[]>();
   #read = 0;
+
+  constructor(application = new Application()) {
+    this.application = application;
+    this.server = serve(this.connection, application);
+  }
 
   /** After the exchange of prefaces. */
   static connected(...pairs: readonly (readonly [id: number, value: number])[]): HostileClient {
@@ -89,6 +94,13 @@ export class HostileClient {
   /** A whole request with content. */
   upload(stream: number, content: string, path = "/echo", ...more: FieldLine[]): this {
     return this.send(headers(stream, post(path, ...more), Flag.endHeaders), data(stream, content, Flag.endStream));
+  }
+
+  /** Takes what the server has sent. */
+  receive(): this {
+    flush();
+    this.#receive();
+    return this;
   }
 
   #receive(): void {
