@@ -41,23 +41,36 @@ export function configFile(flags: Flags): string {
   );
 }
 
-/** Loads a config and adds what shows only later: routes that can never match, middlewares that cannot be created. */
-export async function prepare(origin: ConfigOrigin): Promise<Prepared> {
-  const file = "file" in origin ? origin.file : null;
+/** A config that can be served or not, before all that is odd about it is known. */
+export interface Loaded extends Prepared {
+  /** Warnings that take a while to find and keep nothing from being served. */
+  warnings(): readonly Diagnostic[];
+}
+
+/**
+ * Loads a config and adds what shows only later: middlewares that cannot be created.
+ * @param directory where relative paths start, for a tree; by default here
+ */
+export async function load(origin: ConfigOrigin, directory = process.cwd()): Promise<Loaded> {
   const loaded = await loadConfig(origin, catalog, process.env);
-  const diagnostics = [...loaded.diagnostics];
-  const directory = file === null ? process.cwd() : dirname(resolve(file));
-  if (loaded.config !== null) {
-    const failed = tryMiddlewares(loaded.config, directory).map(({ path, problem }) => loaded.diagnose(path, problem));
-    diagnostics.push(...unreachableRoutes(loaded, loaded.config), ...failed);
-  }
+  const start = "file" in origin ? dirname(resolve(origin.file)) : directory;
+  const { config } = loaded;
+  const failed = config === null ? [] : tryMiddlewares(config, start);
+  const diagnostics = [...loaded.diagnostics, ...failed.map(({ path, problem }) => loaded.diagnose(path, problem))];
   return {
     ...loaded,
-    config: hasErrors(diagnostics) ? null : loaded.config,
+    config: hasErrors(diagnostics) ? null : config,
     diagnostics: sortDiagnostics(diagnostics, loaded.files),
     origin: "file" in origin ? origin.file : origin.origin,
-    directory,
+    directory: start,
+    warnings: () => (config === null ? [] : unreachableRoutes(loaded, config)),
   };
+}
+
+/** The same with everything that is odd about it: routes that can never match. */
+export async function prepare(origin: ConfigOrigin, directory?: string): Promise<Prepared> {
+  const { warnings, ...loaded } = await load(origin, directory);
+  return { ...loaded, diagnostics: sortDiagnostics([...loaded.diagnostics, ...warnings()], loaded.files) };
 }
 
 function unreachableRoutes(loaded: LoadedConfig, config: GatewayConfig): Diagnostic[] {
@@ -84,8 +97,9 @@ function place(loaded: LoadedConfig, path: string): string {
 export async function usable(
   origin: ConfigOrigin,
   terminal: Terminal,
+  directory?: string,
 ): Promise<(Prepared & { readonly config: GatewayConfig }) | null> {
-  const prepared = await prepare(origin);
+  const prepared = await prepare(origin, directory);
   if (prepared.diagnostics.length > 0) terminal.error(renderAll(prepared.diagnostics, terminal.errorPaint));
   const { config } = prepared;
   return config === null ? null : { ...prepared, config };

@@ -16,7 +16,7 @@ afterEach(() => {
 const treeOf = (to: string, more: Record<string, unknown> = {}) => ({ sites: [{ to }], ...more });
 
 async function loaded(tree: unknown, origin = "lintel.yaml"): Promise<LoadedConfig> {
-  return { ...(await loadConfig({ tree, origin }, catalog, {})), origin, directory: "/" };
+  return { ...(await loadConfig({ tree, origin }, catalog, {})), origin, directory: "/", warnings: () => [] };
 }
 
 /** A reloader over a file that is a variable and a gateway that remembers what it serves. */

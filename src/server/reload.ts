@@ -22,6 +22,8 @@ export interface LoadedConfig {
   readonly origin: string;
   /** Relative paths in it start here. */
   readonly directory: string;
+  /** Warnings that take a while to find: they are looked for when the config is in force. */
+  warnings(): readonly Diagnostic[];
   /** A further problem at a path of the tree. */
   diagnose(path: string, problem: Problem): Diagnostic;
 }
@@ -151,9 +153,10 @@ export class Reloader {
       return { outcome: "unchanged", generation: current().generation, version: versions.current };
     }
     const fixed = keepFixed(config, current().config);
-    const diagnostics = [...loaded.diagnostics, ...fixed.kept.map((name) => needsRestart(loaded, name))];
     const changes = await exchange({ ...loaded, config: fixed.config });
     const tookMs = performance.now() - begunAt;
+    const kept = fixed.kept.map((name) => needsRestart(loaded, name));
+    const diagnostics = [...loaded.diagnostics, ...loaded.warnings(), ...kept];
     versions.keep = fixed.config.reload.versions;
     const version = versions.record({ tree: loaded.tree, origin: loaded.origin, trigger: wish.trigger });
     const { generation } = current();

@@ -204,6 +204,18 @@ describe("starting", () => {
     await gateway.stop();
   });
 
+  test("run --listen with a config: relative paths start at the config all the same", async () => {
+    const files = {
+      "site/lintel.json": JSON.stringify({ admin: "off", sites: [{ use: [{ files: "./public" }] }] }),
+      "site/public/index.html": "here",
+    };
+    await using gateway = await Gateway.start(
+      { admin: "off" },
+      { args: ["run", "--config", "site/lintel.json", "--listen", "127.0.0.1:0"], files },
+    );
+    expect(await (await fetch(gateway.url())).text()).toBe("here");
+  });
+
   test("run --to --listen needs no config", async () => {
     using origin = await Origin.start();
     const gateway = Gateway.launch(

@@ -1,5 +1,5 @@
 /** `lintel run`: serves until it is told to stop. */
-import { resolve } from "node:path";
+import { dirname, resolve } from "node:path";
 import { startAdmin } from "../../admin/server.ts";
 import type { ConfigOrigin } from "../../config/load.ts";
 import { Handover } from "../../server/handover.ts";
@@ -9,7 +9,7 @@ import { programCommand } from "../../server/upgrade.ts";
 import { processLog } from "../../telemetry/process-log.ts";
 import type { Flags } from "../arguments.ts";
 import { type Command, UsageError } from "../command.ts";
-import { CONFIG, configFile, type Prepared, prepare, usable } from "../prepare.ts";
+import { CONFIG, configFile, load, usable } from "../prepare.ts";
 
 export const run: Command = {
   name: "run",
@@ -38,17 +38,16 @@ export const run: Command = {
     const file = flags.has("to") ? null : resolve(configFile(flags));
     // A successor must find the file from wherever it is started.
     const command = programCommand(process.argv.slice(2), file === null ? ["version"] : ["check", file]);
-    const load = async () => prepare(await originOf(flags));
+    // Relative paths start at the file, also where flags change what it says.
+    const start = file === null ? process.cwd() : dirname(file);
+    const read = async () => load(await originOf(flags), start);
     const begin = async () => {
-      const prepared = await usable(await originOf(flags), terminal);
+      const prepared = await usable(await originOf(flags), terminal, start);
       if (prepared === null) return 1;
       const { config, tree, origin, directory, files } = prepared;
-      const loadTree = async (before: unknown, name: string) => ({
-        ...(await prepare({ tree: before, origin: name })),
-        directory,
-      });
+      const loadTree = (before: unknown, name: string) => load({ tree: before, origin: name }, directory);
       const facts = { tree, origin, directory, config, file, files };
-      return runSupervisor({ ...facts, load, loadTree, command, handover, startAdmin });
+      return runSupervisor({ ...facts, load: read, loadTree, command, handover, startAdmin });
     };
     if (handover === null) return begin();
     return succeed(handover, begin, command, processLog({ level: "info", format: "text" }));
@@ -64,7 +63,7 @@ async function originOf(flags: Flags): Promise<ConfigOrigin> {
   }
   const file = configFile(flags);
   if (!flags.has("listen") && !flags.has("workers")) return { file };
-  const prepared: Prepared = await prepare({ file });
+  const prepared = await load({ file });
   // What is wrong in the file is better shown there.
   if (prepared.config === null) return { file };
   return { tree: overridden(prepared.tree as Tree, flags), origin: file };
