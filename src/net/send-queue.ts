@@ -12,6 +12,11 @@ export function queuedOctets(): number {
   return allOctets;
 }
 
+/** For engines that keep octets of their own for slow peers: they count like those of a connection. */
+export function countQueued(octets: number): void {
+  allOctets += octets;
+}
+
 export class SendQueue {
   readonly #items: (Uint8Array | Pipe)[] = [];
   octets = 0;

@@ -20,6 +20,7 @@ import { HttpRequest, HttpResponse, type Scheme } from "../../http/message.ts";
 import { PendingResponse, type ResponseWaiter } from "../../http/pending-response.ts";
 import { statusLine } from "../../http/status.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
+import type { ServerConnection } from "../server-connection.ts";
 import { ContentClock, type ContentTimes } from "./content-clock.ts";
 import { ContentDecoder, type ContentLimits, type ContentReceiver } from "./content-decoder.ts";
 import { HeadDecoder, type HeadLimits } from "./head-decoder.ts";
@@ -47,7 +48,7 @@ export interface ExchangeHooks {
   /** A head that made no exchange. @param octets what was read of it */
   malformed(client: ClientInfo, failure: Failure, octets: number): void;
   /** The connection is gone. */
-  closed(connection: Http1ServerConnection): void;
+  closed(connection: ServerConnection): void;
   /** A handler threw something that is not a Failure. */
   fault(thrown: unknown): void;
   /** True while the server stops: no connection is kept alive. */
@@ -65,7 +66,7 @@ const NO_FIELDS = new FieldSection();
 
 const decoder = new HeadDecoder("request");
 
-export class Http1ServerConnection implements ConnectionHandler, BodySink, ResponseWaiter, Informer {
+export class Http1ServerConnection implements ServerConnection, ConnectionHandler, BodySink, ResponseWaiter, Informer {
   readonly connection: Connection;
   readonly #client: ClientInfo;
   readonly #settings: Http1ServerSettings;

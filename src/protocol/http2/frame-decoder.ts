@@ -318,15 +318,13 @@ export class FrameDecoder {
 
   #headers(octets: Buffer, start: number, end: number, flags: number, streamId: number): void {
     let dependsOn = -1;
-    if ((flags & Flag.padded) !== 0) {
-      end -= octets[start]!;
-      start++;
-    }
+    const padding = (flags & Flag.padded) !== 0 ? octets[start++]! : 0;
     if ((flags & Flag.priority) !== 0) {
       if (end - start < 5) throw badSize(FrameType.headers, end - start);
       dependsOn = word31(octets, start);
       start += 5;
     }
+    end -= padding;
     if (end < start) throw protocolError("more padding than payload (RFC 9113 §6.2)");
     const endStream = (flags & Flag.endStream) !== 0;
     this.#checkBlock(end - start);

@@ -1,0 +1,98 @@
+/**
+ * What costs us more than the client, counted. Two budgets per connection, both refilled by time and
+ * by work that went somewhere, so that who has much to do may ask much:
+ *
+ * - `resets`: streams that end before their response does, since the client cancelled them
+ *   (CVE-2023-44487, "rapid reset") or since it broke a rule so that we had to (CVE-2025-8671);
+ * - `frames`: frames that carry nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, DATA without
+ *   content, frames of unknown types (CVE-2019-9511 to 9518).
+ *
+ * Whoever uses one up gets GOAWAY with ENHANCE_YOUR_CALM.
+ */
+import { clock } from "../../base/timer.ts";
+import { ConnectionError, ErrorCode } from "./error-code.ts";
+
+export interface FloodLimits {
+  /** Cancelled or refused streams in a row, and how many are forgotten per second. A response that went to its end makes up for one. */
+  readonly resets: number;
+  readonly resetsPerSecond: number;
+  /** Frames that carry nothing, and how many are forgotten per second. Content makes up for them: one per 2 KiB, and a stream for `FRAMES_PER_STREAM`. */
+  readonly frames: number;
+  readonly framesPerSecond: number;
+}
+
+export const DEFAULT_FLOOD_LIMITS: FloodLimits = {
+  resets: 200,
+  resetsPerSecond: 30,
+  frames: 1000,
+  framesPerSecond: 100,
+};
+
+/** A new stream may come with so many frames: its priority, windows, an empty last frame. */
+const FRAMES_PER_STREAM = 8;
+/** Two windows are updated at most for each of these. */
+const CONTENT_PER_FRAME_OCTETS = 2048;
+/** A SETTINGS frame makes us go through all streams. */
+const SETTINGS_WEIGHT = 10;
+
+class Budget {
+  readonly #most: number;
+  readonly #perMs: number;
+  #left: number;
+  #filledAt = clock.now;
+
+  constructor(most: number, perSecond: number) {
+    this.#most = most;
+    this.#perMs = perSecond / 1000;
+    this.#left = most;
+  }
+
+  /** @returns false if it is used up */
+  spend(amount: number): boolean {
+    this.#left -= amount;
+    if (this.#left >= 0) return true;
+    this.earn((clock.now - this.#filledAt) * this.#perMs);
+    this.#filledAt = clock.now;
+    return this.#left >= 0;
+  }
+
+  earn(amount: number): void {
+    this.#left = Math.min(this.#most, this.#left + amount);
+  }
+}
+
+export class FloodGuard {
+  readonly #resets: Budget;
+  readonly #frames: Budget;
+
+  constructor(limits: FloodLimits) {
+    this.#resets = new Budget(limits.resets, limits.resetsPerSecond);
+    this.#frames = new Budget(limits.frames, limits.framesPerSecond);
+  }
+
+  /** A stream ended before its response: by the client, or by its fault. @throws {ConnectionError} ENHANCE_YOUR_CALM */
+  reset(): void {
+    if (!this.#resets.spend(1)) throw calmDown("too many streams cancelled or refused (limits.http2.resets)");
+  }
+
+  /** A frame that carries nothing. @throws {ConnectionError} ENHANCE_YOUR_CALM */
+  frame(name: string): void {
+    const weight = name === "SETTINGS" ? SETTINGS_WEIGHT : 1;
+    if (!this.#frames.spend(weight)) throw calmDown(`too many ${name} frames (limits.http2.frames)`);
+  }
+
+  streamBegun(): void {
+    this.#frames.earn(FRAMES_PER_STREAM);
+  }
+
+  streamDone(): void {
+    this.#resets.earn(1);
+  }
+
+  /** Octets of content, either way. */
+  content(octets: number): void {
+    this.#frames.earn(octets / CONTENT_PER_FRAME_OCTETS);
+  }
+}
+
+const calmDown = (message: string): ConnectionError => new ConnectionError(ErrorCode.enhanceYourCalm, message);

@@ -1,0 +1,87 @@
+/**
+ * What all streams of a connection share to send and to receive: the connection's output and field
+ * encoder, its two flow-control windows, and the line in which streams wait for their turn.
+ *
+ * A stream stands in line when something that all share is used up: the connection's window, or the
+ * kernel's room. Each turn sends one frame, so that a large response does not hold up small ones.
+ * One that waits for its own window does not stand in line.
+ */
+import type { Connection } from "../../net/connection.ts";
+import { DEFAULT_WINDOW_OCTETS } from "./frame.ts";
+import type { FrameOutput } from "./frame-output.ts";
+import { HpackEncoder } from "./hpack/encoder.ts";
+import { PeerSettings } from "./peer-settings.ts";
+import { ReceiveWindow } from "./receive-window.ts";
+
+/** A stream that has something to send, or could have. */
+export interface InLine {
+  isInLine: boolean;
+  /** Sends one frame. @returns whether it could send another */
+  takeTurn(): boolean;
+}
+
+export class Link {
+  readonly connection: Connection;
+  readonly out: FrameOutput;
+  readonly peer = new PeerSettings();
+  readonly encoder = new HpackEncoder();
+  /** What we may still send on all streams together. */
+  sendWindow = DEFAULT_WINDOW_OCTETS;
+  readonly receiveWindow: ReceiveWindow;
+  /** Octets of content sent so far. */
+  contentOctets = 0;
+  readonly #line: InLine[] = [];
+  #isGoingOn = false;
+
+  /** @param windowOctets what the peer may send on all streams together before we have taken it */
+  constructor(connection: Connection, out: FrameOutput, windowOctets: number) {
+    this.connection = connection;
+    this.out = out;
+    this.receiveWindow = new ReceiveWindow(Math.max(windowOctets, DEFAULT_WINDOW_OCTETS), DEFAULT_WINDOW_OCTETS);
+  }
+
+  /** Tells the peer of the connection's window, which no setting does (RFC 9113 §6.9.2). */
+  openWindow(): void {
+    const { octets, left } = this.receiveWindow;
+    if (octets === left) return;
+    this.receiveWindow.move(octets - left);
+    this.out.windowUpdate(0, octets - left);
+  }
+
+  /** Octets on some stream were taken or thrown away. */
+  took(octets: number): void {
+    const update = this.receiveWindow.take(octets, true);
+    if (update === 0) return;
+    this.out.use(this.connection);
+    this.out.windowUpdate(0, update);
+  }
+
+  /** A stream that wants to send has to stand in line. */
+  get isBusy(): boolean {
+    return this.sendWindow <= 0 || this.connection.full || this.#line.length > 0;
+  }
+
+  standInLine(stream: InLine): void {
+    if (stream.isInLine) return;
+    stream.isInLine = true;
+    this.#line.push(stream);
+  }
+
+  /** There is room: each in line has its turn, again and again. */
+  goOn(): void {
+    if (this.#isGoingOn) return;
+    this.#isGoingOn = true;
+    const line = this.#line;
+    let at = 0;
+    while (at < line.length && this.sendWindow > 0 && !this.connection.full) {
+      const stream = line[at++]!;
+      stream.isInLine = false;
+      if (stream.takeTurn()) this.standInLine(stream);
+      if (at < 64) continue;
+      line.splice(0, at);
+      at = 0;
+    }
+    line.splice(0, at);
+    this.#isGoingOn = false;
+  }
+}

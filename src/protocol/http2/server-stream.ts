@@ -1,0 +1,351 @@
+/**
+ * One exchange on a server connection: a request that may still be coming, and its response. It
+ * ends when both are complete, or when either side resets the stream.
+ *
+ * RFC 9113 §5.1 (states), §8.1 (messages), §8.5 (CONNECT); RFC 8441 (WebSockets).
+ */
+import { Failure } from "../../base/failure.ts";
+import { Timer, type TimerList, timerList } from "../../base/timer.ts";
+import { type BodySink, type Flow, NO_BODY } from "../../http/body.ts";
+import { failureResponse } from "../../http/error-response.ts";
+import type { Exchange, Informer } from "../../http/exchange.ts";
+import { FieldSection } from "../../http/field-section.ts";
+import { type HttpRequest, HttpResponse } from "../../http/message.ts";
+import { PendingResponse, type ResponseWaiter } from "../../http/pending-response.ts";
+import { ContentClock } from "../http1/content-clock.ts";
+import type { ContentOwner } from "../http1/incoming-content.ts";
+import { ErrorCode } from "./error-code.ts";
+import { endHandshake } from "./extended-connect.ts";
+import { IncomingData } from "./incoming-data.ts";
+import { OutgoingContent, type OutgoingOwner } from "./outgoing-content.ts";
+import { isWithoutContent, writeInterimHead, writeResponseHead, writeTunnelHead } from "./response-head.ts";
+import type { Http2ServerConnection } from "./server.ts";
+
+const NO_FIELDS = new FieldSection();
+
+export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, ContentOwner {
+  readonly id: number;
+  readonly #server: Http2ServerConnection;
+  readonly #outgoing: OutgoingContent;
+  /** Null once it is over for the rest of the program. */
+  #exchange: Exchange | null = null;
+  /** Sec-WebSocket-Accept that the origin server owes us. */
+  #accept: string | null = null;
+
+  // The request's content; null: it has none.
+  #incoming: IncomingData | null = null;
+  #isRequestComplete: boolean;
+  /** Octets still to come of a declared length; -1: nobody knows. */
+  #left = -1;
+  #timer: Timer | null = null;
+  #clock: ContentClock | null = null;
+
+  #isResponding = false;
+  #isResponded = false;
+  #isTunnel = false;
+  #tunnelIdleTime: TimerList | null = null;
+
+  constructor(server: Http2ServerConnection, id: number, endStream: boolean) {
+    this.id = id;
+    this.#server = server;
+    this.#isRequestComplete = endStream;
+    this.#outgoing = new OutgoingContent(server.link, id, server.settings.sendTime, this);
+  }
+
+  get isRequestComplete(): boolean {
+    return this.#isRequestComplete;
+  }
+
+  get isResponding(): boolean {
+    return this.#isResponding;
+  }
+
+  // ── request ────────────────────────────────────────────────────────────────────────────────
+
+  /** Content follows. @param length octets if declared, -1 if not */
+  expectContent(request: HttpRequest, length: number, awaitsContinue: boolean): void {
+    const { settings, link } = this.#server;
+    const declared = length < 0 ? null : length;
+    this.#left = length;
+    this.#incoming = new IncomingData(link, this.id, this.#server.newReceiveWindow(), declared, this);
+    this.#timer = new Timer(() => this.#expired());
+    this.#clock = new ContentClock(this.#timer, settings);
+    this.#clock.reset(awaitsContinue);
+    request.body = this.#incoming.content;
+  }
+
+  /** The client's half of a tunnel: it flows once there is a response. */
+  expectTunnel(accept: string | null): void {
+    this.#accept = accept;
+    this.#incoming = new IncomingData(this.#server.link, this.id, this.#server.newReceiveWindow(), null, this);
+    this.#timer = new Timer(() => this.#expired());
+  }
+
+  handle(exchange: Exchange): void {
+    this.#exchange = exchange;
+    let result: HttpResponse | PromiseLike<HttpResponse>;
+    try {
+      result = this.#server.hooks.handle(exchange);
+    } catch (thrown) {
+      this.onResponseFailed(thrown);
+      return;
+    }
+    if (result instanceof HttpResponse) this.#respond(result);
+    else if (result instanceof PendingResponse) result.waitFor(this);
+    else
+      result.then(
+        (response) => this.onResponseReady(response),
+        (thrown) => this.onResponseFailed(thrown),
+      );
+  }
+
+  /** A DATA frame begins. @returns false if it exceeds the window */
+  onDataBegin(octets: number): boolean {
+    return this.#incoming === null || this.#incoming.window.arrive(octets);
+  }
+
+  /** @throws {Failure} `request-malformed`, `content-too-slow` */
+  onData(octets: Uint8Array): void {
+    const { length } = octets;
+    const incoming = this.#incoming;
+    if (incoming === null) return this.#server.link.took(length);
+    if (this.#left >= 0) {
+      this.#left -= length;
+      if (this.#left < 0) {
+        this.#server.link.took(length);
+        throw new Failure("request-malformed", "more content than Content-Length (RFC 9113 §8.1.1)");
+      }
+    }
+    incoming.arrive(octets);
+    if (this.#exchange === null) return;
+    this.#exchange.requestOctets = incoming.content.octets;
+    if (this.#isTunnel) this.#tunnelActive();
+    else this.#clock?.arrived(length);
+  }
+
+  onPadding(octets: number): void {
+    if (this.#incoming === null) this.#server.link.took(octets);
+    else this.#incoming.arrivePadding(octets);
+  }
+
+  /** The client has sent everything. @throws {Failure} `request-malformed` */
+  onRequestEnd(trailers: FieldSection | null): void {
+    if (this.#left > 0)
+      throw new Failure("request-malformed", `${this.#left} octets less than Content-Length (RFC 9113 §8.1.1)`);
+    this.#isRequestComplete = true;
+    if (!this.#isTunnel) this.#timer?.cancel();
+    this.#incoming?.end(trailers);
+    if (this.#isResponded) this.#finish();
+  }
+
+  contentWanted(): void {
+    if (!this.#isTunnel && !this.#isRequestComplete) this.#clock?.wait();
+  }
+
+  contentPaused(): void {
+    if (!this.#isTunnel) this.#clock?.pause();
+  }
+
+  contentCancelled(): void {}
+
+  // ── response ───────────────────────────────────────────────────────────────────────────────
+
+  sendInterim(status: number, fields: FieldSection): void {
+    if (this.#isResponding || this.#exchange === null) return;
+    if (status === 100) {
+      if (this.#clock === null || !this.#clock.awaitsContinue) return;
+      this.#clock.continued();
+    }
+    writeInterimHead(this.#server.link, this.id, status, status === 100 ? NO_FIELDS : fields);
+  }
+
+  onResponseReady(response: HttpResponse): void {
+    try {
+      this.#respond(response);
+    } catch (thrown) {
+      // A fault costs this connection, not the process.
+      this.#server.onFault(thrown);
+    }
+  }
+
+  onResponseFailed(thrown: unknown): void {
+    const exchange = this.#exchange;
+    if (exchange === null || this.#isResponding) return;
+    const failure = Failure.from(thrown);
+    if (failure.code === "internal") this.#server.hooks.fault(thrown);
+    exchange.failure ??= failure;
+    this.#respond(failureResponse(failure));
+  }
+
+  #respond(response: HttpResponse): void {
+    const exchange = this.#exchange;
+    if (exchange === null || this.#isResponding) {
+      response.body.sendTo(new Unwanted());
+      return;
+    }
+    const refusal = this.#refusalOf(exchange, response);
+    if (refusal !== null) {
+      response.body.sendTo(new Unwanted());
+      exchange.failure ??= refusal;
+      response = failureResponse(refusal);
+    }
+    this.#isResponding = true;
+    exchange.response = response;
+    if (exchange.failure === null) exchange.phase = "response-content";
+    if (response.tunnel !== null) return this.#beginTunnel(exchange, response);
+    const { link } = this.#server;
+    const { body } = response;
+    const { method } = exchange.request;
+    if (body === NO_BODY || isWithoutContent(response.status, method)) {
+      writeResponseHead(link, this.id, response, method, true);
+      if (body !== NO_BODY) body.sendTo(new Unwanted());
+      this.onContentSent();
+      return;
+    }
+    this.#outgoing.follow(writeResponseHead(link, this.id, response, method, false), body.length);
+    body.sendTo(this.#outgoing);
+  }
+
+  /** What cannot be said here: a success would mean that the tunnel is open (RFC 8441 §5, RFC 9113 §8.5). */
+  #refusalOf({ request }: Exchange, { status, tunnel, fields }: HttpResponse): Failure | null {
+    const asksForTunnel = request.upgrade !== null || request.method === "CONNECT";
+    if (tunnel === null) {
+      if (status === 101 || (asksForTunnel && status >= 200 && status < 300))
+        return new Failure("upstream-malformed", `${status} instead of the tunnel that was asked for`);
+      return null;
+    }
+    if (this.#accept !== null && !endHandshake(this.#accept, fields))
+      return new Failure("upstream-malformed", "Sec-WebSocket-Accept does not answer our Sec-WebSocket-Key");
+    return null;
+  }
+
+  #beginTunnel(exchange: Exchange, response: HttpResponse): void {
+    this.#isTunnel = true;
+    exchange.phase = "tunnel";
+    const idleMs = exchange.timeouts?.tunnelIdleMs;
+    this.#tunnelIdleTime = idleMs === undefined ? this.#server.settings.tunnelIdleTime : timerList(idleMs);
+    this.#outgoing.follow(writeTunnelHead(this.#server.link, this.id, response), null);
+    response.tunnel!.accept(this.#incoming!.content);
+    response.body.sendTo(this.#outgoing);
+    this.#tunnelActive();
+  }
+
+  #tunnelActive(): void {
+    if (this.#exchange !== null && this.#tunnelIdleTime !== null) this.#timer!.arm(this.#tunnelIdleTime);
+  }
+
+  onContentPassing(octets: number): void {
+    if (this.#exchange !== null) this.#exchange.responseOctets += octets;
+    if (this.#isTunnel) this.#tunnelActive();
+  }
+
+  onContentSent(): void {
+    this.#isResponded = true;
+    if (this.#isRequestComplete) return this.#finish();
+    if (this.#isTunnel) return;
+    // RFC 9113 §8.1: the client need not go on with a request that has its whole response.
+    this.#stopIncoming(new Failure("client-closed", "the response was complete before the request content"));
+    this.#server.resetStream(this.id, ErrorCode.none);
+    this.#finish();
+  }
+
+  onContentCut(why: Failure): void {
+    const exchange = this.#exchange;
+    if (exchange === null) return;
+    exchange.failure ??= why;
+    this.#stopIncoming(why);
+    this.#server.resetStream(this.id, ErrorCode.internal);
+    this.#finish();
+  }
+
+  onSendStalled(): void {
+    const why = new Failure("client-stalled", "the client took nothing of the response for timeouts.send");
+    if (this.#server.connection.full) this.#server.giveUp(why);
+    else this.cut(ErrorCode.cancel, why);
+  }
+
+  /** More room to send on this stream. @returns false if it is too much */
+  addWindow(octets: number): boolean {
+    return this.#outgoing.addWindow(octets);
+  }
+
+  // ── ends ───────────────────────────────────────────────────────────────────────────────────
+
+  /** The initial window that the client knows of has changed. */
+  moveReceiveWindow(octets: number): void {
+    this.#incoming?.window.move(octets);
+  }
+
+  #finish(): void {
+    const exchange = this.#exchange;
+    this.#exchange = null;
+    this.#timer?.cancel();
+    this.#server.streamDone(this, true);
+    if (exchange === null) return;
+    if (exchange.failure === null) exchange.phase = "done";
+    exchange.waitsFor = null;
+    this.#server.hooks.finish(exchange);
+  }
+
+  #stopIncoming(why: Failure): void {
+    if (!this.#isRequestComplete) this.#incoming?.stop(why);
+  }
+
+  /** Nobody waits for the response any more: the client cancelled it, or is gone. */
+  lose(why: Failure): void {
+    const exchange = this.#exchange;
+    if (exchange === null) return;
+    // First: a response that comes of what follows is not wanted.
+    this.#exchange = null;
+    this.#timer?.cancel();
+    exchange.failure ??= why;
+    this.#incoming?.stop(why);
+    this.#outgoing.stop(why);
+    exchange.abort(why);
+    this.#server.streamDone(this, false);
+    this.#server.hooks.finish(exchange);
+  }
+
+  /** We give up on it. */
+  cut(code: number, why: Failure): void {
+    this.#server.resetStream(this.id, code);
+    this.lose(why);
+  }
+
+  /** The exchange ends with this failure: by a response if there is none yet. */
+  refuse(failure: Failure): void {
+    const exchange = this.#exchange;
+    if (exchange === null) return;
+    if (this.#isResponding) return this.cut(ErrorCode.cancel, failure);
+    exchange.failure ??= failure;
+    this.#stopIncoming(failure);
+    // Whoever waits for the response brings the failure; nobody does once the handler has returned without.
+    exchange.abort(failure);
+    if (this.#exchange === exchange) this.#respond(failureResponse(failure));
+  }
+
+  #expired(): void {
+    if (this.#isTunnel)
+      return this.cut(
+        ErrorCode.cancel,
+        new Failure("tunnel-idle", "nothing passed the tunnel for timeouts.tunnelIdle"),
+      );
+    if (this.#clock!.awaitsContinue) {
+      // Nobody upstream said 100 in time: the client may begin (RFC 9110 §10.1.1).
+      this.sendInterim(100, NO_FIELDS);
+      this.#clock!.wait();
+      return;
+    }
+    this.refuse(new Failure("content-timeout", "no request content for timeouts.contentIdle"));
+  }
+}
+
+/** Takes content nobody wants. */
+class Unwanted implements BodySink {
+  begin(flow: Flow): void {
+    flow.cancel(new Failure("client-closed", "the response is not wanted any more"));
+  }
+  write(): void {}
+  end(): void {}
+  abort(): void {}
+}

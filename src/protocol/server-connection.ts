@@ -1,0 +1,12 @@
+/** What the gateway sees of a client's connection, whatever it speaks. */
+import type { Failure } from "../base/failure.ts";
+import type { ExchangeHooks } from "./http1/server.ts";
+
+export interface ServerConnection {
+  /** Whose connection it is. */
+  readonly hooks: ExchangeHooks;
+  /** The server stops: what is in work is finished, and nothing new begun. */
+  drain(): void;
+  /** Ends now: an exchange without a response gets this failure, one in the middle of it is cut. */
+  terminate(why: Failure): void;
+}
