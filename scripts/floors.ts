@@ -17,6 +17,7 @@ export const FLOORS: Readonly<Record<string, number>> = {
   state: 1,
   protocol: 2,
   router: 2,
+  tls: 2,
   cache: 2,
   telemetry: 2,
   upstream: 3,

@@ -35,6 +35,7 @@ import {
   PEER_ENDED,
   type Pollable,
   READABLE,
+  unwatch,
   WRITABLE,
   watch,
 } from "./loop.ts";
@@ -120,6 +121,18 @@ export class TcpConnection implements Connection, Pollable {
   }
 
   get fd(): number {
+    return this.#fd;
+  }
+
+  /**
+   * Gives the descriptor away, out of the loop and open: nothing may be queued. The handler hears
+   * no more.
+   */
+  surrender(): number {
+    this.flush();
+    this.open = false;
+    this.handler = nobody;
+    unwatch(this.#fd);
     return this.#fd;
   }
 

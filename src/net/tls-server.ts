@@ -1,0 +1,322 @@
+/**
+ * TLS for connections that a listener accepted. Our own loop reads the ClientHello; its server name
+ * chooses the certificates and rules; then the runtime does the handshake, and the owner gets a
+ * `Connection` with the facts of it.
+ *
+ * A handshake that fails is told with its reason and costs nothing else. How many go on at a time is
+ * bounded, because a handshake is what costs most of what a stranger can ask for; those beyond wait
+ * without having been read, and their time runs.
+ */
+import type { X509Certificate } from "node:crypto";
+import { Timer, type TimerList, timerList } from "../base/timer.ts";
+import type { ConnectionHandler } from "./connection.ts";
+import type { TcpConnection } from "./tcp.ts";
+import {
+  alertRecord,
+  type ClientHello,
+  NotAClientHello,
+  readClientHello,
+  UNRECOGNIZED_NAME,
+} from "./tls-client-hello.ts";
+import { type HandshakeOwner, TlsConnection } from "./tls-connection.ts";
+import { type TlsContext, tlsReason } from "./tls-runtime.ts";
+
+/** How one name is served. */
+export interface TlsIdentity {
+  readonly context: TlsContext;
+  readonly clientCertificate: "none" | "optional" | "required";
+  /** As from `alpnWire`; best first. */
+  readonly alpn: Buffer | undefined;
+}
+
+export interface TlsServerSettings {
+  /** From the accepted connection to the end of the handshake; Infinity: no limit. */
+  readonly handshakeTimeoutMs: number;
+  /** Handshakes at one time; more wait. */
+  readonly maxHandshakes: number;
+  /** @returns null to refuse with unrecognized_name */
+  choose(hello: ClientHello): TlsIdentity | null;
+}
+
+/** The certificate a client showed. */
+export interface ClientCertificate {
+  /** As in "CN=alice, O=Example" (RFC 4514 order is not kept: as it stands in the certificate). */
+  readonly subject: string;
+  readonly issuer: string;
+  /** Hexadecimal, upper case. */
+  readonly serial: string;
+  /** SHA-256 of the whole certificate; hexadecimal, lower case. */
+  readonly fingerprint: string;
+  /** "" if a CA that is trusted here has signed it and it is valid now; else why not. */
+  readonly distrust: string;
+  /** PEM. */
+  readonly pem: string;
+}
+
+/** What is known once the handshake is over. */
+export interface HandshakeFacts {
+  /** "TLSv1.2" or "TLSv1.3". */
+  readonly version: string;
+  readonly cipher: string;
+  /** "" if the client sent none. */
+  readonly serverName: string;
+  /** "" if none was agreed on. */
+  readonly alpn: string;
+  readonly resumed: boolean;
+  readonly clientCertificate: ClientCertificate | null;
+}
+
+/** Who wanted a TLS connection. */
+export interface TlsAcceptOwner {
+  onSecured(connection: TlsConnection, facts: HandshakeFacts): void;
+  /** It is over, and everything is closed. @param serverName "" if none was sent, or none was read */
+  onHandshakeFailed(reason: string, serverName: string): void;
+  /** `onSecured` threw; the connection is destroyed. */
+  fault(thrown: unknown): void;
+}
+
+export class TlsServer {
+  #settings: TlsServerSettings;
+  #timeout: TimerList | null;
+  #running = 0;
+  readonly #waiting = new Set<TlsHandshake>();
+
+  constructor(settings: TlsServerSettings) {
+    this.#settings = settings;
+    this.#timeout = timerList(settings.handshakeTimeoutMs);
+  }
+
+  /** For the handshakes from now on, and those that wait. */
+  set settings(settings: TlsServerSettings) {
+    this.#settings = settings;
+    this.#timeout = timerList(settings.handshakeTimeoutMs);
+    this.#next();
+  }
+
+  get settings(): TlsServerSettings {
+    return this.#settings;
+  }
+
+  /** Handshakes under way, without those that wait. */
+  get handshakes(): number {
+    return this.#running;
+  }
+
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /**
+   * Begins a handshake.
+   * @param first  octets already read, such as those after a PROXY header; borrowed
+   */
+  accept(connection: TcpConnection, owner: TlsAcceptOwner, first: Uint8Array | null = null): TlsHandshake {
+    const handshake = new TlsHandshake(this, connection, owner, first, this.#timeout);
+    if (this.#running < this.#settings.maxHandshakes) {
+      this.#running++;
+      handshake.start();
+    } else this.#waiting.add(handshake);
+    return handshake;
+  }
+
+  /** @internal */
+  ended(handshake: TlsHandshake, wasRunning: boolean): void {
+    if (!wasRunning) {
+      this.#waiting.delete(handshake);
+      return;
+    }
+    this.#running--;
+    this.#next();
+  }
+
+  #next(): void {
+    while (this.#running < this.#settings.maxHandshakes && this.#waiting.size > 0) {
+      const [first] = this.#waiting as Set<TlsHandshake> & Iterable<TlsHandshake>;
+      this.#waiting.delete(first!);
+      this.#running++;
+      first!.start();
+    }
+  }
+}
+
+/** One handshake, from the accepted connection on. */
+export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
+  readonly #server: TlsServer;
+  readonly #owner: TlsAcceptOwner;
+  readonly #timer = new Timer(() => this.#fail("it took too long", 0));
+  /** Until the runtime has it. */
+  #plain: TcpConnection | null;
+  #secure: TlsConnection | null = null;
+  #received: Buffer | null;
+  #identity: TlsIdentity | null = null;
+  #serverName = "";
+  #running = false;
+  #done = false;
+
+  constructor(
+    server: TlsServer,
+    connection: TcpConnection,
+    owner: TlsAcceptOwner,
+    first: Uint8Array | null,
+    timeout: TimerList | null,
+  ) {
+    this.#server = server;
+    this.#plain = connection;
+    this.#owner = owner;
+    this.#received = first === null || first.length === 0 ? null : Buffer.from(first);
+    connection.handler = this;
+    connection.pause();
+    if (timeout !== null) this.#timer.arm(timeout);
+  }
+
+  /** @internal Its turn has come. */
+  start(): void {
+    this.#running = true;
+    if (this.#received !== null) this.#look();
+    if (!this.#done) this.#plain?.resume();
+  }
+
+  /** Ends it without a word to its owner. */
+  cancel(): void {
+    this.#close();
+  }
+
+  get expectsHead(): boolean {
+    return true;
+  }
+
+  onOctets(room: Buffer, length: number): void {
+    const octets = room.subarray(0, length);
+    this.#received = this.#received === null ? Buffer.from(octets) : Buffer.concat([this.#received, octets]);
+    this.#look();
+  }
+
+  onRoom(): void {}
+
+  onPeerEnd(): void {
+    this.#fail("the client closed the connection", 0);
+  }
+
+  onLost(error: string): void {
+    this.#fail(`the connection was lost (${error})`, 0);
+  }
+
+  onFault(thrown: unknown): void {
+    this.#close();
+    this.#owner.fault(thrown);
+  }
+
+  /** Whether enough is there to begin. */
+  #look(): void {
+    const plain = this.#plain!;
+    let identity: TlsIdentity | null;
+    try {
+      const hello = readClientHello(this.#received!);
+      if (hello === null) return;
+      this.#serverName = hello.serverName ?? "";
+      identity = this.#server.settings.choose(hello);
+    } catch (thrown) {
+      if (thrown instanceof NotAClientHello) return this.#fail(thrown.message, thrown.alert);
+      throw thrown;
+    }
+    if (identity === null) return this.#fail("no certificate for the server name", UNRECOGNIZED_NAME);
+    const initial = this.#received;
+    this.#identity = identity;
+    this.#received = null;
+    this.#plain = null;
+    const options = {
+      context: identity.context,
+      server: true,
+      serverName: null,
+      alpn: identity.alpn,
+      clientCertificate: identity.clientCertificate,
+      verify: false,
+      initial,
+      session: null,
+    };
+    this.#secure = new TlsConnection(plain.surrender(), options, this);
+  }
+
+  onHandshake(connection: TlsConnection, ok: boolean, why: Error | null): void {
+    this.#secure = connection;
+    if (!ok) return this.#fail(why === null ? "the handshake failed" : tlsReason(why), 0);
+    const { clientCertificate } = this.#identity!;
+    const facts = this.#facts(connection, why);
+    if (clientCertificate === "required" && facts.clientCertificate?.distrust !== "") {
+      const reason = facts.clientCertificate?.distrust ?? "no client certificate was sent";
+      return this.#fail(`the client certificate was refused: ${reason}`, 0);
+    }
+    this.#secure = null;
+    this.#end();
+    try {
+      this.#owner.onSecured(connection, facts);
+    } catch (thrown) {
+      connection.destroy(true);
+      this.#owner.fault(thrown);
+    }
+  }
+
+  onHandshakeLost(_connection: TlsConnection, error: string): void {
+    this.#secure = null;
+    if (error === "") this.#fail("the client closed the connection", 0);
+    else this.#fail(/^E[A-Z]+$/.test(error) ? `the connection was lost (${error})` : error, 0);
+  }
+
+  #facts(connection: TlsConnection, why: Error | null): HandshakeFacts {
+    const socket = connection.socket!;
+    const shown = this.#identity!.clientCertificate === "none" ? undefined : socket.getPeerX509Certificate();
+    return {
+      version: socket.getTLSVersion(),
+      cipher: socket.getCipher()?.name ?? "",
+      serverName: this.#serverName,
+      alpn: socket.alpnProtocol || "",
+      resumed: socket.isSessionReused(),
+      clientCertificate: shown === undefined ? null : describe(shown, socket.authorized, why),
+    };
+  }
+
+  /** @param alert 0: none is sent */
+  #fail(reason: string, alert: number): void {
+    if (this.#done) return;
+    const plain = this.#plain;
+    if (plain !== null && alert !== 0) {
+      this.#plain = null;
+      plain.write(alertRecord(alert));
+      plain.close(false);
+    }
+    this.#close();
+    this.#owner.onHandshakeFailed(reason, this.#serverName);
+  }
+
+  #close(): void {
+    if (this.#done) return;
+    this.#plain?.destroy();
+    this.#plain = null;
+    this.#received = null;
+    const secure = this.#secure;
+    this.#secure = null;
+    this.#end();
+    // No reset: it could overtake the alert that says why.
+    secure?.destroy();
+  }
+
+  #end(): void {
+    this.#done = true;
+    this.#timer.cancel();
+    this.#server.ended(this, this.#running);
+  }
+}
+
+function describe(certificate: X509Certificate, trusted: boolean, why: Error | null): ClientCertificate {
+  return {
+    subject: oneLine(certificate.subject),
+    issuer: oneLine(certificate.issuer),
+    serial: certificate.serialNumber,
+    fingerprint: certificate.fingerprint256.replaceAll(":", "").toLowerCase(),
+    distrust: trusted ? "" : why === null ? "it was not verified" : tlsReason(why),
+    pem: certificate.toString(),
+  };
+}
+
+/** One attribute per line is how it comes. */
+const oneLine = (name: string | undefined): string => (name ?? "").replaceAll("\n", ", ");
