@@ -34,6 +34,9 @@ const RESTS = 3;
 const BRANCHES = 4;
 const HEAD = 5;
 
+/** Candidates that are put into their tree between two pauses. */
+const CANDIDATES_AT_ONCE = 16;
+
 export class PathIndex<T> {
   readonly #code: Int32Array;
   /** For each site where its part of the code begins, and its first place in the following lists. */
@@ -178,14 +181,14 @@ class CodeWriter {
     const tree = new TreeNode("");
     const loose: number[] = [];
     for (const [order, candidate] of candidates.entries()) {
-      yield;
+      if (order % CANDIDATES_AT_ONCE === 0) yield;
       const { path } = candidate;
       if (path === null || path.kind === "regex") loose.push(entry(order, candidate));
       else insert(tree, entry(order, candidate), path);
     }
     const code = [0, loose.length, ...loose];
     for (const { path } of candidates) code.push(this.#restOf(path));
-    code[0] = yield* writeNode(code, tree);
+    yield* writeTree(code, tree);
     return code;
   }
 
@@ -226,22 +229,39 @@ function insert(root: TreeNode, entered: number, { segments, kind }: PathPattern
   }
 }
 
-/** @returns where it was written */
-function* writeNode(code: number[], node: TreeNode): Steps<number> {
-  yield;
-  const start = code.length;
-  const children = node.children.toSorted((a, b) => a.label.charCodeAt(0) - b.label.charCodeAt(0));
-  code.push(node.least() >> 1, 0, node.ends.length, node.rests.length, children.length);
-  code.push(...node.ends, ...node.rests);
-  const branches = code.length;
-  for (const { label } of children) code.push(label.charCodeAt(0), 0);
-  for (const [i, { label }] of children.entries()) {
-    const slot = branches + i * 2 + 1;
-    code[slot] = code.length - slot;
-    code.push(label.length);
-    for (let c = 0; c < label.length; c++) code.push(label.charCodeAt(c));
-    yield* writeNode(code, children[i]!);
+/** A node to be written, and the place that is to say where: relative to `base`. */
+interface Pending {
+  readonly node: TreeNode;
+  readonly place: number;
+  readonly base: number;
+}
+
+/** Nodes that are written between two pauses. */
+const NODES_AT_ONCE = 64;
+
+/** Writes a tree to the end of the code, a node before what is below it. Its place goes to `code[0]`. */
+function* writeTree(code: number[], root: TreeNode): Steps<void> {
+  const pending: Pending[] = [{ node: root, place: 0, base: 0 }];
+  for (let written = 0; pending.length > 0; written++) {
+    if (written % NODES_AT_ONCE === 0) yield;
+    const { node, place, base } = pending.pop()!;
+    const { label, ends, rests, children, param } = node;
+    code[place] = code.length - base;
+    if (label !== "") {
+      code.push(label.length);
+      for (let c = 0; c < label.length; c++) code.push(label.charCodeAt(c));
+    }
+    const start = code.length;
+    code.push(node.least() >> 1, 0, ends.length, rests.length, children.length);
+    for (const entered of ends) code.push(entered);
+    for (const entered of rests) code.push(entered);
+    const branches = code.length;
+    if (children.length > 1) children.sort((a, b) => a.label.charCodeAt(0) - b.label.charCodeAt(0));
+    for (const child of children) code.push(child.label.charCodeAt(0), 0);
+    if (param !== null) pending.push({ node: param, place: start + PARAM, base: start });
+    for (let i = children.length - 1; i >= 0; i--) {
+      const slot = branches + i * 2 + 1;
+      pending.push({ node: children[i]!, place: slot, base: slot });
+    }
   }
-  if (node.param !== null) code[start + PARAM] = (yield* writeNode(code, node.param)) - start;
-  return start;
 }
