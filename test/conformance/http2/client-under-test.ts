@@ -1,19 +1,31 @@
 /** The client that the suite is run against. */
+import type { Failure } from "../../../src/base/failure.ts";
+import { timerList } from "../../../src/base/timer.ts";
 import type { HttpRequest } from "../../../src/http/message.ts";
 import type { ResponseTaker } from "../../../src/protocol/http1/client.ts";
 import { type FakeConnection, HEAD_LIMITS } from "../../../src/protocol/http1/testing.ts";
 import { Http2ClientConnection } from "../../../src/protocol/http2/client.ts";
+import type { Http2ClientSettings } from "../../../src/protocol/http2/client-settings.ts";
 import { flushFrames } from "../../../src/protocol/http2/frame-output.ts";
 
 export interface StreamUnderTest {
   readonly id: number;
+  readonly requestCompleteAt: number;
   cancel(): void;
+  stop(why: Failure): void;
 }
 
 export interface ClientUnderTest {
+  readonly engine: Http2ClientConnection;
   readonly capacity: number;
   readonly offersTunnels: boolean;
-  ask(request: HttpRequest, taker: ResponseTaker): StreamUnderTest;
+  ask(request: HttpRequest, taker: ResponseTaker, limits?: Limits): StreamUnderTest;
+}
+
+/** Time limits of one request, in ms. */
+export interface Limits {
+  readonly firstOctetMs?: number;
+  readonly idleMs?: number;
 }
 
 /** The turn of the event loop is over. */
@@ -22,7 +34,11 @@ export function flush(): void {
 }
 
 /** @param events what the owner is told is written there */
-export function connect(connection: FakeConnection, events: string[]): ClientUnderTest {
+export function connect(
+  connection: FakeConnection,
+  events: string[],
+  settings: Partial<Http2ClientSettings> = {},
+): ClientUnderTest {
   const client = new Http2ClientConnection(
     connection,
     {
@@ -32,25 +48,26 @@ export function connect(connection: FakeConnection, events: string[]): ClientUnd
       connectionWindowOctets: 250_000,
       pingTime: null,
       pingAnswerTime: null,
+      ...settings,
     },
     {
       ready: () => events.push("ready"),
       hasRoom: () => events.push("room"),
       leaving: () => events.push("leaving"),
       gone: () => events.push("gone"),
-      fault(thrown) {
-        throw thrown;
-      },
+      fault: (thrown) => events.push(`fault ${thrown instanceof Error ? thrown.message : thrown}`),
     },
   );
   connection.handler = client;
   return {
+    engine: client,
     get capacity() {
       return client.capacity;
     },
     get offersTunnels() {
       return client.offersTunnels;
     },
-    ask: (request, taker) => client.send(request, request.authority, null, null, taker),
+    ask: (request, taker, { firstOctetMs = 0, idleMs = 0 } = {}) =>
+      client.send(request, request.authority, timerList(firstOctetMs), timerList(idleMs), taker),
   };
 }

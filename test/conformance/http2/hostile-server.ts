@@ -9,7 +9,8 @@ import { FieldSection } from "../../../src/http/field-section.ts";
 import { HttpRequest, type HttpResponse } from "../../../src/http/message.ts";
 import type { ResponseTaker } from "../../../src/protocol/http1/client.ts";
 import { FakeConnection, settle } from "../../../src/protocol/http1/testing.ts";
-import { type ClientUnderTest, connect, flush, type StreamUnderTest } from "./client-under-test.ts";
+import type { Http2ClientSettings } from "../../../src/protocol/http2/client-settings.ts";
+import { type ClientUnderTest, connect, flush, type Limits, type StreamUnderTest } from "./client-under-test.ts";
 import { Decoder } from "./hpack.ts";
 import {
   data,
@@ -40,12 +41,16 @@ export class Asked implements ResponseTaker {
   stream!: StreamUnderTest;
   /** False: the content is left where it is. */
   takes = true;
+  /** What the one who asked does when he hears something. */
+  whenTold: () => void = () => {};
 
   onInterim(status: number, fields: FieldSection): void {
+    this.whenTold();
     this.interim.push({ status, fields: [...fields] });
   }
 
   onResponse(response: HttpResponse): void {
+    this.whenTold();
     this.response = response;
     this.fields = [...response.fields];
     if (this.takes) this.take();
@@ -98,8 +103,8 @@ export class HostileServer {
   readonly #sections = new Map<number, FieldLine[][]>();
   #block: { stream: number; pieces: Buffer[] } | null = null;
 
-  constructor() {
-    this.client = connect(this.connection, this.events);
+  constructor(options: Partial<Http2ClientSettings> = {}) {
+    this.client = connect(this.connection, this.events, options);
     this.receive();
   }
 
@@ -121,15 +126,26 @@ export class HostileServer {
     return this.send(Buffer.concat(pieces));
   }
 
+  /** As `connected`, with a client that has other settings. */
+  static with(options: Partial<Http2ClientSettings>): HostileServer {
+    return new HostileServer(options).send(settings(), settingsAck());
+  }
+
   /** The client asks for something. */
   ask(
     path = "/",
-    { method = "GET", body = NO_BODY as BodySource, fields = {}, upgrade = null as string | null } = {},
+    {
+      method = "GET",
+      body = NO_BODY as BodySource,
+      fields = {},
+      upgrade = null as string | null,
+      limits = {} as Limits,
+    } = {},
   ): Asked {
     const request = new HttpRequest(method, "http", "a.test", path, FieldSection.of(fields), body);
     request.upgrade = upgrade;
     const asked = new Asked();
-    asked.stream = this.client.ask(request, asked);
+    asked.stream = this.client.ask(request, asked, limits);
     settle();
     this.receive();
     return asked;
