@@ -43,6 +43,10 @@ export class Generation implements ExchangeOwner {
   readonly #upstreamConfigs: ReadonlyMap<string, UpstreamConfig>;
   readonly #connectListeners: ReadonlySet<string>;
   readonly #disposals: (() => void)[] = [];
+  /** By name and options. What is written alike has the same options (packed-config.ts). */
+  readonly #middlewares = new Map<string, Map<unknown, Middleware>>();
+  /** By name of the upstream. */
+  readonly #forwards = new Map<string, Handler>();
   /** Exchanges that this generation began and that are not finished. */
   #exchanges = 0;
   #retired = false;
@@ -111,9 +115,25 @@ export class Generation implements ExchangeOwner {
   }
 
   #createHandler(site: SiteConfig, route: RouteConfig): Handler {
-    const chain = [...site.use, ...route.use].map((use) => this.#createMiddleware(use));
-    const last = route.to === null ? unanswered(site, route) : this.#createForward(route.to);
+    const chain = [...site.use, ...route.use].map((use) => this.#middleware(use));
+    const last = route.to === null ? unanswered(site, route) : this.#forward(route.to);
     return chain.reduceRight((next, middleware) => middleware(next), last);
+  }
+
+  /** Entries that say the same share one: `next` is all that differs. */
+  #middleware(entry: MiddlewareConfig): Middleware {
+    const { name, options } = entry;
+    let known = this.#middlewares.get(name);
+    if (known === undefined) {
+      known = new Map();
+      this.#middlewares.set(name, known);
+    }
+    let middleware = known.get(options);
+    if (middleware === undefined) {
+      middleware = this.#createMiddleware(entry);
+      known.set(options, middleware);
+    }
+    return middleware;
   }
 
   #createMiddleware({ name, options, path }: MiddlewareConfig): Middleware {
@@ -130,6 +150,15 @@ export class Generation implements ExchangeOwner {
         cause: thrown,
       });
     }
+  }
+
+  #forward(name: string): Handler {
+    let forward = this.#forwards.get(name);
+    if (forward === undefined) {
+      forward = this.#createForward(name);
+      this.#forwards.set(name, forward);
+    }
+    return forward;
   }
 
   #createForward(name: string): Handler {

@@ -203,7 +203,7 @@ class Worker {
       const lost = sockets.find(({ id, fd }) => fd === null && !this.#sockets.has(id));
       if (lost !== undefined) throw new Error(`no descriptor came for listener ${lost.name}`);
       const config = await this.#parts.readConfig(message);
-      const metrics = await new Slices().run(GatewayMetrics.build(config, new Told(message.places)));
+      const metrics = await new Slices().run(GatewayMetrics.build(config, new Told(message.places), false));
       telemetry = this.#openTelemetry(message, config, this.#telemetry, metrics);
       const { directory, sets } = message;
       handedOn = true;

@@ -90,15 +90,18 @@ export class GatewayMetrics {
     return runSteps(GatewayMetrics.build(config, placement));
   }
 
-  /** The same, step by step. */
-  static *build(config: GatewayConfig, placement?: Placement): Steps<GatewayMetrics> {
-    const metrics = new GatewayMetrics(placement);
+  /**
+   * The same, step by step.
+   * @param isShown false in a process that only counts
+   */
+  static *build(config: GatewayConfig, placement?: Placement, isShown = true): Steps<GatewayMetrics> {
+    const metrics = new GatewayMetrics(placement, isShown);
     yield* metrics.#register(config);
     return metrics;
   }
 
-  private constructor(placement?: Placement) {
-    this.registry = new Registry(placement);
+  private constructor(placement: Placement | undefined, isShown: boolean) {
+    this.registry = new Registry(placement, isShown);
     const r = this.registry;
     this.workers = r.gauge("lintel_workers", "Worker processes that are ready.");
     this.workerRestarts = r.counter("lintel_worker_restarts_total", "Workers started again after they died.");

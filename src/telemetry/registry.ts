@@ -116,15 +116,20 @@ export class Registry {
   readonly #onLevels: Level[] = [];
   /** Cells of gauges: they die with their worker, as levels do. */
   readonly #gaugeCells: number[] = [];
+  readonly #isShown: boolean;
   #placement: Placement;
   #zone: { readonly zone: Zone; readonly slot: number } | null = null;
   /** Where handles count until they are attached: writing past the end of an array does nothing. */
   readonly #nowhere = new Float64Array(0);
   readonly #noLevels = new Int32Array(0);
 
-  /** @param placement where the cells lie; by default one after the other */
-  constructor(placement: Placement = new Sequence()) {
+  /**
+   * @param placement where the cells lie; by default one after the other
+   * @param isShown false where the series are only counted in, and shown by another process
+   */
+  constructor(placement: Placement = new Sequence(), isShown = true) {
     this.#placement = placement;
+    this.#isShown = isShown;
   }
 
   get families(): Iterable<Family> {
@@ -244,6 +249,7 @@ export class Registry {
   }
 
   #add(name: string, help: string, kind: FamilyKind, series: Series): void {
+    if (!this.#isShown) return;
     const family = this.#families.get(name);
     if (family === undefined) this.#families.set(name, { name, help, kind, series: [series] });
     else family.series.push(series);

@@ -58,6 +58,19 @@ export function entries(catalog: Catalog, list: EntryList) {
   });
 }
 
+/** What is written the same is read once: of 10,000 routes most say what others say too. Nobody changes options. */
+const readBefore = new WeakMap<CatalogEntry, Map<string, unknown>>();
+const MOST_KNOWN = 1000;
+
+function optionsReadBefore(definition: CatalogEntry): Map<string, unknown> {
+  let known = readBefore.get(definition);
+  if (known === undefined) {
+    known = new Map();
+    readBefore.set(definition, known);
+  }
+  return known;
+}
+
 /** @returns null if an issue was added */
 function read(
   catalog: Catalog,
@@ -67,7 +80,7 @@ function read(
   ctx: z.core.$RefinementCtx,
 ): ParsedEntry | null {
   const noun = ENTRY_NOUNS[list];
-  const known: ReadonlyMap<string, CatalogEntry> = catalog[list];
+  const definitions: ReadonlyMap<string, CatalogEntry> = catalog[list];
   const refuse = (code: string, message: string, hint: string | null = null, below: readonly string[] = []) => {
     ctx.addIssue({
       code: "custom",
@@ -82,7 +95,7 @@ function read(
     return refuse(
       `bad-${noun}`,
       `this is not a ${noun}: write \`name: { options }\`, or the bare name`,
-      `${list}: ${[...known.keys()].join(", ")}`,
+      `${list}: ${[...definitions.keys()].join(", ")}`,
     );
   }
   if (keys !== null && keys.length > 1) {
@@ -95,14 +108,20 @@ function read(
   }
   const name = typeof value === "string" ? value : keys![0]!;
   const below = keys === null ? [] : [name];
-  const definition = known.get(name);
+  const definition = definitions.get(name);
   if (definition === undefined) {
     const message = `there is no ${noun} ${JSON.stringify(name)}`;
-    return refuse(`unknown-${noun}`, message, suggestion(name, [...known.keys()], list), below);
+    return refuse(`unknown-${noun}`, message, suggestion(name, [...definitions.keys()], list), below);
   }
   const given = typeof value === "string" ? {} : ((value as Record<string, unknown>)[name] ?? {});
+  const known = optionsReadBefore(definition);
+  const text = JSON.stringify(given);
+  if (known.has(text)) return { name, options: known.get(text), written: given };
   const result = definition.options.safeParse(given);
-  if (result.success) return { name, options: result.data, written: given };
+  if (result.success) {
+    if (known.size < MOST_KNOWN) known.set(text, result.data);
+    return { name, options: result.data, written: given };
+  }
   if (keys === null) {
     const missing = result.error.issues.flatMap(({ path }) => (path.length === 0 ? [] : [JSON.stringify(path[0])]));
     const needs = missing.length === 0 ? "options" : missing.join(", ");
