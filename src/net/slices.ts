@@ -2,7 +2,7 @@
 import type { Steps } from "../base/steps.ts";
 import { nextTurn, type Pollable } from "./loop.ts";
 
-const SLICE_MS = 4;
+const SLICE_MS = 2;
 
 export class Slices {
   #endsAt = performance.now() + SLICE_MS;
