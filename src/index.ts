@@ -131,6 +131,8 @@ export interface Config {
   user?: string;
   /** Addresses to listen on. Default: one named `http` on `":8080"`. */
   listeners?: (ListenAddress | Listener)[];
+  /** Certificates that any site may be served with. */
+  tls?: { certificates?: Certificate | Certificate[] };
   /** Proxies in front of this one, whose forwarded fields are believed. Default: none. */
   trustedProxies?: Cidr[];
   /** How much of a message is accepted. */
@@ -170,6 +172,73 @@ export interface Admin {
 /** `":8080"` is every address of the machine. */
 export type ListenAddress = Address | `:${number}`;
 
+/** A certificate with its key: PEM files, watched and swapped when they change. */
+export interface Certificate {
+  /** The certificate, then those that lead to its CA. */
+  cert: string;
+  /** Without a passphrase. */
+  key: string;
+  /** Names it is used for. Default: those that stand in it. */
+  names?: string | string[];
+}
+
+export type TlsVersion = "1.2" | "1.3";
+
+export interface ListenerTls {
+  /** Mozilla's `modern` (TLS 1.3 alone) or `intermediate`, or what `custom` says. Default: intermediate. */
+  profile?: "modern" | "intermediate" | "custom";
+  custom?: {
+    minVersion?: TlsVersion;
+    maxVersion?: TlsVersion;
+    /** For TLS 1.2, in OpenSSL's names, best first. */
+    ciphers?: string | string[];
+    /** For the key exchange, best first. */
+    groups?: string | string[];
+  };
+  /** Name whose certificate is shown to clients that name none. Default: the first certificate's. */
+  default?: string;
+  /** Clients that ask for a name without a certificate get the default one, or are refused. */
+  unknownNames?: "default" | "refuse";
+  /** Best first. Default: h2, http/1.1. */
+  alpn?: ("h2" | "http/1.1")[];
+  handshakeTimeout?: Duration;
+  /** Per worker. */
+  maxHandshakes?: number;
+}
+
+export interface SiteTls {
+  certificates?: Certificate | Certificate[];
+  /** If higher than the listener's. */
+  minVersion?: TlsVersion;
+  /** Clients show a certificate (mutual TLS). */
+  clientAuth?: {
+    /** Default: required. */
+    mode?: "required" | "optional";
+    /** PEM file: the CAs that sign clients' certificates. */
+    ca: string;
+    /** PEM file: revocation lists. */
+    crl?: string;
+  };
+}
+
+export interface OriginTls {
+  /** Check who signed the certificate, its dates and its name. Default: true. */
+  verify?: boolean;
+  /** PEM file: the CAs to trust instead of the usual ones. */
+  ca?: string;
+  /** SHA-256 of public keys (`sha256//…=`), one of which the server must have. */
+  pins?: string | string[];
+  /** PEM files: the certificate to show to the server, and its key. */
+  cert?: string;
+  key?: string;
+  /** Name to ask for and to check. Default: the endpoint's host. */
+  serverName?: string;
+  /** Best first. Default: http/1.1. */
+  alpn?: ("h2" | "http/1.1")[];
+  minVersion?: TlsVersion;
+  handshakeTimeout?: Duration;
+}
+
 export interface Listener {
   /** Name that sites use in their own `listeners`. Default: the address. */
   name?: string;
@@ -180,6 +249,10 @@ export interface Listener {
   backlog?: number;
   /** May the CONNECT method reach a route? Otherwise it is refused with 405. Default: false. */
   allowConnect?: boolean;
+  /** TLS on this listener: `true`, or how. Default: false. */
+  tls?: boolean | ListenerTls;
+  /** Peers (CIDR blocks) whose connections begin with a PROXY header. */
+  proxyProtocol?: Cidr[];
 }
 
 export interface Limits {
@@ -270,6 +343,8 @@ export interface UpstreamOptions {
   hedge?: "off" | { /** Without a response for this long. */ after: Duration };
   /** Host sent to the origin server. Default: `"keep"`, the client's. */
   host?: "keep" | "endpoint" | (string & {});
+  /** TLS to the endpoints: `true`, or how. Default: false. */
+  tls?: boolean | OriginTls;
   /** For an upstream on another host name that should work under yours. */
   branding?: false | { /** The origin it believes it is. */ as: `http://${string}` | `https://${string}` };
   /** Connections kept open, per endpoint and worker. */
@@ -408,6 +483,8 @@ export interface Site {
   hosts?: string | string[];
   /** Names of the listeners it is reached by. Default: all. */
   listeners?: string[];
+  /** Certificates and rules of this site's names. */
+  tls?: SiteTls;
   /** Middlewares around every route, in the order they see the request. */
   use?: Use[];
   /** In which order routes are tried. Default: `"specific"`, the most specific first. */

@@ -22,6 +22,7 @@ const SAME_KEYS: Same<never> = {
   user: true,
   listeners: true,
   trustedProxies: true,
+  tls: true,
   limits: true,
   timeouts: true,
   upstreams: true,
@@ -36,7 +37,7 @@ const SAME_KEYS: Same<never> = {
 const readable = (
   config: Pick<
     Config,
-    "workers" | "user" | "listeners" | "trustedProxies" | "limits" | "timeouts" | "admin" | "telemetry"
+    "workers" | "user" | "listeners" | "tls" | "trustedProxies" | "limits" | "timeouts" | "admin" | "telemetry"
   >,
 ): Omit<Written, "sites"> => config;
 
@@ -74,7 +75,7 @@ test.each([
 });
 
 test("the types have the keys of the schema", () => {
-  expect(Object.keys(SAME_KEYS)).toHaveLength(15);
+  expect(Object.keys(SAME_KEYS)).toHaveLength(16);
   expect(readable({ workers: 1 })).toEqual({ workers: 1 });
 });
 

@@ -45,6 +45,7 @@ class Check {
       this.#routes(site);
     }
     this.#hosts(sites, listeners);
+    this.#tls(sites);
     this.#admin();
     for (const [name, written] of Object.entries(isMap(this.#tree["upstreams"]) ? this.#tree["upstreams"] : {})) {
       const title = `upstream ${JSON.stringify(name)}`;
@@ -60,6 +61,27 @@ class Check {
       );
     }
     return this.#problems;
+  }
+
+  /** A listener with TLS needs a certificate, and a site's TLS a listener. Which names a certificate has is only known once it is read. */
+  #tls(sites: readonly Placed<Map_>[]): void {
+    const listeners = maps(this.#tree["listeners"], ["listeners"]).filter(
+      ({ value }) => value["tls"] === true || isMap(value["tls"]),
+    );
+    const holders = [this.#tree["tls"], ...sites.map(({ value }) => value["tls"])];
+    const any = holders.some((tls) => isMap(tls) && (isMap(tls["certificates"]) || hasItems(tls["certificates"])));
+    for (const { value, path } of any ? [] : listeners) {
+      const message = `${title("listener", { value, path })} has TLS, and there is no certificate`;
+      const hint = 'give the config, or a site, "tls: { certificates: [{ cert, key }] }"';
+      this.#add([...path, "tls"], "no-certificate", message, hint, "error", "key");
+    }
+    const secure = new Set(listeners.map(({ value }) => value["name"] ?? value["address"]));
+    for (const { value, path } of sites) {
+      const own = Array.isArray(value["listeners"]) ? value["listeners"] : [...secure];
+      if (value["tls"] === undefined || own.some((name) => secure.has(name))) continue;
+      const message = `${title("site", { value, path })} has "tls", but none of its listeners does`;
+      this.#add([...path, "tls"], "unused-tls", message, 'a listener has it with "tls: true"', "warning", "key");
+    }
   }
 
   /** Whoever reaches a port of another machine's may ask; a socket file has a mode. */

@@ -14,6 +14,7 @@ export interface GatewayConfig {
   readonly listeners: readonly ListenerConfig[];
   /** CIDR blocks ("10.0.0.0/8", "::1/128") of proxies whose forwarded fields are believed. */
   readonly trustedProxies: readonly string[];
+  readonly tls: TlsConfig;
   readonly limits: LimitsConfig;
   readonly timeouts: TimeoutsConfig;
   /** Those of `upstreams`, then those made from the addresses written in a `to`. */
@@ -54,6 +55,78 @@ export interface ListenerConfig {
   readonly backlog: number;
   /** May CONNECT reach a route at all? */
   readonly allowConnect: boolean;
+  /** null: plain. */
+  readonly tls: ListenerTlsConfig | null;
+  /** CIDR blocks of peers whose connections begin with a PROXY header. */
+  readonly proxyProtocol: readonly string[];
+}
+
+export interface TlsConfig {
+  /** For any site. */
+  readonly certificates: readonly CertificateConfig[];
+}
+
+/** Paths are as written: relative ones belong to the folder of the config file. */
+export interface CertificateConfig {
+  readonly cert: string;
+  readonly key: string;
+  /** Lower case; null: those in the certificate. */
+  readonly names: readonly string[] | null;
+}
+
+export interface ListenerTlsConfig {
+  readonly profile: "modern" | "intermediate" | "custom";
+  /** Only with `profile: custom`. */
+  readonly custom: CustomProfileConfig | null;
+  /** Name whose certificate clients get that name none; null: the first certificate. */
+  readonly default: string | null;
+  readonly unknownNames: "default" | "refuse";
+  readonly alpn: readonly ("h2" | "http/1.1")[];
+  /** ms. */
+  readonly handshakeTimeout: number;
+  /** Per worker. */
+  readonly maxHandshakes: number;
+}
+
+export interface CustomProfileConfig {
+  readonly minVersion: TlsVersionConfig;
+  readonly maxVersion: TlsVersionConfig;
+  /** null: those of `intermediate`. */
+  readonly ciphers: readonly string[] | null;
+  readonly groups: readonly string[] | null;
+}
+
+export type TlsVersionConfig = "TLSv1.2" | "TLSv1.3";
+
+export interface SiteTlsConfig {
+  /** They go before those of `TlsConfig`, for every site. */
+  readonly certificates: readonly CertificateConfig[];
+  /** null: the listener's. */
+  readonly minVersion: TlsVersionConfig | null;
+  /** null: clients are not asked for certificates. */
+  readonly clientAuth: ClientAuthConfig | null;
+}
+
+export interface ClientAuthConfig {
+  readonly mode: "required" | "optional";
+  readonly ca: string;
+  readonly crl: string | null;
+}
+
+export interface OriginTlsConfig {
+  /** The CA, the dates and the name are checked. */
+  readonly verify: boolean;
+  /** null: the usual ones. */
+  readonly ca: string | null;
+  /** SHA-256 of public keys, base64; empty: any key. */
+  readonly pins: readonly string[];
+  readonly identity: { readonly cert: string; readonly key: string } | null;
+  /** null: the endpoint's host. */
+  readonly serverName: string | null;
+  readonly alpn: readonly ("h2" | "http/1.1")[];
+  readonly minVersion: TlsVersionConfig;
+  /** ms. */
+  readonly handshakeTimeout: number;
 }
 
 /** Octets, except `fields`, which is a number of field lines. */
@@ -111,6 +184,8 @@ export interface UpstreamConfig {
   readonly hedge: HedgeConfig | null;
   /** Host sent to the origin server: the client's, the endpoint's own, or this one. */
   readonly host: HostPolicy;
+  /** null: plain. */
+  readonly tls: OriginTlsConfig | null;
   /** The external origin worked under our own name ("https://shop.vendor.example"); null: none. */
   readonly branding: { readonly as: string } | null;
   /** Per endpoint and worker. */
@@ -266,6 +341,8 @@ export interface SiteConfig {
   readonly hosts: readonly string[];
   /** Names; all of them if the site names none. */
   readonly listeners: readonly string[];
+  /** null: nothing of its own. */
+  readonly tls: SiteTlsConfig | null;
   /** Around every route, outermost first. Not repeated in the routes' own `use`. */
   readonly use: readonly MiddlewareConfig[];
   readonly order: "specific" | "file";

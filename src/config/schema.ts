@@ -13,6 +13,7 @@ import { reload, state, zone } from "./schema/process.ts";
 import { sites } from "./schema/site.ts";
 import { telemetry } from "./schema/telemetry.ts";
 import { label, textOption, wholeNumber } from "./schema/text.ts";
+import { tls } from "./schema/tls.ts";
 import { type UpstreamOf, upstreamOf, upstreams } from "./schema/upstream.ts";
 
 /** What may be written, before shorthands are written out. */
@@ -34,6 +35,7 @@ export function configSchema(catalog: Catalog, ofEndpoints: UpstreamOf = upstrea
         .array(textOption("bad-cidr", readCidr, { description: "A block of addresses.", examples: ["10.0.0.0/8"] }))
         .default([])
         .meta({ description: "Proxies in front of this one, whose forwarded fields are believed." }),
+      tls,
       limits,
       timeouts,
       upstreams: upstreams(catalog, ofEndpoints),

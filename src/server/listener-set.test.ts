@@ -24,6 +24,8 @@ const listener = (name: string, address = "127.0.0.1:0", backlog = 16): Listener
   backlog,
   maxConnections: 10,
   allowConnect: false,
+  tls: null,
+  proxyProtocol: [],
 });
 
 const ids = (held: readonly HeldListener[]) => held.map(({ id }) => id);

@@ -10,6 +10,8 @@ const listener = (address: string): ListenerConfig => ({
   maxConnections: 100,
   backlog: 16,
   allowConnect: false,
+  tls: null,
+  proxyProtocol: [],
 });
 
 /** Can something connect there? */

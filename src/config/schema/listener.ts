@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { type Reading, readListenAddress } from "../address.ts";
 import { label, textOption, wholeNumber } from "./text.ts";
+import { listenerTls, proxyProtocol } from "./tls.ts";
 
 const listenAddress = (description: string) =>
   textOption("bad-address", readListenAddress, {
@@ -23,6 +24,8 @@ const listener = z
       .boolean()
       .default(false)
       .meta({ description: "May the CONNECT method reach a route? Otherwise it is refused with 405." }),
+    tls: listenerTls.prefault(false),
+    proxyProtocol,
   })
   .meta({ title: "Listener", description: "One address to listen on." });
 

@@ -4,6 +4,7 @@ import type { Catalog } from "../catalog.ts";
 import { entry } from "./entry.ts";
 import { hosts, match } from "./match.ts";
 import { label } from "./text.ts";
+import { siteTls } from "./tls.ts";
 import { to } from "./upstream.ts";
 
 export function sites(catalog: Catalog) {
@@ -28,6 +29,7 @@ export function sites(catalog: Catalog) {
         .min(1)
         .optional()
         .meta({ description: "Names of the listeners it is reached by. Default: all." }),
+      tls: siteTls.optional(),
       use,
       order: z
         .enum(["specific", "file"])

@@ -10,6 +10,7 @@ import { health } from "./health.ts";
 import { circuit, hedge, queue, retry } from "./recovery.ts";
 import { sticky } from "./sticky.ts";
 import { label, orOff, textOption, wholeNumber } from "./text.ts";
+import { originTls } from "./tls.ts";
 
 const endpointAddress = textOption("bad-address", readEndpointAddress, {
   description: "Address of an origin server.",
@@ -118,6 +119,7 @@ function fullUpstream(catalog: Catalog) {
       hedge,
       host: host.prefault("keep"),
       branding,
+      tls: originTls,
       pool: z
         .strictObject({
           maxIdle: wholeNumber(0, 100_000, "Idle connections kept.").prefault(64),
