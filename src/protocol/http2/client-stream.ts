@@ -14,6 +14,7 @@ import type { ResponseTaker } from "../http1/client.ts";
 import type { ContentOwner } from "../http1/incoming-content.ts";
 import type { Http2ClientConnection } from "./client.ts";
 import { ErrorCode, errorName } from "./error-code.ts";
+import { MAX_WINDOW_OCTETS } from "./frame.ts";
 import { IncomingData } from "./incoming-data.ts";
 import type { MessageHead } from "./message-head.ts";
 import { OutgoingContent, type OutgoingOwner } from "./outgoing-content.ts";
@@ -33,7 +34,10 @@ export class ClientStream implements ContentOwner, OutgoingOwner, Tunnel {
   /** The stream is gone: both sides have ended, or one has reset it. */
   #isOver = false;
 
-  readonly #outgoing: OutgoingContent;
+  /** Null if the request ends with its head. */
+  #outgoing: OutgoingContent | null = null;
+  /** The window of a stream on which nothing is sent. It is counted all the same. */
+  #unusedWindow = 0;
   #isRequestDone = false;
 
   // The response.
@@ -66,8 +70,6 @@ export class ClientStream implements ContentOwner, OutgoingOwner, Tunnel {
     this.#idleTime = idleTime;
     this.#taker = taker;
     this.#window = new ReceiveWindow(client.settings.streamWindowOctets);
-    // Before the response a server that takes nothing is as late as one that says nothing.
-    this.#outgoing = new OutgoingContent(client.link, id, firstOctetTime, this);
   }
 
   /** @param authority for `:authority` */
@@ -79,10 +81,16 @@ export class ClientStream implements ContentOwner, OutgoingOwner, Tunnel {
     else if (request.upgrade !== null && link.peer.enableConnectProtocol) this.#form = "extended-connect";
     const endStream = body === NO_BODY && this.#form === "ordinary";
     const frameAt = writeRequestHead(link, this.id, request, authority, this.#form, endStream);
-    if (endStream) return this.#requestDone();
+    if (endStream) {
+      this.#unusedWindow = link.peer.initialWindowOctets;
+      return this.#requestDone();
+    }
+    // Before the response a server that takes nothing is as late as one that says nothing.
+    const outgoing = new OutgoingContent(link, this.id, this.#firstOctetTime, this);
+    this.#outgoing = outgoing;
     if (this.#form !== "ordinary") return this.#awaitResponse(); // The tunnel's octets come with `accept`.
-    this.#outgoing.follow(frameAt, body.length);
-    body.sendTo(this.#outgoing);
+    outgoing.follow(frameAt, body.length);
+    body.sendTo(outgoing);
   }
 
   /** The exchange is called off: nobody waits for the response any more. */
@@ -125,12 +133,14 @@ export class ClientStream implements ContentOwner, OutgoingOwner, Tunnel {
 
   /** More room to send. @returns false if it is too much (RFC 9113 §6.9.1) */
   addWindow(octets: number): boolean {
-    return this.#outgoing.addWindow(octets);
+    if (this.#outgoing !== null) return this.#outgoing.addWindow(octets);
+    this.#unusedWindow += octets;
+    return this.#unusedWindow <= MAX_WINDOW_OCTETS;
   }
 
   /** After 101 or a 2xx to CONNECT: the client's octets, in DATA. */
   accept(fromClient: BodySource): void {
-    fromClient.sendTo(this.#outgoing);
+    fromClient.sendTo(this.#outgoing!);
   }
 
   // ── response ───────────────────────────────────────────────────────────────────────────────
@@ -182,7 +192,7 @@ export class ClientStream implements ContentOwner, OutgoingOwner, Tunnel {
       if (endStream) this.onEnd(null);
     }
     // A tunnel that was refused has nothing to carry.
-    if (this.#form !== "ordinary" && !this.#isTunnel && !this.#isOver) this.#outgoing.end(null);
+    if (this.#form !== "ordinary" && !this.#isTunnel && !this.#isOver) this.#outgoing!.end(null);
   }
 
   #receive(length: number | null): BodySource {
@@ -341,7 +351,7 @@ export class ClientStream implements ContentOwner, OutgoingOwner, Tunnel {
     this.#taker = null;
     if (code !== SENT_BY_PEER) this.#client.resetStream(this.id, code);
     this.#client.streamDone(this);
-    this.#outgoing.stop(why);
+    this.#outgoing?.stop(why);
     if (this.#isResponseDone) return;
     if (!this.#hasResponse) taker?.onFailed(why);
     else {
