@@ -28,7 +28,7 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
   readonly #server: Http2ServerConnection;
   readonly #outgoing: OutgoingContent;
   /** Null once it is over for the rest of the program. */
-  #exchange: Exchange | null = null;
+  #exchange: Exchange | null;
   /** Sec-WebSocket-Accept that the origin server owes us. */
   #accept: string | null = null;
 
@@ -45,9 +45,10 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
   #isTunnel = false;
   #tunnelIdleTime: TimerList | null = null;
 
-  constructor(server: Http2ServerConnection, id: number, endStream: boolean) {
+  constructor(server: Http2ServerConnection, id: number, endStream: boolean, exchange: Exchange) {
     this.id = id;
     this.#server = server;
+    this.#exchange = exchange;
     this.#isRequestComplete = endStream;
     this.#outgoing = new OutgoingContent(server.link, id, server.settings.sendTime, this);
   }
@@ -81,8 +82,9 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     this.#timer = new Timer(() => this.#expired());
   }
 
-  handle(exchange: Exchange): void {
-    this.#exchange = exchange;
+  /** Hands on the exchange. The stream must be known to the connection by then. */
+  handle(): void {
+    const exchange = this.#exchange!;
     let result: HttpResponse | PromiseLike<HttpResponse>;
     try {
       result = this.#server.hooks.handle(exchange);

@@ -5,44 +5,27 @@
  * RFC 9113; RFC 8441 (extended CONNECT). Priorities are ignored (RFC 9113 §5.3): streams take turns.
  */
 import { Failure } from "../../base/failure.ts";
-import { clock, Timer, timerList } from "../../base/timer.ts";
-import { NO_BODY } from "../../http/body.ts";
-import { type ClientInfo, Exchange } from "../../http/exchange.ts";
-import { FieldSection } from "../../http/field-section.ts";
-import { HttpRequest, HttpResponse } from "../../http/message.ts";
+import { Timer } from "../../base/timer.ts";
+import type { ClientInfo } from "../../http/exchange.ts";
+import type { FieldSection } from "../../http/field-section.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
-import { NOT_IN_TRAILERS } from "../http1/content-decoder.ts";
 import type { ExchangeHooks } from "../http1/server.ts";
 import type { ServerConnection } from "../server-connection.ts";
 import { ConnectionError, ErrorCode, errorName } from "./error-code.ts";
-import { beginHandshake } from "./extended-connect.ts";
 import { FloodGuard } from "./floods.ts";
-import { CLIENT_PREFACE, DEFAULT_WINDOW_OCTETS, MAX_STREAM_ID, MAX_WINDOW_OCTETS } from "./frame.ts";
+import { CLIENT_PREFACE, DEFAULT_WINDOW_OCTETS, MAX_WINDOW_OCTETS } from "./frame.ts";
 import { FrameDecoder, type FrameTaker } from "./frame-decoder.ts";
 import { FrameOutput } from "./frame-output.ts";
-import { type FieldTaker, HpackDecoder } from "./hpack/decoder.ts";
+import { Goodbye } from "./goodbye.ts";
 import { Link } from "./link.ts";
-import { MessageHead } from "./message-head.ts";
 import { ReceiveWindow } from "./receive-window.ts";
-import { RequestTarget } from "./request-head.ts";
-import { writeResponseHead } from "./response-head.ts";
+import { RequestIntake } from "./request-intake.ts";
+import { ResetStreams } from "./reset-streams.ts";
 import { frameLimits, type Http2ServerSettings, ourSettings } from "./server-settings.ts";
-import { ServerStream } from "./server-stream.ts";
+import type { ServerStream } from "./server-stream.ts";
 
 const PREFACE = Buffer.from(CLIENT_PREFACE, "latin1");
-/** Streams that we reset: frames of theirs may still be on their way, and are ignored (RFC 9113 §5.4.2). */
-const REMEMBERED_RESETS = 512;
-/** After the first GOAWAY: how long a client has to hear of it before no stream is taken any more. */
-const LAST_STREAMS_TIME = timerList(1000)!;
-const DRAIN_PING = Buffer.from("draining");
-
-/** How far the goodbye has come (RFC 9113 §6.8). */
-const Goodbye = { none: 0, announced: 1, said: 2 } as const;
-
 const out = new FrameOutput();
-const head = new MessageHead();
-const target = new RequestTarget();
-const NOBODY: FieldTaker = { onField() {} };
 
 export class Http2ServerConnection implements ServerConnection, ConnectionHandler, FrameTaker {
   readonly connection: Connection;
@@ -51,10 +34,11 @@ export class Http2ServerConnection implements ServerConnection, ConnectionHandle
   readonly link: Link;
   readonly #client: ClientInfo;
   readonly #decoder: FrameDecoder;
-  readonly #hpack = new HpackDecoder();
+  readonly #intake: RequestIntake;
+  readonly #goodbye: Goodbye;
   readonly #floods: FloodGuard;
   readonly #streams = new Map<number, ServerStream>();
-  readonly #reset = new Set<number>();
+  readonly #reset = new ResetStreams();
 
   /** Octets of the preface that were there. */
   #prefaceAt = 0;
@@ -63,7 +47,6 @@ export class Http2ServerConnection implements ServerConnection, ConnectionHandle
   #lastStreamId = 0;
   /** The client left out stream numbers: which of them were ever used is not known. */
   #hasSkipped = false;
-  #goodbye: number = Goodbye.none;
   #clientLeaves = false;
   #isEnding = false;
   #isRetired = false;
@@ -79,7 +62,6 @@ export class Http2ServerConnection implements ServerConnection, ConnectionHandle
   readonly #settingsTimer = new Timer(() => this.#end(ErrorCode.settingsTimeout, "no SETTINGS with ACK in time"));
   #headTimer: Timer | null = null;
   #age: Timer | null = null;
-  #lastStreamsTimer: Timer | null = null;
 
   constructor(connection: Connection, client: ClientInfo, settings: Http2ServerSettings, hooks: ExchangeHooks) {
     this.connection = connection;
@@ -89,6 +71,8 @@ export class Http2ServerConnection implements ServerConnection, ConnectionHandle
     this.#floods = new FloodGuard(settings.floods);
     this.#decoder = new FrameDecoder(frameLimits(settings), this);
     this.link = new Link(connection, out, settings.connectionWindowOctets);
+    this.#intake = new RequestIntake(this, client);
+    this.#goodbye = new Goodbye(this.link, () => this.#lastKnown());
     out.use(connection);
     out.settings(ourSettings(settings));
     this.link.openWindow();
@@ -154,17 +138,26 @@ export class Http2ServerConnection implements ServerConnection, ConnectionHandle
     if ((id & 1) === 0) throw protocolError(`stream ${id} is not a client's (RFC 9113 §5.1.1)`);
     if (id <= this.#lastStreamId) return this.#onLateBlock(id, octets, start, end);
     if (id !== this.#lastStreamId + 2 && this.#lastStreamId !== 0) this.#hasSkipped = true;
-    head.begin("request", this.settings.head);
-    this.#hpack.decode(octets, start, end, head);
+    this.#intake.decode(octets, start, end);
     // RFC 9113 §6.8: what comes after the last one is as if it had not come.
-    if (this.#goodbye === Goodbye.said) return;
+    if (this.#goodbye.isSaid) return;
     this.#lastStreamId = id;
-    if (this.hooks.draining && this.#goodbye === Goodbye.none) this.drain();
+    if (this.hooks.draining) this.#goodbye.announce();
     if (this.#streams.size >= this.settings.maxStreams) {
       this.resetStream(id, ErrorCode.refusedStream);
       this.#floods.frame("HEADERS");
-    } else if (dependsOn === id) this.#malformed(id, "a stream that depends on itself (RFC 9113 §5.3.1)", end - start);
-    else this.#begin(id, endStream, end - start);
+      return;
+    }
+    if (dependsOn === id) {
+      this.#intake.malformed(id, "a stream that depends on itself (RFC 9113 §5.3.1)", end - start);
+      return;
+    }
+    const begun = this.#intake.begin(id, endStream, end - start);
+    if (begun === null) return;
+    this.#streams.set(id, begun);
+    this.#rest.cancel();
+    this.#floods.streamBegun();
+    begun.handle();
   }
 
   /** Frames of a stream that is over. */
@@ -174,85 +167,17 @@ export class Http2ServerConnection implements ServerConnection, ConnectionHandle
         this.#hasSkipped ? ErrorCode.protocol : ErrorCode.streamClosed,
         `HEADERS on stream ${id}, which is closed (RFC 9113 §5.1)`,
       );
-    this.#hpack.decode(octets, start, end, NOBODY);
+    this.#intake.skip(octets, start, end);
     this.#floods.frame("HEADERS");
-  }
-
-  /** A complete head: makes its exchange. @param octets of it, for the record */
-  #begin(id: number, endStream: boolean, octets: number): void {
-    if (head.tooLarge !== null) return this.#refuseHead(id, endStream, head.tooLarge, octets);
-    const problem = target.resolve(head) ?? this.#problemOfLength(endStream);
-    if (problem !== null) return this.#malformed(id, problem, octets);
-    if (head.otherExpectation !== null) {
-      const failure = new Failure("expectation-failed", `Expect: ${head.otherExpectation} cannot be met`);
-      return this.#refuseHead(id, endStream, failure, octets);
-    }
-    head.end();
-    if (head.tooLarge !== null) return this.#refuseHead(id, endStream, head.tooLarge, octets);
-    const { protocol } = target;
-    const method = protocol === null ? target.method : "GET";
-    const { scheme } = this.settings;
-    const request = new HttpRequest(method, scheme, target.authority, target.target, head.fields, NO_BODY);
-    request.acceptsTrailers = head.teTrailers;
-    let exchange: Exchange;
-    try {
-      exchange = new Exchange(this.#client, "HTTP/2", request, clock.now);
-    } catch (thrown) {
-      return this.#refuseHead(id, endStream, Failure.from(thrown), octets);
-    }
-    const stream = new ServerStream(this, id, endStream);
-    if (protocol !== null) {
-      request.upgrade = protocol;
-      stream.expectTunnel(beginHandshake(protocol, head.fields));
-    } else if (method === "CONNECT") stream.expectTunnel(null);
-    else if (!endStream) stream.expectContent(request, head.contentLength, head.expectContinue);
-    else if (head.contentLength === 0) request.hasEmptyContent = true;
-    exchange.informer = stream;
-    this.#streams.set(id, stream);
-    this.#rest.cancel();
-    this.#floods.streamBegun();
-    stream.handle(exchange);
-  }
-
-  #problemOfLength(endStream: boolean): string | null {
-    if (head.contentLength < 0) return null;
-    if (target.method === "CONNECT") return "Content-Length in CONNECT (RFC 9110 §9.3.6)";
-    if (endStream && head.contentLength > 0)
-      return `no content, but a Content-Length of ${head.contentLength} (RFC 9113 §8.1.1)`;
-    return null;
-  }
-
-  /** RFC 9113 §8.1.1: a malformed request ends its stream, and is never passed on. */
-  #malformed(id: number, problem: string, octets: number): void {
-    this.resetStream(id, ErrorCode.protocol);
-    this.hooks.malformed(this.#client, new Failure("request-malformed", problem), octets);
-    this.#floods.reset();
-    this.#rested();
-  }
-
-  /** A head that can be read, and is answered without an exchange. */
-  #refuseHead(id: number, endStream: boolean, failure: Failure, octets: number): void {
-    const fields = FieldSection.of({ "proxy-status": `lintel; error=${failure.code}` });
-    writeResponseHead(this.link, id, new HttpResponse(failure.status, fields, NO_BODY), "GET", true);
-    if (!endStream) this.resetStream(id, ErrorCode.none);
-    this.hooks.malformed(this.#client, failure, octets);
-    this.#floods.reset();
     this.#rested();
   }
 
   #onTrailers(stream: ServerStream, endStream: boolean, octets: Buffer, start: number, end: number): void {
-    const { head: limits, trailerOctets } = this.settings;
-    head.begin("trailers", { ...limits, fieldSectionOctets: trailerOctets });
-    this.#hpack.decode(octets, start, end, head);
-    if (stream.isRequestComplete)
-      return this.#fault(stream, ErrorCode.streamClosed, "HEADERS after the end of its stream");
-    if (!endStream)
-      return this.#fault(stream, ErrorCode.protocol, "trailers that do not end the stream (RFC 9113 §8.1)");
-    const problem = head.problem ?? head.tooLarge?.message ?? null;
-    if (problem !== null) return this.#fault(stream, ErrorCode.protocol, problem);
-    head.end();
-    head.fields.deleteSet(NOT_IN_TRAILERS);
-    this.#ended(stream, head.fields);
+    const trailers = this.#intake.decodeTrailers(octets, start, end);
+    if (stream.isRequestComplete) this.#fault(stream, ErrorCode.streamClosed, "HEADERS after the end of its stream");
+    else if (!endStream) this.#fault(stream, ErrorCode.protocol, "trailers that do not end the stream (RFC 9113 §8.1)");
+    else if (typeof trailers === "string") this.#fault(stream, ErrorCode.protocol, trailers);
+    else this.#ended(stream, trailers);
   }
 
   #ended(stream: ServerStream, trailers: FieldSection | null): void {
@@ -331,7 +256,7 @@ export class Http2ServerConnection implements ServerConnection, ConnectionHandle
 
   /** A frame of a stream that is not there: fine if it was. */
   #onLateFrame(id: number, name: string): void {
-    if ((id & 1) === 0 || (id > this.#lastStreamId && this.#goodbye !== Goodbye.said))
+    if ((id & 1) === 0 || (id > this.#lastStreamId && !this.#goodbye.isSaid))
       throw protocolError(`${name} on stream ${id}, which is idle (RFC 9113 §5.1)`);
     if (name !== "DATA" || id > this.#lastStreamId || this.#reset.has(id)) return;
     this.resetStream(id, ErrorCode.streamClosed);
@@ -401,10 +326,7 @@ export class Http2ServerConnection implements ServerConnection, ConnectionHandle
   onPing(ack: boolean, octets: Buffer, at: number): void {
     this.#checkFirst();
     this.#floods.frame("PING");
-    if (ack) {
-      if (this.#goodbye === Goodbye.announced && DRAIN_PING.compare(octets, at, at + 8) === 0) this.#sayGoodbye();
-      return;
-    }
+    if (ack) return this.#goodbye.onPong(octets, at);
     out.use(this.connection);
     out.ping(true, octets, at);
   }
@@ -449,11 +371,12 @@ export class Http2ServerConnection implements ServerConnection, ConnectionHandle
     out.use(this.connection);
     out.resetStream(id, code);
     this.#reset.add(id);
-    if (this.#reset.size <= REMEMBERED_RESETS) return;
-    for (const oldest of this.#reset) {
-      this.#reset.delete(oldest);
-      break;
-    }
+  }
+
+  /** For the intake: a stream was answered or reset instead of begun. */
+  streamRefused(): void {
+    this.#floods.reset();
+    this.#rested();
   }
 
   /** For a stream: it is over. @param wentToEnd its response did */
@@ -467,7 +390,7 @@ export class Http2ServerConnection implements ServerConnection, ConnectionHandle
   /** Nothing is in work, maybe: closes, or waits for the next request. */
   #rested(): void {
     if (this.#streams.size > 0 || this.#isEnding) return;
-    if (this.#goodbye === Goodbye.said || this.#clientLeaves) {
+    if (this.#goodbye.isSaid || this.#clientLeaves) {
       this.#end(ErrorCode.none, "");
       return;
     }
@@ -477,6 +400,8 @@ export class Http2ServerConnection implements ServerConnection, ConnectionHandle
   }
 
   #restExpired(): void {
+    // A head has begun, and has its own limit.
+    if (this.#decoder.inFieldBlock && this.#headTimer !== null) return;
     this.#end(ErrorCode.none, "");
   }
 
@@ -540,39 +465,28 @@ export class Http2ServerConnection implements ServerConnection, ConnectionHandle
     this.#settingsTimer.cancel();
     this.#headTimer?.cancel();
     this.#age?.cancel();
-    this.#lastStreamsTimer?.cancel();
+    this.#goodbye.cancel();
     this.hooks.closed(this);
   }
 
-  /**
-   * The server stops. Requests may be on their way: first the client is told to send no more, and
-   * once it must have heard of it, which one was the last (RFC 9113 §6.8).
-   */
+  /** The server stops: what is in work is finished, and what is on its way (RFC 9113 §6.8). */
   drain(): void {
-    if (this.#goodbye !== Goodbye.none || this.#isRetired) return;
-    if (this.#prefaceAt < PREFACE.length) return this.#end(ErrorCode.none, "");
-    this.#goodbye = Goodbye.announced;
-    out.use(this.connection);
-    out.goAway(MAX_STREAM_ID, ErrorCode.none);
-    out.ping(false, DRAIN_PING);
-    this.#lastStreamsTimer = new Timer(() => this.#sayGoodbye());
-    this.#lastStreamsTimer.arm(LAST_STREAMS_TIME);
+    if (this.#isRetired) return;
+    if (this.#prefaceAt < PREFACE.length) this.#end(ErrorCode.none, "");
+    else this.#goodbye.announce();
   }
 
-  #sayGoodbye(): void {
-    if (this.#goodbye === Goodbye.said || this.#isRetired) return;
-    this.#goodbye = Goodbye.said;
-    this.#lastStreamsTimer?.cancel();
-    if (this.#streams.size > 0) {
-      out.use(this.connection);
-      out.goAway(this.#lastStreamId, ErrorCode.none);
-    } else this.#rested();
+  /** The client has heard of the end: which stream was the last is settled. */
+  #lastKnown(): void {
+    if (this.#streams.size === 0) return this.#rested();
+    out.use(this.connection);
+    out.goAway(this.#lastStreamId, ErrorCode.none);
   }
 
   /** Ends now: an exchange without a response gets this failure, one in the middle of it is cut. */
   terminate(why: Failure): void {
     if (this.#isRetired) return;
-    this.#goodbye = Goodbye.said;
+    this.#goodbye.cancel();
     for (const stream of [...this.#streams.values()]) stream.refuse(why);
     // What has not left by now will not.
     for (const stream of [...this.#streams.values()]) stream.cut(ErrorCode.cancel, why);
