@@ -12,14 +12,13 @@ import type { Connection, ConnectionHandler } from "../../net/connection.ts";
 import type { ResponseTaker } from "../http1/client.ts";
 import { clientFrameLimits, clientSettings, type Http2ClientSettings } from "./client-settings.ts";
 import { ClientStream } from "./client-stream.ts";
+import { ClientStreams } from "./client-streams.ts";
 import { ConnectionError, ErrorCode, errorName } from "./error-code.ts";
 import { CLIENT_PREFACE, Flag, FrameType, MAX_STREAM_ID } from "./frame.ts";
-import { FrameDecoder, type FrameTaker } from "./frame-decoder.ts";
+import { FrameDecoder } from "./frame-decoder.ts";
 import { FrameOutput } from "./frame-output.ts";
-import { HpackDecoder } from "./hpack/decoder.ts";
 import { Link } from "./link.ts";
-import { MessageHead } from "./message-head.ts";
-import { ResetStreams } from "./reset-streams.ts";
+import { ResponseIntake } from "./response-intake.ts";
 
 /** Who keeps the connection. */
 export interface Http2ClientOwner {
@@ -34,25 +33,18 @@ export interface Http2ClientOwner {
   fault(thrown: unknown): void;
 }
 
-/** Answers that the endpoint makes us give although it takes none of them. */
-const MOST_UNREAD_ANSWERS = 1000;
-
 const output = new FrameOutput();
-const head = new MessageHead();
 
-export class Http2ClientConnection implements ConnectionHandler, FrameTaker {
+export class Http2ClientConnection implements ConnectionHandler {
   readonly connection: Connection;
   readonly settings: Http2ClientSettings;
-  /** For its streams, as `streamDone` and `resetStream`. */
+  /** What its streams share. */
   readonly link: Link;
   /** Requests sent so far; more than one means that the connection was reused. */
   requests = 0;
   readonly #owner: Http2ClientOwner;
   readonly #frames: FrameDecoder;
-  readonly #hpack = new HpackDecoder();
-  readonly #streams = new Map<number, ClientStream>();
-  readonly #wereReset = new ResetStreams();
-  #nextId = 1;
+  readonly #streams = new ClientStreams();
   /** Octets of the server's first frame that were looked at. */
   #looked = 0;
   #isReady = false;
@@ -60,11 +52,6 @@ export class Http2ClientConnection implements ConnectionHandler, FrameTaker {
   #isClosed = false;
   /** Of GOAWAY: streams above were not processed. */
   #lastId = MAX_STREAM_ID;
-  #unreadAnswers = 0;
-
-  // The DATA frame that is arriving.
-  #dataStream: ClientStream | null = null;
-  #dataLeft = 0;
 
   readonly #idleTimer = new Timer(() => this.close());
   readonly #pingTimer = new Timer(() => this.#silent());
@@ -75,7 +62,7 @@ export class Http2ClientConnection implements ConnectionHandler, FrameTaker {
     this.settings = settings;
     this.#owner = owner;
     this.link = new Link(connection, output, settings.connectionWindowOctets);
-    this.#frames = new FrameDecoder(clientFrameLimits(settings), this);
+    this.#frames = new FrameDecoder(clientFrameLimits(settings), new ResponseIntake(this, this.#streams));
     // RFC 9113 §3.4
     output.use(connection);
     output.text(CLIENT_PREFACE);
@@ -91,6 +78,10 @@ export class Http2ClientConnection implements ConnectionHandler, FrameTaker {
 
   get openStreams(): number {
     return this.#streams.size;
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
   }
 
   /** The server's settings have arrived. */
@@ -119,18 +110,16 @@ export class Http2ClientConnection implements ConnectionHandler, FrameTaker {
     idleTime: TimerList | null,
     taker: ResponseTaker,
   ): ClientStream {
-    const id = this.#nextId;
-    const stream = new ClientStream(this, id, request, firstOctetTime, idleTime, taker);
+    const stream = new ClientStream(this, this.#streams.nextId, request, firstOctetTime, idleTime, taker);
     if (this.capacity === 0) {
       stream.lose(new Failure("upstream-refused", "the connection takes no more streams"), CUT);
       return stream;
     }
-    this.#nextId += 2;
+    this.#streams.open(stream);
     this.requests++;
     this.#idleTimer.cancel();
-    this.#streams.set(id, stream);
     if (this.#streams.size === 1) this.#listen();
-    if (this.#nextId > MAX_STREAM_ID) this.#leave();
+    if (this.#streams.areUsedUp) this.#leave();
     stream.send(authority);
     return stream;
   }
@@ -147,10 +136,6 @@ export class Http2ClientConnection implements ConnectionHandler, FrameTaker {
     if (this.#streams.size > 0) this.#listen();
   }
 
-  get stopped(): boolean {
-    return this.#isClosed;
-  }
-
   /** RFC 9113 §3.4: SETTINGS come first. What begins otherwise is not HTTP/2. */
   #lookAtPreface(room: Buffer, length: number): void {
     for (let at = 0; at < length && this.#looked < LOOKED_AT; at++, this.#looked++) {
@@ -160,157 +145,32 @@ export class Http2ClientConnection implements ConnectionHandler, FrameTaker {
     }
   }
 
-  /** A stream that was opened; null if it is over. @throws {ConnectionError} if it never was */
-  #find(streamId: number): ClientStream | null {
-    if (streamId % 2 === 0 || streamId >= this.#nextId)
-      throw new ConnectionError(ErrorCode.protocol, `a frame on stream ${streamId}, which is idle (RFC 9113 §5.1)`);
-    return this.#streams.get(streamId) ?? null;
-  }
+  // ── for its intake ─────────────────────────────────────────────────────────────────────────
 
-  /** What we have reset may still have been under way; what has ended on both sides may not. */
-  #letPass(streamId: number): void {
-    if (!this.#wereReset.has(streamId))
-      throw new ConnectionError(
-        ErrorCode.streamClosed,
-        `a frame on stream ${streamId}, which is closed (RFC 9113 §5.1)`,
-      );
-  }
-
-  onDataBegin(streamId: number, octets: number): void {
-    const stream = this.#find(streamId);
-    if (!this.link.receiveWindow.arrive(octets))
-      throw new ConnectionError(ErrorCode.flowControl, "more content than the connection's window (RFC 9113 §6.9.1)");
-    this.#dataStream = stream;
-    this.#dataLeft = octets;
-    if (stream === null) this.#letPass(streamId);
-    else if (!stream.onDataBegin(octets))
-      throw new ConnectionError(ErrorCode.flowControl, "more content than the stream's window (RFC 9113 §6.9.1)");
-  }
-
-  onData(_streamId: number, octets: Uint8Array): void {
-    const stream = this.#dataStream;
-    this.#dataLeft -= octets.length;
-    if (stream === null || stream.isOver) return this.link.took(octets.length);
-    try {
-      stream.onData(octets);
-    } catch (thrown) {
-      this.#fault(stream, thrown);
-    }
-  }
-
-  onDataEnd(_streamId: number, endStream: boolean): void {
-    const stream = this.#dataStream;
-    const padding = this.#dataLeft;
-    this.#dataStream = null;
-    if (stream === null || stream.isOver) {
-      if (padding > 0) this.link.took(padding);
-      return;
-    }
-    if (padding > 0) stream.onPadding(padding);
-    if (!endStream) return;
-    try {
-      stream.onEnd(null);
-    } catch (thrown) {
-      this.#fault(stream, thrown);
-    }
-  }
-
-  onFieldBlock(streamId: number, endStream: boolean, octets: Buffer, start: number, end: number): void {
-    const stream = this.#find(streamId);
-    head.begin(stream?.hasResponse === true ? "trailers" : "response", this.settings.head);
-    this.#hpack.decode(octets, start, end, head);
-    head.end();
-    if (stream === null) return this.#letPass(streamId);
-    try {
-      stream.onHead(head, endStream);
-    } catch (thrown) {
-      this.#fault(stream, thrown);
-    }
-  }
-
-  #fault(stream: ClientStream, thrown: unknown): void {
+  /** A callback threw: a fault of ours ends that exchange, and nothing else. */
+  onStreamFault(stream: ClientStream, thrown: unknown): void {
     this.#owner.fault(thrown);
     stream.fail(thrown);
   }
 
-  onResetStream(streamId: number, code: number): void {
-    this.#find(streamId)?.onReset(code);
-  }
-
-  onWindowUpdate(streamId: number, octets: number): void {
-    const { link } = this;
-    if (streamId === 0) {
-      link.sendWindow += octets;
-      if (octets === 0) throw new ConnectionError(ErrorCode.protocol, "an increment of 0 (RFC 9113 §6.9)");
-      if (link.sendWindow > MAX_STREAM_ID)
-        throw new ConnectionError(ErrorCode.flowControl, "a window above 2^31-1 (RFC 9113 §6.9.1)");
-    } else {
-      const stream = this.#find(streamId);
-      if (stream === null) return;
-      if (octets === 0) stream.cut(ErrorCode.protocol, "an increment of 0 (RFC 9113 §6.9)");
-      else if (!stream.addWindow(octets)) stream.cut(ErrorCode.flowControl, "a window above 2^31-1 (RFC 9113 §6.9.1)");
-    }
-    link.goOn();
-  }
-
-  onSettings(octets: Buffer, start: number, end: number): void {
-    const { link } = this;
-    const { peer } = link;
-    const before = peer.initialWindowOctets;
-    const capacityBefore = this.capacity;
-    peer.apply(octets, start, end, true);
-    link.encoder.limit(Math.min(peer.leastHeaderTableOctets, peer.headerTableOctets));
-    link.encoder.limit(peer.headerTableOctets);
-    const change = peer.initialWindowOctets - before;
-    if (change !== 0) {
-      for (const stream of this.#streams.values()) {
-        if (!stream.addWindow(change))
-          throw new ConnectionError(ErrorCode.flowControl, "a window above 2^31-1 (RFC 9113 §6.9.2)");
-      }
-    }
-    this.#answer();
-    output.settingsAck();
-    link.goOn();
+  /** SETTINGS arrived. @param before `capacity` before them */
+  onSettled(before: number): void {
     if (!this.#isReady) {
       this.#isReady = true;
       this.#owner.ready(this);
-    } else if (this.capacity > capacityBefore) this.#owner.hasRoom(this);
-  }
-
-  onPing(ack: boolean, octets: Buffer, at: number): void {
-    if (ack) return;
-    this.#answer();
-    output.ping(true, octets, at);
-  }
-
-  /** We are made to write something: not without end, if nobody reads it. */
-  #answer(): void {
-    this.#unreadAnswers = this.connection.full ? this.#unreadAnswers + 1 : 0;
-    if (this.#unreadAnswers > MOST_UNREAD_ANSWERS)
-      throw new ConnectionError(ErrorCode.enhanceYourCalm, "frames that ask for an answer, which is not read");
-    output.use(this.connection);
+    } else if (this.capacity > before) this.#owner.hasRoom(this);
   }
 
   onGoAway(lastStreamId: number, code: number, debug: string): void {
     this.#lastId = Math.min(this.#lastId, lastStreamId);
     const said = `the endpoint goes away: ${errorName(code)}${debug === "" ? "" : ` (${debug})`}`;
     this.#leave();
-    for (const stream of [...this.#streams.values()]) {
+    for (const stream of this.#streams.all) {
       // RFC 9113 §6.8: whatever was asked on them has not been done.
       if (stream.id > this.#lastId) stream.lose(new Failure("upstream-refused", said), CUT);
     }
     if (this.#streams.size === 0) this.close();
   }
-
-  onPushPromise(): void {
-    throw new ConnectionError(ErrorCode.protocol, "PUSH_PROMISE, which we did not allow (RFC 9113 §8.4)");
-  }
-
-  onFieldBlockBegin(): void {}
-  onPriority(): void {}
-  onSettingsAck(): void {}
-  onPriorityUpdate(): void {}
-  onUnknown(): void {}
 
   onRoom(): void {
     this.link.goOn();
@@ -321,14 +181,14 @@ export class Http2ClientConnection implements ConnectionHandler, FrameTaker {
   /** Writes RST_STREAM. */
   resetStream(streamId: number, code: number): void {
     if (this.#isClosed) return;
-    this.#wereReset.add(streamId);
+    this.#streams.noteReset(streamId);
     output.use(this.connection);
     output.resetStream(streamId, code);
   }
 
   /** A stream is over. */
   streamDone({ id }: ClientStream): void {
-    if (!this.#streams.delete(id) || this.#isClosed) return;
+    if (!this.#streams.close(id) || this.#isClosed) return;
     if (this.#streams.size === 0) this.#pingTimer.cancel();
     if (!this.#isLeaving) this.#owner.hasRoom(this);
     else if (this.#streams.size === 0) this.close();
@@ -396,8 +256,7 @@ export class Http2ClientConnection implements ConnectionHandler, FrameTaker {
     this.#idleTimer.cancel();
     this.#pingTimer.cancel();
     this.#owner.gone(this);
-    for (const stream of [...this.#streams.values()]) stream.lose(why, cut);
-    this.#streams.clear();
+    for (const stream of this.#streams.all) stream.lose(why, cut);
   }
 
   /** Takes no more streams; closes after the last one. */
