@@ -86,8 +86,8 @@ const info: ClientInfo = {
 };
 
 const content = new MemoryBody(Buffer.alloc(100, "x"));
-const answer = (): HttpResponse =>
-  new HttpResponse(200, FieldSection.of({ server: "nginx/1.22.1", "content-type": "text/plain" }), content);
+const fieldsOfAnswer = FieldSection.of({ server: "nginx/1.22.1", "content-type": "text/plain" }).seal();
+const answer = (): HttpResponse => new HttpResponse(200, fieldsOfAnswer.clone(), content);
 const isLater = argument("--handler", "fixed") === "later";
 const waiting: Later[] = [];
 
