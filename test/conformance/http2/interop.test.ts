@@ -1,8 +1,7 @@
-/** The client engine over real sockets against HTTP/2 servers that others made: node:http2, and nghttpd where it is installed. */
+/** The client engine over real sockets against HTTP/2 servers that others made: node:http2, nginx, nghttpd, as far as they are installed. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -19,13 +18,18 @@ import { HEAD_LIMITS } from "../../../src/protocol/http1/testing.ts";
 import { HandSource } from "../../../src/protocol/http1/testing-bodies.ts";
 import { Http2ClientConnection } from "../../../src/protocol/http2/client.ts";
 import type { Http2ClientSettings } from "../../../src/protocol/http2/client-settings.ts";
+import { Nginx, nginxPath } from "../../support/nginx.ts";
+import { closedPort } from "../../support/origin.ts";
 import { findProgram } from "../../support/programs.ts";
 
 const children: Bun.Subprocess[] = [];
 const folder = mkdtempSync(join(tmpdir(), "lintel-h2-"));
 
-afterAll(() => {
+const nginxes: Nginx[] = [];
+
+afterAll(async () => {
   for (const child of children) child.kill();
+  for (const nginx of nginxes) await nginx.stop();
   rmSync(folder, { recursive: true });
 });
 
@@ -335,7 +339,7 @@ describe.skipIf(nghttpd === null)("nghttpd", () => {
   test("files of all sizes, many at once", async () => {
     const sizes = [0, 1, 16_384, 65_535, 65_536, 1_000_000];
     for (const size of sizes) writeFileSync(join(folder, String(size)), Buffer.alloc(size, "x"));
-    const port = await freePort();
+    const port = await closedPort();
     children.push(
       Bun.spawn([nghttpd!, "--no-tls", "-a", "127.0.0.1", "-d", folder, String(port)], { stdout: "ignore" }),
     );
@@ -353,11 +357,54 @@ describe.skipIf(nghttpd === null)("nghttpd", () => {
   });
 });
 
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = net.createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as net.AddressInfo;
-      server.close(() => resolve(port));
-    });
+describe.skipIf(nginxPath === null)("nginx", () => {
+  test("files of all sizes, many at once; a taker that pauses", async () => {
+    const sizes = [1, 16_384, 65_536, 1_000_000];
+    const port = await closedPort();
+    const nginx = await Nginx.start(
+      `listen 127.0.0.1:${port} http2;`,
+      Object.fromEntries(sizes.map((size) => [`f${size}`, Buffer.alloc(size, "x")])),
+    );
+    nginxes.push(nginx);
+    const client = await Client.connect(port);
+    for (let turn = 0; turn < 5; turn++) {
+      const slow = client.ask("/f1000000");
+      await until(() => slow.octets > 0);
+      slow.flow!.pause();
+      const asked = sizes.map((size) => client.ask(`/f${size}`));
+      for (const [n, heard] of asked.entries()) {
+        expect([(await heard.over()).octets, heard.status]).toEqual([sizes[n]!, 200]);
+        expect(heard.response!.body.length).toBe(sizes[n]!);
+      }
+      slow.flow!.resume();
+      expect((await slow.over()).octets).toBe(1_000_000);
+    }
+    client.engine.retire();
   });
-}
+
+  test("GOAWAY after every 20 requests: what was not processed is told apart, and nothing is lost", async () => {
+    const port = await closedPort();
+    const nginx = await Nginx.start(`listen 127.0.0.1:${port} http2; keepalive_requests 20;`, { f: "whole" });
+    nginxes.push(nginx);
+    let client = await Client.connect(port);
+    let connections = 1;
+    let refused = 0;
+    for (let turn = 0; turn < 30; turn++) {
+      let asked = Array.from({ length: 9 }, () => client.ask("/f"));
+      while (asked.length > 0) {
+        for (const heard of asked) await heard.over();
+        const again = asked.filter(({ failed }) => failed === "upstream-refused");
+        for (const heard of asked)
+          if (!again.includes(heard)) expect([heard.text, heard.completed]).toEqual(["whole", "end"]);
+        refused += again.length;
+        if (client.engine.capacity === 0) {
+          client = await Client.connect(port);
+          connections++;
+        }
+        asked = again.map(() => client.ask("/f"));
+      }
+    }
+    expect([connections > 10, refused > 0]).toEqual([true, true]);
+    client.engine.retire();
+  });
+});
