@@ -32,10 +32,35 @@ export interface ClientInfo {
   forwarded?: ForwardedMemo;
 }
 
+/** What the handshake said. */
 export interface TlsFacts {
+  /** "TLSv1.2" or "TLSv1.3". */
   readonly version: string;
+  readonly cipher: string;
+  /** As asked for, lower case; "" if the client named none. */
   readonly serverName: string;
+  /** "" if no protocol was agreed on. */
   readonly alpn: string;
+  readonly resumed: boolean;
+  /**
+   * Name of the site whose rules (versions, client certificates) held for this connection; "" if those of the
+   * listener did. A request for a site with rules of its own must not come over another's connection.
+   */
+  readonly site: string;
+  /** null: the client has shown none, or was not asked. */
+  readonly clientCertificate: ClientCertificateFacts | null;
+}
+
+export interface ClientCertificateFacts {
+  readonly subject: string;
+  readonly issuer: string;
+  /** Hexadecimal. */
+  readonly serial: string;
+  /** SHA-256, hexadecimal, lower case. */
+  readonly fingerprint: string;
+  /** Why it is not trusted; "" if it is. */
+  readonly distrust: string;
+  readonly pem: string;
 }
 
 export type Protocol = "HTTP/1.0" | "HTTP/1.1" | "HTTP/2" | "HTTP/3";

@@ -14,7 +14,22 @@ const client: ClientInfo = {
   peerPort: 51000,
   localAddress: "192.0.2.1",
   localPort: 443,
-  tls: { version: "TLSv1.3", serverName: "shop.example", alpn: "http/1.1" },
+  tls: {
+    version: "TLSv1.3",
+    cipher: "TLS_AES_128_GCM_SHA256",
+    serverName: "shop.example",
+    alpn: "http/1.1",
+    resumed: false,
+    site: "shop",
+    clientCertificate: {
+      subject: "CN=alice",
+      issuer: "CN=staff",
+      serial: "0A",
+      fingerprint: "ab12",
+      distrust: "",
+      pem: "-----BEGIN CERTIFICATE-----\nAAEC\nAwQF\n-----END CERTIFICATE-----\n",
+    },
+  },
 };
 
 function exchange(): Exchange {

@@ -11,7 +11,7 @@ import { z } from "zod";
 import { clock } from "../base/timer.ts";
 import { cookie } from "./cookie.ts";
 import { nowCommonLog, nowHttpDate, nowIso, nowUnix } from "./date.ts";
-import { type Attempt, decidingAttempt, type Exchange } from "./exchange.ts";
+import { type Attempt, type ClientCertificateFacts, decidingAttempt, type Exchange } from "./exchange.ts";
 import { fieldId } from "./field-name.ts";
 import type { FieldSection } from "./field-section.ts";
 import { isToken } from "./grammar.ts";
@@ -104,6 +104,36 @@ const SIMPLE: Readonly<Record<string, readonly [doc: string, read: Read]>> = {
   "tls.version": ["TLS version of the client's connection.", (x) => x.client.tls?.version ?? ""],
   "tls.server-name": ["Server name the client asked for in the handshake.", (x) => x.client.tls?.serverName ?? ""],
   "tls.alpn": ["Protocol agreed on in the handshake.", (x) => x.client.tls?.alpn ?? ""],
+  "tls.cipher": ["Cipher of the client's connection.", (x) => x.client.tls?.cipher ?? ""],
+  "tls.resumed": [
+    "`yes` if the connection resumed an earlier session, `no` if not; empty without TLS.",
+    ({ client: { tls } }) => (tls === null ? "" : yesNo(tls.resumed)),
+  ],
+  "tls.client.verified": [
+    "`yes` if the client has shown a certificate that is trusted, `no` if one that is not; empty if none.",
+    (x) => ofCertificate(x, ({ distrust }) => yesNo(distrust === "")),
+  ],
+  "tls.client.distrust": [
+    "Why the client's certificate is not trusted.",
+    (x) => ofCertificate(x, ({ distrust }) => distrust),
+  ],
+  "tls.client.subject": [
+    "Subject of the client's certificate, such as `CN=alice`.",
+    (x) => ofCertificate(x, ({ subject }) => subject),
+  ],
+  "tls.client.issuer": ["Issuer of the client's certificate.", (x) => ofCertificate(x, ({ issuer }) => issuer)],
+  "tls.client.serial": [
+    "Serial number of the client's certificate, hexadecimal.",
+    (x) => ofCertificate(x, ({ serial }) => serial),
+  ],
+  "tls.client.fingerprint": [
+    "SHA-256 of the client's certificate, hexadecimal.",
+    (x) => ofCertificate(x, ({ fingerprint }) => fingerprint),
+  ],
+  "tls.client.certificate": [
+    "The client's certificate, DER in base64.",
+    (x) => ofCertificate(x, ({ pem }) => pem.replace(/-----[A-Z ]+-----|\s/g, "")),
+  ],
 
   hostname: ["Host name of this machine.", () => processFacts.hostname],
   pid: ["Process number of the worker.", () => processFacts.pid],
@@ -274,6 +304,12 @@ function outcome(exchange: Exchange): string {
   return exchange.phase === "done" ? "complete" : "";
 }
 
+function ofCertificate({ client: { tls } }: Exchange, read: (facts: ClientCertificateFacts) => string): string {
+  const certificate = tls === null ? null : tls.clientCertificate;
+  return certificate === null ? "" : read(certificate);
+}
+
+const yesNo = (value: boolean): string => (value ? "yes" : "no");
 const numberText = (value: number | null): string => (value === null ? "" : String(value));
 const positiveText = (value: number | undefined): string => (value === undefined || value <= 0 ? "" : String(value));
 /** At most three decimals: microseconds are what the clock has. */

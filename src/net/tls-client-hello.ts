@@ -187,4 +187,4 @@ export function alertRecord(alert: number): Uint8Array {
 }
 
 export const UNRECOGNIZED_NAME = 112;
-export const PROTOCOL_VERSION = 70;
+export const INTERNAL_ERROR = 80;

@@ -42,7 +42,7 @@ function serve(context: TlsContext, onSecured: (end: End) => void) {
   const server = new TlsServer({
     handshakeTimeoutMs: 5000,
     maxHandshakes: 100,
-    choose: () => ({ context, clientCertificate: "none", alpn: undefined }),
+    choose: () => ({ context, clientCertificate: "none", alpn: undefined, site: "" }),
   });
   const listener = new Listener(fd, 100_000, {
     onConnection(connection) {

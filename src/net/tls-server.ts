@@ -14,6 +14,7 @@ import type { TcpConnection } from "./tcp.ts";
 import {
   alertRecord,
   type ClientHello,
+  INTERNAL_ERROR,
   NotAClientHello,
   readClientHello,
   UNRECOGNIZED_NAME,
@@ -27,6 +28,8 @@ export interface TlsIdentity {
   readonly clientCertificate: "none" | "optional" | "required";
   /** As from `alpnWire`; best first. */
   readonly alpn: Buffer | undefined;
+  /** Whose rules these are; comes back with the facts. */
+  readonly site: string;
 }
 
 export interface TlsServerSettings {
@@ -34,7 +37,10 @@ export interface TlsServerSettings {
   readonly handshakeTimeoutMs: number;
   /** Handshakes at one time; more wait. */
   readonly maxHandshakes: number;
-  /** @returns null to refuse with unrecognized_name */
+  /**
+   * @returns null to refuse with unrecognized_name
+   * @throws {Error} to refuse with internal_error; its message becomes the reason
+   */
   choose(hello: ClientHello): TlsIdentity | null;
 }
 
@@ -63,6 +69,8 @@ export interface HandshakeFacts {
   /** "" if none was agreed on. */
   readonly alpn: string;
   readonly resumed: boolean;
+  /** As in the identity that was chosen. */
+  readonly site: string;
   readonly clientCertificate: ClientCertificate | null;
 }
 
@@ -216,8 +224,8 @@ export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
       this.#serverName = hello.serverName ?? "";
       identity = this.#server.settings.choose(hello);
     } catch (thrown) {
-      if (thrown instanceof NotAClientHello) return this.#fail(thrown.message, thrown.alert);
-      throw thrown;
+      const { message } = thrown as Error;
+      return this.#fail(message, thrown instanceof NotAClientHello ? thrown.alert : INTERNAL_ERROR);
     }
     if (identity === null) return this.#fail("no certificate for the server name", UNRECOGNIZED_NAME);
     const initial = this.#received;
@@ -271,6 +279,7 @@ export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
       serverName: this.#serverName,
       alpn: socket.alpnProtocol || "",
       resumed: socket.isSessionReused(),
+      site: this.#identity!.site,
       clientCertificate: shown === undefined ? null : describe(shown, socket.authorized, why),
     };
   }
