@@ -12,6 +12,7 @@ import { installDependencies, root } from "./install.mjs";
 const PEERS = [
   { package: "nginx", program: "nginx", suite: "nginx as origin server" },
   { package: "curl", program: "curl", suite: "curl as client" },
+  { package: "openssl", program: "openssl", suite: "openssl as TLS client and server" },
   { package: "dnsmasq-base", program: "dnsmasq", suite: "discovery by a real DNS server" },
 ];
 

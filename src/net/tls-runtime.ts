@@ -194,6 +194,7 @@ const REASONS: Readonly<Record<string, string>> = {
   HTTP_REQUEST: "what was sent is plain HTTP",
   HTTPS_PROXY_REQUEST: "what was sent is a plain CONNECT request",
   NO_SHARED_CIPHER: "no cipher in common",
+  WRONG_CURVE: "no key exchange group in common",
   NO_SHARED_GROUP: "no key exchange group in common",
   NO_COMMON_SIGNATURE_ALGORITHMS: "no signature algorithm in common",
   NO_APPLICATION_PROTOCOL: "no application protocol in common (ALPN)",
@@ -207,6 +208,8 @@ const REASONS: Readonly<Record<string, string>> = {
   SSLV3_ALERT_BAD_CERTIFICATE: "the peer refused our certificate",
   SSLV3_ALERT_CERTIFICATE_UNKNOWN: "the peer refused our certificate",
   SSLV3_ALERT_CERTIFICATE_EXPIRED: "the peer says that our certificate has expired",
+  // OpenSSL's clients send the alert in the clear where TLS 1.3 expects it encrypted.
+  BAD_PACKET_LENGTH: "the peer broke off; most likely it does not trust our certificate",
   TLSV1_ALERT_CERTIFICATE_REQUIRED: "the peer wants a client certificate",
   SSLV3_ALERT_HANDSHAKE_FAILURE: "the peer found nothing in common (handshake_failure)",
   TLSV1_ALERT_PROTOCOL_VERSION: "the peer does not speak the version (protocol_version)",
