@@ -16,20 +16,20 @@ import { type FieldTaker, HpackDecoder } from "./hpack/decoder.ts";
 import { MessageHead } from "./message-head.ts";
 import { RequestTarget } from "./request-head.ts";
 import { writeResponseHead } from "./response-head.ts";
-import type { Http2ServerConnection } from "./server.ts";
 import { ServerStream } from "./server-stream.ts";
+import type { ServerStreams } from "./server-streams.ts";
 
 const head = new MessageHead();
 const target = new RequestTarget();
 const NOBODY: FieldTaker = { onField() {} };
 
 export class RequestIntake {
-  readonly #server: Http2ServerConnection;
+  readonly #streams: ServerStreams;
   readonly #client: ClientInfo;
   readonly #hpack = new HpackDecoder();
 
-  constructor(server: Http2ServerConnection, client: ClientInfo) {
-    this.#server = server;
+  constructor(streams: ServerStreams, client: ClientInfo) {
+    this.#streams = streams;
     this.#client = client;
   }
 
@@ -40,7 +40,7 @@ export class RequestIntake {
 
   /** Decodes the head of a request; `begin` makes its stream. */
   decode(octets: Buffer, start: number, end: number): void {
-    head.begin("request", this.#server.settings.head);
+    head.begin("request", this.#streams.settings.head);
     this.#hpack.decode(octets, start, end, head);
   }
 
@@ -62,7 +62,7 @@ export class RequestIntake {
     if (head.tooLarge !== null) return this.#refuse(id, endStream, head.tooLarge, octets);
     const { protocol } = target;
     const method = protocol === null ? target.method : "GET";
-    const { scheme } = this.#server.settings;
+    const { scheme } = this.#streams.settings;
     const request = new HttpRequest(method, scheme, target.authority, target.target, head.fields, NO_BODY);
     request.acceptsTrailers = head.teTrailers;
     let exchange: Exchange;
@@ -71,7 +71,7 @@ export class RequestIntake {
     } catch (thrown) {
       return this.#refuse(id, endStream, Failure.from(thrown), octets);
     }
-    const stream = new ServerStream(this.#server, id, endStream, exchange);
+    const stream = new ServerStream(this.#streams, id, endStream, exchange);
     if (protocol !== null) {
       request.upgrade = protocol;
       stream.expectTunnel(beginHandshake(protocol, head.fields));
@@ -84,19 +84,19 @@ export class RequestIntake {
 
   /** RFC 9113 §8.1.1: a malformed request ends its stream. */
   malformed(id: number, problem: string, octets: number): null {
-    this.#server.resetStream(id, ErrorCode.protocol);
-    this.#server.hooks.malformed(this.#client, new Failure("request-malformed", problem), octets);
-    this.#server.streamRefused();
+    this.#streams.resetStream(id, ErrorCode.protocol);
+    this.#streams.hooks.malformed(this.#client, new Failure("request-malformed", problem), octets);
+    this.#streams.streamRefused();
     return null;
   }
 
   /** A head that can be read, and is answered without an exchange. */
   #refuse(id: number, endStream: boolean, failure: Failure, octets: number): null {
     const fields = FieldSection.of({ "proxy-status": `lintel; error=${failure.code}` });
-    writeResponseHead(this.#server.link, id, new HttpResponse(failure.status, fields, NO_BODY), "GET", true);
-    if (!endStream) this.#server.resetStream(id, ErrorCode.none);
-    this.#server.hooks.malformed(this.#client, failure, octets);
-    this.#server.streamRefused();
+    writeResponseHead(this.#streams.link, id, new HttpResponse(failure.status, fields, NO_BODY), "GET", true);
+    if (!endStream) this.#streams.resetStream(id, ErrorCode.none);
+    this.#streams.hooks.malformed(this.#client, failure, octets);
+    this.#streams.streamRefused();
     return null;
   }
 
@@ -104,7 +104,7 @@ export class RequestIntake {
    * Decodes a trailer section. @returns it, without what must not come after content; or why it is malformed
    */
   decodeTrailers(octets: Buffer, start: number, end: number): FieldSection | string {
-    const { head: limits, trailerOctets } = this.#server.settings;
+    const { head: limits, trailerOctets } = this.#streams.settings;
     head.begin("trailers", { ...limits, fieldSectionOctets: trailerOctets });
     this.#hpack.decode(octets, start, end, head);
     const problem = head.problem ?? head.tooLarge?.message;

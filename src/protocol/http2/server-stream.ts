@@ -19,13 +19,13 @@ import { endHandshake } from "./extended-connect.ts";
 import { IncomingData } from "./incoming-data.ts";
 import { OutgoingContent, type OutgoingOwner } from "./outgoing-content.ts";
 import { isWithoutContent, writeInterimHead, writeResponseHead, writeTunnelHead } from "./response-head.ts";
-import type { Http2ServerConnection } from "./server.ts";
+import type { ServerStreams } from "./server-streams.ts";
 
 const NO_FIELDS = new FieldSection();
 
 export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, ContentOwner {
   readonly id: number;
-  readonly #server: Http2ServerConnection;
+  readonly #streams: ServerStreams;
   readonly #outgoing: OutgoingContent;
   /** Null once it is over for the rest of the program. */
   #exchange: Exchange | null;
@@ -45,12 +45,12 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
   #isTunnel = false;
   #tunnelIdleTime: TimerList | null = null;
 
-  constructor(server: Http2ServerConnection, id: number, endStream: boolean, exchange: Exchange) {
+  constructor(streams: ServerStreams, id: number, endStream: boolean, exchange: Exchange) {
     this.id = id;
-    this.#server = server;
+    this.#streams = streams;
     this.#exchange = exchange;
     this.#isRequestComplete = endStream;
-    this.#outgoing = new OutgoingContent(server.link, id, server.settings.sendTime, this);
+    this.#outgoing = new OutgoingContent(streams.link, id, streams.settings.sendTime, this);
   }
 
   get isRequestComplete(): boolean {
@@ -65,10 +65,10 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
 
   /** Content follows. @param length octets if declared, -1 if not */
   expectContent(request: HttpRequest, length: number, awaitsContinue: boolean): void {
-    const { settings, link } = this.#server;
+    const { settings, link } = this.#streams;
     const declared = length < 0 ? null : length;
     this.#left = length;
-    this.#incoming = new IncomingData(link, this.id, this.#server.newReceiveWindow(), declared, this);
+    this.#incoming = new IncomingData(link, this.id, this.#streams.newReceiveWindow(), declared, this);
     this.#timer = new Timer(() => this.#expired());
     this.#clock = new ContentClock(this.#timer, settings);
     this.#clock.reset(awaitsContinue);
@@ -78,7 +78,7 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
   /** The client's half of a tunnel: it flows once there is a response. */
   expectTunnel(accept: string | null): void {
     this.#accept = accept;
-    this.#incoming = new IncomingData(this.#server.link, this.id, this.#server.newReceiveWindow(), null, this);
+    this.#incoming = new IncomingData(this.#streams.link, this.id, this.#streams.newReceiveWindow(), null, this);
     this.#timer = new Timer(() => this.#expired());
   }
 
@@ -87,7 +87,7 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     const exchange = this.#exchange!;
     let result: HttpResponse | PromiseLike<HttpResponse>;
     try {
-      result = this.#server.hooks.handle(exchange);
+      result = this.#streams.hooks.handle(exchange);
     } catch (thrown) {
       this.onResponseFailed(thrown);
       return;
@@ -110,11 +110,11 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
   onData(octets: Uint8Array): void {
     const { length } = octets;
     const incoming = this.#incoming;
-    if (incoming === null) return this.#server.link.took(length);
+    if (incoming === null) return this.#streams.link.took(length);
     if (this.#left >= 0) {
       this.#left -= length;
       if (this.#left < 0) {
-        this.#server.link.took(length);
+        this.#streams.link.took(length);
         throw new Failure("request-malformed", "more content than Content-Length (RFC 9113 §8.1.1)");
       }
     }
@@ -126,7 +126,7 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
   }
 
   onPadding(octets: number): void {
-    if (this.#incoming === null) this.#server.link.took(octets);
+    if (this.#incoming === null) this.#streams.link.took(octets);
     else this.#incoming.arrivePadding(octets);
   }
 
@@ -158,7 +158,7 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
       if (this.#clock === null || !this.#clock.awaitsContinue) return;
       this.#clock.continued();
     }
-    writeInterimHead(this.#server.link, this.id, status, status === 100 ? NO_FIELDS : fields);
+    writeInterimHead(this.#streams.link, this.id, status, status === 100 ? NO_FIELDS : fields);
   }
 
   onResponseReady(response: HttpResponse): void {
@@ -166,7 +166,7 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
       this.#respond(response);
     } catch (thrown) {
       // A fault costs this connection, not the process.
-      this.#server.onFault(thrown);
+      this.#streams.server.onFault(thrown);
     }
   }
 
@@ -174,7 +174,7 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     const exchange = this.#exchange;
     if (exchange === null || this.#isResponding) return;
     const failure = Failure.from(thrown);
-    if (failure.code === "internal") this.#server.hooks.fault(thrown);
+    if (failure.code === "internal") this.#streams.hooks.fault(thrown);
     exchange.failure ??= failure;
     this.#respond(failureResponse(failure));
   }
@@ -195,7 +195,7 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     exchange.response = response;
     if (exchange.failure === null) exchange.phase = "response-content";
     if (response.tunnel !== null) return this.#beginTunnel(exchange, response);
-    const { link } = this.#server;
+    const { link } = this.#streams;
     const { body } = response;
     const { method } = exchange.request;
     if (body === NO_BODY || isWithoutContent(response.status, method)) {
@@ -225,8 +225,8 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     this.#isTunnel = true;
     exchange.phase = "tunnel";
     const idleMs = exchange.timeouts?.tunnelIdleMs;
-    this.#tunnelIdleTime = idleMs === undefined ? this.#server.settings.tunnelIdleTime : timerList(idleMs);
-    this.#outgoing.follow(writeTunnelHead(this.#server.link, this.id, response), null);
+    this.#tunnelIdleTime = idleMs === undefined ? this.#streams.settings.tunnelIdleTime : timerList(idleMs);
+    this.#outgoing.follow(writeTunnelHead(this.#streams.link, this.id, response), null);
     response.tunnel!.accept(this.#incoming!.content);
     response.body.sendTo(this.#outgoing);
     this.#tunnelActive();
@@ -247,7 +247,7 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     if (this.#isTunnel) return;
     // RFC 9113 §8.1: the client need not go on with a request that has its whole response.
     this.#stopIncoming(new Failure("client-closed", "the response was complete before the request content"));
-    this.#server.resetStream(this.id, ErrorCode.none);
+    this.#streams.resetStream(this.id, ErrorCode.none);
     this.#finish();
   }
 
@@ -256,13 +256,13 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     if (exchange === null) return;
     exchange.failure ??= why;
     this.#stopIncoming(why);
-    this.#server.resetStream(this.id, ErrorCode.internal);
+    this.#streams.resetStream(this.id, ErrorCode.internal);
     this.#finish();
   }
 
   onSendStalled(): void {
     const why = new Failure("client-stalled", "the client took nothing of the response for timeouts.send");
-    if (this.#server.connection.full) this.#server.giveUp(why);
+    if (this.#streams.link.connection.full) this.#streams.server.giveUp(why);
     else this.cut(ErrorCode.cancel, why);
   }
 
@@ -282,11 +282,11 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     const exchange = this.#exchange;
     this.#exchange = null;
     this.#timer?.cancel();
-    this.#server.streamDone(this, true);
+    this.#streams.streamDone(this, true);
     if (exchange === null) return;
     if (exchange.failure === null) exchange.phase = "done";
     exchange.waitsFor = null;
-    this.#server.hooks.finish(exchange);
+    this.#streams.hooks.finish(exchange);
   }
 
   #stopIncoming(why: Failure): void {
@@ -304,13 +304,13 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     this.#incoming?.stop(why);
     this.#outgoing.stop(why);
     exchange.abort(why);
-    this.#server.streamDone(this, false);
-    this.#server.hooks.finish(exchange);
+    this.#streams.streamDone(this, false);
+    this.#streams.hooks.finish(exchange);
   }
 
   /** We give up on it. */
   cut(code: number, why: Failure): void {
-    this.#server.resetStream(this.id, code);
+    this.#streams.resetStream(this.id, code);
     this.lose(why);
   }
 
