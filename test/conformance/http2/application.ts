@@ -120,7 +120,7 @@ export class Application {
       case "echo":
         return new HttpResponse(200, new FieldSection(), MemoryBody.text(seen.content));
       case "octets":
-        return new HttpResponse(200, new FieldSection(), new MemoryBody(Buffer.alloc(Number(argument), "x")));
+        return new HttpResponse(200, new FieldSection(), new MemoryBody(Buffer.alloc(Number(argument) || 0, "x")));
       case "status":
         return new HttpResponse(Number(argument), new FieldSection(), NO_BODY);
       case "hints":
