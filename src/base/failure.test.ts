@@ -43,6 +43,7 @@ describe("the table", () => {
       "upstream-connect-failed",
       "upstream-connect-refused",
       "upstream-connect-timeout",
+      "upstream-refused",
       "upstream-resolve-failed",
     ]);
   });

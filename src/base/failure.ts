@@ -38,6 +38,9 @@ export const FAILURES = {
   "expectation-failed": kind(417, "downstream"),
   "transfer-coding-unsupported": kind(501, "downstream"),
   "misdirected-request": kind(421, "downstream"),
+  // These two end a connection of HTTP/2 and what is in work on it; they are never sent as a status.
+  "protocol-error": kind(400, "downstream"),
+  flooding: kind(429, "downstream"),
 
   // The client was too slow or went away. 499 is never sent; it is what the log shows.
   "head-timeout": kind(408, "downstream"),

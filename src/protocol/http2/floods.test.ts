@@ -34,7 +34,10 @@ describe("streams that come to nothing", () => {
     expect(turns).toBe(floods.resets + 1);
     expect(peer.goneWith).toBe(CALM);
     expect(peer.finished).toHaveLength(peer.exchanges.length);
-    expect(peer.refused.at(-1)!.message).toContain("limits.http2.resets");
+    expect(peer.refused.at(-1)).toMatchObject({
+      code: "flooding",
+      message: expect.stringContaining("limits.http2.resets"),
+    });
   });
 
   test("in one read, nothing of what comes after the end is worked on", () => {

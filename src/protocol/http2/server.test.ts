@@ -614,7 +614,8 @@ describe("ends", () => {
     const peer = client(() => new Promise(() => {})).get(1);
     peer.send(peer.frame(FrameType.data, 0, 0, "x"));
     expect(peer.goAways).toEqual([[1, 1]]);
-    expect(peer.refused).toHaveLength(1);
+    expect(peer.refused.map(({ code }) => code)).toEqual(["protocol-error"]);
+    expect(peer.finished[0]!.failure?.code).toBe("protocol-error");
     expect(peer.connection.fate).toBe("lingering");
   });
 

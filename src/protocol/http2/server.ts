@@ -4,7 +4,7 @@
  *
  * RFC 9113 §3.4 (preface), §5.4.1 (errors of the connection), §6.8 (GOAWAY).
  */
-import { Failure } from "../../base/failure.ts";
+import { Failure, type FailureCode } from "../../base/failure.ts";
 import { Timer } from "../../base/timer.ts";
 import type { ClientInfo } from "../../http/exchange.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
@@ -152,7 +152,7 @@ export class Http2ServerConnection implements ServerConnection, ConnectionHandle
   #end(code: number, message: string, tell = true): void {
     if (this.#isEnding) return;
     this.#isEnding = true;
-    const failure = new Failure(code === ErrorCode.none ? "client-closed" : "request-malformed", message);
+    const failure = new Failure(failureCode(code), message);
     if (code !== ErrorCode.none && tell) this.hooks.malformed(this.#client, failure, this.connection.octetsIn);
     out.use(this.connection);
     out.goAway(this.#streams.lastId, code, message);
@@ -229,4 +229,10 @@ export class Http2ServerConnection implements ServerConnection, ConnectionHandle
     for (const stream of this.#streams.all()) stream.cut(ErrorCode.cancel, why);
     this.#end(ErrorCode.none, "");
   }
+}
+
+/** What the log and the metrics call it. */
+function failureCode(code: number): FailureCode {
+  if (code === ErrorCode.none) return "client-closed";
+  return code === ErrorCode.enhanceYourCalm ? "flooding" : "protocol-error";
 }
