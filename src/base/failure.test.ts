@@ -44,6 +44,7 @@ describe("the table", () => {
       "upstream-connect-refused",
       "upstream-connect-timeout",
       "upstream-refused",
+      "upstream-refused",
       "upstream-resolve-failed",
     ]);
   });

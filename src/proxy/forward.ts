@@ -293,13 +293,17 @@ class Forwarding extends PendingResponse implements AttemptOwner, QueueWaiter {
       this.#add(attempt.handOver(), attempt.hedge).startAfresh(this.#plan.rules.attemptTime);
       return;
     }
-    if (failure.side === "upstream" && !attempt.wasStale)
+    // An endpoint that takes no more streams on a connection is not ill.
+    if (failure.side === "upstream" && !attempt.wasStale && failure.code !== "upstream-refused")
       upstream.failed(attempt.target, failure, false, attempt.ageMs);
     attempt.release();
     this.#hedgeTimer?.cancel();
     this.#failure = failure;
     if (rival !== null) return; // That one may still answer.
-    if (!this.#plan.rules.coversFailure(failure) || !this.#mayTryAgain(attempt.connectedAt > 0))
+    if (
+      !this.#plan.rules.coversFailure(failure) ||
+      !this.#mayTryAgain(attempt.connectedAt > 0 && failure.retry !== "connect")
+    )
       return this.#giveUp(failure);
     this.#exclude(attempt.target);
     this.#tryAnother(failure);
