@@ -44,7 +44,6 @@ describe("the table", () => {
       "upstream-connect-refused",
       "upstream-connect-timeout",
       "upstream-refused",
-      "upstream-refused",
       "upstream-resolve-failed",
     ]);
   });
