@@ -256,7 +256,8 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     if (exchange === null) return;
     exchange.failure ??= why;
     this.#stopIncoming(why);
-    this.#streams.resetStream(this.id, ErrorCode.internal);
+    // RFC 9113 §8.5: what broke is the connection that the tunnel leads to.
+    this.#streams.resetStream(this.id, this.#isTunnel ? ErrorCode.connect : ErrorCode.internal);
     this.#finish();
   }
 

@@ -377,6 +377,13 @@ describe("tunnels", () => {
     expect(peer.finished).toHaveLength(1);
   });
 
+  test("a tunnel that breaks at its other end is reset with CONNECT_ERROR (RFC 9113 §8.5)", () => {
+    const source = new HandSource();
+    const peer = client(upgraded(source, new HandSink())).post(1, EXTENDED);
+    source.write("x").abort(new Failure("upstream-reset", "broken"));
+    expect(peer.stream(1)).toMatchObject({ content: "x", ended: false, reset: 10 });
+  });
+
   test("an answer to another handshake is refused", () => {
     const peer = client(() => {
       const response = new HttpResponse(101, FieldSection.of({ "sec-websocket-accept": "x" }));
