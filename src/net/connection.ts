@@ -6,6 +6,8 @@ export interface UnseenOctets {
 }
 
 export interface Connection {
+  /** Who is told; replaced as the connection changes hands. */
+  handler: ConnectionHandler;
   /**
    * Sends octets. They are only borrowed until the call returns: what the kernel does not take is
    * copied and queued. Small writes of one turn leave together. Never fails: a broken connection
@@ -19,6 +21,8 @@ export interface Connection {
    * the kernel does not take is queued as it is.
    */
   writeUnseen(octets: UnseenOctets): void;
+  /** False: they would have to be read for it anyway (to be encrypted), so a source had better read them itself. */
+  readonly takesUnseen?: boolean;
   /** True while octets are queued that the kernel did not take. Stop the source; `onRoom` follows. */
   readonly full: boolean;
   /** Octets queued that the kernel did not take. */

@@ -30,6 +30,7 @@ const SYMBOLS = {
   waitpid: { args: ["i32", "ptr", "i32"], returns: "i32" },
   pthread_sigmask: { args: ["i32", "ptr", "ptr"], returns: "i32" },
   sigaction: { args: ["i32", "ptr", "ptr"], returns: "i32" },
+  read: { args: ["i32", "ptr", "i32"], returns: "i32" },
   splice: { args: ["i32", "ptr", "i32", "ptr", "i32", "u32"], returns: "i32" },
   pipe2: { args: ["ptr", "i32"], returns: "i32" },
   epoll_create1: { args: ["i32"], returns: "i32" },

@@ -50,6 +50,13 @@ export class Pipe {
     return moved;
   }
 
+  /** For whoever has to see them after all. @returns as read(2), with the error in errno */
+  read(room: Uint8Array): number {
+    const length = libc.read(this.#readEnd, room, Math.min(room.length, this.length));
+    if (length > 0) this.length -= length;
+    return length;
+  }
+
   lend(): this {
     this.#state = "lent";
     return this;

@@ -3,10 +3,11 @@ import { afterEach, describe, expect, test } from "bun:test";
 import tls from "node:tls";
 import { Authority } from "../tls/testing.ts";
 import { encodeSockaddr } from "./address.ts";
+import type { UnseenOctets } from "./connection.ts";
 import { libc } from "./libc.ts";
 import { Listener } from "./listener.ts";
 import { queuedOctets } from "./send-queue.ts";
-import { listening, openSockets, pass, Recorder, until, wait } from "./testing.ts";
+import { listening, openSockets, pass, pair as plainPair, Recorder, until, wait } from "./testing.ts";
 import { type OriginFacts, type TlsClientSettings, TlsConnecting, TlsSessions } from "./tls-client.ts";
 import type { TlsConnection } from "./tls-connection.ts";
 import { createTlsContext, type TlsContext } from "./tls-runtime.ts";
@@ -282,6 +283,36 @@ test("a peer that goes on sending after our close is drained for a while, then c
   far.connection.close(false);
   await until(() => !near.connection.open);
   expect(near.heard.events).toEqual([]);
+});
+
+test("octets that stayed in the kernel are read, encrypted and arrive", async () => {
+  const { near, far } = await pair();
+  const plain = await plainPair();
+  const content = Buffer.alloc(5_000_000, "unseen ");
+  const relay = new (class extends Recorder {
+    readonly unseen = content.length;
+    onUnseen(octets: UnseenOctets): void {
+      this.events.push("unseen");
+      near.connection.writeUnseen(octets);
+      if (near.connection.full) plain.connection.pause();
+    }
+    override onOctets(room: Buffer, length: number): void {
+      near.connection.write(room.subarray(0, length));
+      if (near.connection.full) plain.connection.pause();
+    }
+  })();
+  plain.connection.handler = relay;
+  near.connection.handler = new (class extends Recorder {
+    override onRoom(): void {
+      plain.connection.resume();
+    }
+  })();
+  for (let at = 0; at < content.length; await wait(1)) at += plain.peer.send(content.subarray(at));
+  await until(() => far.connection.octetsIn === content.length, "all", 10_000);
+  expect(Buffer.concat(far.heard.pieces).equals(content)).toBe(true);
+  expect(relay.events).toContain("unseen");
+  plain.connection.destroy();
+  plain.peer.close();
 });
 
 test("a kept connection is quiet until something comes", async () => {

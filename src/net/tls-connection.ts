@@ -4,14 +4,15 @@
  * that are not taken are queued, small writes of one turn leave as one record, what comes after
  * `pause` waits, and each end is said once.
  *
- * Differences that cannot be hidden: a read may bring up to 512 KiB whatever is expected, `UnseenOctets`
- * do not exist, and the peer's end may be a FIN without close_notify (see docs/tls.md).
+ * Differences that cannot be hidden: a read may bring up to 512 KiB whatever is expected, octets that
+ * stayed in the kernel have to be read after all, and the peer's end may be a FIN without close_notify (see docs/tls.md).
  */
 import "../base/buffer.ts";
 import { Timer, timerList } from "../base/timer.ts";
 import type { Connection, ConnectionHandler, UnseenOctets } from "./connection.ts";
-import { EAGAIN, errno, libc, MSG_DONTWAIT, MSG_PEEK } from "./libc.ts";
+import { EAGAIN, errno, errnoName, libc, MSG_DONTWAIT, MSG_PEEK } from "./libc.ts";
 import { nextTurn, onTurnEnd, type Pollable, run } from "./loop.ts";
+import { Pipe } from "./pipe.ts";
 import { countQueued } from "./send-queue.ts";
 import {
   type RuntimeSocket,
@@ -34,6 +35,7 @@ const cork = Buffer.allocUnsafeSlow(CORK_OCTETS);
 let corked: TlsConnection | null = null;
 let corkLength = 0;
 const peeked = new Uint8Array(1);
+const unseen = new Uint8Array(64 * 1024);
 
 onTurnEnd(() => corked?.flush());
 
@@ -127,8 +129,17 @@ export class TlsConnection implements Connection, Pollable, RuntimeTlsHandler {
     corkLength += cork.latin1Write(text, corkLength, length);
   }
 
-  writeUnseen(_octets: UnseenOctets): void {
-    throw new TypeError("octets that nobody sees cannot be encrypted");
+  get takesUnseen(): boolean {
+    return false;
+  }
+
+  writeUnseen(octets: UnseenOctets): void {
+    if (!(octets instanceof Pipe)) throw new TypeError("octets that are not from another connection");
+    while (octets.length > 0) {
+      const length = octets.read(unseen);
+      if (length <= 0) return this.onFault(new Error(`octets of a pipe are lost (${errnoName(errno())})`));
+      this.write(unseen.subarray(0, length));
+    }
   }
 
   #takeCork(): void {
