@@ -8,7 +8,7 @@
  */
 import "../../../base/buffer.ts";
 import { ConnectionError, ErrorCode } from "../error-code.ts";
-import { ENTRY_OVERHEAD, HeaderField, problemOfValue } from "./header-field.ts";
+import { HeaderField, problemOfValue } from "./header-field.ts";
 import { huffmanDecode, huffmanExpansion } from "./huffman.ts";
 import { STATIC_LENGTH, staticTable } from "./static-table.ts";
 
@@ -31,6 +31,8 @@ function reserve(octets: number, used: number): void {
   scratch = larger;
 }
 
+const EMPTY_RING: (HeaderField | null)[] = [];
+
 export class HpackDecoder {
   /** SETTINGS_HEADER_TABLE_SIZE as we told the peer. */
   readonly #limit: number;
@@ -38,8 +40,8 @@ export class HpackDecoder {
   #maxOctets: number;
   #octets = 0;
   #count = 0;
-  /** The newest entry is at `#next - 1`; the length is a power of two. */
-  readonly #ring: (HeaderField | null)[];
+  /** The newest entry is at `#next - 1`; the length is a power of two, and grows with use. */
+  #ring: (HeaderField | null)[] = EMPTY_RING;
   #next = 0;
   /** Index of the next octet of the block. */
   #at = 0;
@@ -47,8 +49,6 @@ export class HpackDecoder {
   constructor(tableOctets = 4096) {
     this.#limit = tableOctets;
     this.#maxOctets = tableOctets;
-    const most = Math.max(1, Math.floor(tableOctets / ENTRY_OVERHEAD));
-    this.#ring = new Array(2 ** Math.ceil(Math.log2(most + 1))).fill(null);
   }
 
   /** Entries in the dynamic table, and what they take (RFC 7541 §4.1). */
@@ -163,10 +163,20 @@ export class HpackDecoder {
     this.#evict(this.#maxOctets - size);
     // RFC 7541 §4.4: one that is larger than the table leaves it empty, and is no error.
     if (size > this.#maxOctets) return;
+    if (this.#count === this.#ring.length) this.#growRing();
     this.#ring[this.#next & (this.#ring.length - 1)] = field;
     this.#next++;
     this.#count++;
     this.#octets += size;
+  }
+
+  /** Entries stay where their numbers say. */
+  #growRing(): void {
+    const before = this.#ring;
+    const ring: (HeaderField | null)[] = new Array(Math.max(16, before.length * 2)).fill(null);
+    for (let n = this.#next - this.#count; n < this.#next; n++)
+      ring[n & (ring.length - 1)] = before[n & (before.length - 1)]!;
+    this.#ring = ring;
   }
 
   #resize(octets: number): void {
