@@ -270,6 +270,15 @@ export interface Limits {
   queued?: Size;
   /** Extensions of one chunk. Default: 1KiB. */
   chunkExtensions?: Size;
+  http2?: {
+    streams?: number;
+    streamWindow?: Size;
+    connectionWindow?: Size;
+    resets?: number;
+    resetsPerSecond?: number;
+    frames?: number;
+    framesPerSecond?: number;
+  };
   /** Request content. Default: 100MB. */
   content?: Size;
 }

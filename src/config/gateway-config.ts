@@ -140,7 +140,20 @@ export interface LimitsConfig {
   readonly queued: number;
   /** Per chunk. */
   readonly chunkExtensions: number;
+  readonly http2: Http2LimitsConfig;
   readonly content: number;
+}
+
+/** Of one connection of HTTP/2. */
+export interface Http2LimitsConfig {
+  readonly streams: number;
+  /** Octets. */
+  readonly streamWindow: number;
+  readonly connectionWindow: number;
+  readonly resets: number;
+  readonly resetsPerSecond: number;
+  readonly frames: number;
+  readonly framesPerSecond: number;
 }
 
 /** Milliseconds (Infinity: off), except `contentRate`. */

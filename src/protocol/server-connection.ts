@@ -1,8 +1,10 @@
 /** What the gateway sees of a client's connection, whatever it speaks. */
 import type { Failure } from "../base/failure.ts";
+import type { ClientInfo } from "../http/exchange.ts";
 import type { ExchangeHooks } from "./http1/server.ts";
 
 export interface ServerConnection {
+  readonly client: ClientInfo;
   /** Whose connection it is. */
   readonly hooks: ExchangeHooks;
   /** The server stops: what is in work is finished, and nothing new begun. */

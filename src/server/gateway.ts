@@ -8,10 +8,14 @@ import { clock, timerList } from "../base/timer.ts";
 import type { GatewayConfig, ListenerConfig } from "../config/gateway-config.ts";
 import type { ClientInfo, Exchange } from "../http/exchange.ts";
 import { parseAddress } from "../net/address.ts";
+import type { Connection } from "../net/connection.ts";
 import { libc } from "../net/libc.ts";
 import { type AcceptHandler, Listener } from "../net/listener.ts";
 import { setQueueBudget, type TcpConnection } from "../net/tcp.ts";
 import { type ExchangeHooks, Http1ServerConnection, type Http1ServerSettings } from "../protocol/http1/server.ts";
+import { Http2ServerConnection } from "../protocol/http2/server.ts";
+import type { Http2ServerSettings } from "../protocol/http2/server-settings.ts";
+import type { ServerConnection } from "../protocol/server-connection.ts";
 import type { Zone } from "../state/zone.ts";
 import type { GatewayMetrics, ListenerMetrics } from "../telemetry/metrics.ts";
 import type { ExchangeRecorder } from "../telemetry/record.ts";
@@ -62,10 +66,13 @@ export interface PreparedGateway {
 const GENTLE_IDLE_MS = 5000;
 const LAST_REQUESTS_MS = 100;
 
+/** A client of HTTP/2 has this long to say that it has our settings. */
+const SETTINGS_MS = 10_000;
+
 export class Gateway {
   readonly #options: GatewayOptions;
   readonly #upstreams: Upstreams;
-  readonly #connections = new Set<Http1ServerConnection>();
+  readonly #connections = new Set<ServerConnection>();
   #doors = new Map<number, Door>();
   #generation: Generation | null = null;
   #onEmpty: (() => void) | null = null;
@@ -176,13 +183,14 @@ class Door implements AcceptHandler, ExchangeHooks {
   draining = false;
   readonly #workers: number;
   readonly #recorder: ExchangeRecorder;
-  readonly #connections: Set<Http1ServerConnection>;
+  readonly #connections: Set<ServerConnection>;
   readonly #onClosed: () => void;
   readonly #programLog: Log;
   #name = "";
   #localAddress = "";
   #localPort = 0;
   #settings!: Http1ServerSettings;
+  #http2Settings!: Http2ServerSettings;
   #metrics: ListenerMetrics | null = null;
   #log: Log;
   #warnedAt = -Infinity;
@@ -190,7 +198,7 @@ class Door implements AcceptHandler, ExchangeHooks {
   constructor(
     fd: number,
     { workers, recorder, log }: GatewayOptions,
-    connections: Set<Http1ServerConnection>,
+    connections: Set<ServerConnection>,
     onClosed: () => void,
   ) {
     this.fd = fd;
@@ -210,6 +218,7 @@ class Door implements AcceptHandler, ExchangeHooks {
     this.#localAddress = address?.kind === "tcp" ? address.host : "";
     this.#localPort = address?.kind === "tcp" ? address.port : 0;
     this.#settings = serverSettings(config);
+    this.#http2Settings = http2Settings(config, this.#settings);
     this.#log = this.#programLog.with({ listener: listener.name });
     this.handle = handle;
     this.listener.maxConnections = Math.max(1, Math.ceil(listener.maxConnections / this.#workers));
@@ -243,6 +252,14 @@ class Door implements AcceptHandler, ExchangeHooks {
     this.#metrics!.active.up();
   }
 
+  switchToHttp2(from: ServerConnection, connection: Connection, octets: Buffer): void {
+    const server = new Http2ServerConnection(connection, from.client, this.#http2Settings, this);
+    connection.handler = server;
+    this.#connections.delete(from);
+    this.#connections.add(server);
+    server.onOctets(octets, octets.length);
+  }
+
   onAcceptPaused(reason: string): void {
     this.#metrics!.pauses.add(1);
     if (clock.now - this.#warnedAt < 10_000) return;
@@ -260,7 +277,7 @@ class Door implements AcceptHandler, ExchangeHooks {
     this.#recorder.recordMalformed(client, failure, octets);
   }
 
-  closed(connection: Http1ServerConnection): void {
+  closed(connection: ServerConnection): void {
     this.#connections.delete(connection);
     this.#metrics!.active.down();
     this.listener.released();
@@ -292,5 +309,20 @@ export function serverSettings({ limits, timeouts }: GatewayConfig): Http1Server
     continueTime: timerList(timeouts.continue),
     tunnelIdleTime: timerList(timeouts.tunnelIdle),
     contentRate: timeouts.contentRate,
+  };
+}
+
+/** What the connections of a listener share that speak HTTP/2. */
+function http2Settings({ limits }: GatewayConfig, http1: Http1ServerSettings): Http2ServerSettings {
+  const { streams, streamWindow, connectionWindow, ...floods } = limits.http2;
+  return {
+    ...http1,
+    trailerOctets: limits.trailers,
+    maxStreams: streams,
+    streamWindowOctets: streamWindow,
+    connectionWindowOctets: connectionWindow,
+    floods,
+    settingsTime: timerList(SETTINGS_MS),
+    maxAgeTime: null,
   };
 }

@@ -3,6 +3,12 @@ import { z } from "zod";
 import { byteSize, duration } from "../../base/option.ts";
 import { wholeNumber } from "./text.ts";
 
+/** RFC 9113 §6.9.1: 2^31-1 octets at most. Less than the default of 65,535 would only slow uploads down. */
+const window = z
+  .number()
+  .min(65_535)
+  .max(2 ** 31 - 1);
+
 export const limits = z
   .strictObject({
     requestLine: byteSize("Longest request line; a longer one is answered 414.", "8KiB"),
@@ -12,6 +18,26 @@ export const limits = z
     trailers: byteSize("Trailer section of a message.", "8KiB"),
     chunkExtensions: byteSize("Extensions of one chunk.", "1KiB"),
     content: byteSize("Request content; more is answered 413. `off` for no limit.", "100MB"),
+    http2: z
+      .strictObject({
+        streams: wholeNumber(1, 10_000, "Requests at one time on one connection.").prefault(128),
+        streamWindow: byteSize("Content a client may send of one request before it is taken.", "256KiB").pipe(window),
+        connectionWindow: byteSize("Content a client may send on one connection before it is taken.", "1MiB").pipe(
+          window,
+        ),
+        resets: wholeNumber(
+          1,
+          1_000_000,
+          "Streams that a client may cancel, or have refused, in a row; a response that goes to its end makes up for one.",
+        ).prefault(200),
+        resetsPerSecond: wholeNumber(0, 1_000_000, "Cancelled streams forgotten per second.").prefault(30),
+        frames: wholeNumber(1, 1_000_000, "Frames that carry nothing (PING, SETTINGS, empty ones) in a row.").prefault(
+          1000,
+        ),
+        framesPerSecond: wholeNumber(0, 1_000_000, "Empty frames forgotten per second.").prefault(100),
+      })
+      .prefault({})
+      .meta({ title: "HTTP/2 limits", description: "What one connection of HTTP/2 may ask for." }),
     queued: byteSize("What a worker may have queued for slow peers before it reads in small pieces only.", "16MiB"),
   })
   .prefault({})

@@ -51,6 +51,11 @@ export interface ExchangeHooks {
   closed(connection: ServerConnection): void;
   /** A handler threw something that is not a Failure. */
   fault(thrown: unknown): void;
+  /**
+   * The connection began with the preface of HTTP/2 (RFC 9113 §3.3): another engine goes on with these
+   * octets, and `from` is done. Without this the preface is refused as a version that is not spoken.
+   */
+  switchToHttp2?(from: ServerConnection, connection: Connection, octets: Buffer): void;
   /** True while the server stops: no connection is kept alive. */
   readonly draining: boolean;
 }
@@ -61,6 +66,9 @@ const DROPPED: ContentReceiver = { stopped: false, onContent() {} };
 
 /** HTTP/2 without TLS: a tunnel in which no rule of the gateway holds, and retired (RFC 9113 §3.1). */
 const H2C = /(?:^|[ \t,])h2c(?:$|[ \t,/])/i;
+
+/** What a client of HTTP/2 begins with (RFC 9113 §3.4), as far as a request line of HTTP/1 is refused for it. */
+const PREFACE_LINE = Buffer.from("PRI * HTTP/2.0", "latin1");
 
 const NO_FIELDS = new FieldSection();
 
@@ -87,6 +95,8 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
   #mayContinue = false;
   /** At least one exchange is over, and the next has not begun. */
   #keptAlive = false;
+  /** A request has come on it. */
+  #hasServed = false;
   #discarded = 0;
 
   // Its response.
@@ -153,6 +163,7 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
         } else break;
       }
     } catch (thrown) {
+      if (this.#beginsHttp2(octets, at, end)) return this.#leaveToHttp2(octets.subarray(at, end));
       this.#refuse(Failure.from(thrown), end);
       at = end;
     }
@@ -160,6 +171,20 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
     if (at === end || this.#retired) return;
     this.#held = Buffer.from(octets.subarray(at, end));
     if (this.#exchange !== null || this.connection.full) this.connection.pause();
+  }
+
+  /** The request line of the preface is one of a version we do not speak; only a connection's first may be it. */
+  #beginsHttp2(octets: Buffer, at: number, end: number): boolean {
+    if (this.#hasServed || this.#hooks.switchToHttp2 === undefined || end - at < PREFACE_LINE.length) return false;
+    return PREFACE_LINE.equals(octets.subarray(at, at + PREFACE_LINE.length));
+  }
+
+  #leaveToHttp2(octets: Buffer): void {
+    this.#retired = true;
+    this.#held = null;
+    this.#timer.cancel();
+    this.#sendTimer?.cancel();
+    this.#hooks.switchToHttp2!(this, this.connection, octets);
   }
 
   /** Reads on over content nobody wanted, so that the connection can carry the next request; within bounds. */
@@ -212,6 +237,7 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
     const exchange = new Exchange(this.#client, version >= 11 ? "HTTP/1.1" : "HTTP/1.0", request, this.#headStartedAt);
     exchange.informer = version >= 11 ? this : null;
     this.#exchange = exchange;
+    this.#hasServed = true;
     this.#responding = false;
     this.#responded = false;
     this.#handle(exchange);
@@ -644,6 +670,10 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
     if (this.#exchange !== null) this.#keepAlive = false;
     else if (this.#keptAlive && this.#held === null) this.closeIdle();
     // Else a request is on its way, for as long as its head may take.
+  }
+
+  get client(): ClientInfo {
+    return this.#client;
   }
 
   /** Whose connection it is. */

@@ -27,7 +27,7 @@ export class Http2ServerConnection implements ServerConnection, ConnectionHandle
   readonly settings: Http2ServerSettings;
   readonly hooks: ExchangeHooks;
   readonly link: Link;
-  readonly #client: ClientInfo;
+  readonly client: ClientInfo;
   readonly #decoder: FrameDecoder;
   readonly #streams: ServerStreams;
   readonly #goodbye: Goodbye;
@@ -48,7 +48,7 @@ export class Http2ServerConnection implements ServerConnection, ConnectionHandle
     this.connection = connection;
     this.settings = settings;
     this.hooks = hooks;
-    this.#client = client;
+    this.client = client;
     this.link = new Link(connection, out, settings.connectionWindowOctets);
     this.#goodbye = new Goodbye(this.link, () => this.#lastKnown());
     this.#streams = new ServerStreams(this, client, this.#goodbye);
@@ -144,7 +144,7 @@ export class Http2ServerConnection implements ServerConnection, ConnectionHandle
 
   #headExpired(): void {
     const failure = new Failure("head-timeout", "the request head took longer than timeouts.head");
-    this.hooks.malformed(this.#client, failure, 0);
+    this.hooks.malformed(this.client, failure, 0);
     this.#end(ErrorCode.enhanceYourCalm, failure.message, false);
   }
 
@@ -153,7 +153,7 @@ export class Http2ServerConnection implements ServerConnection, ConnectionHandle
     if (this.#isEnding) return;
     this.#isEnding = true;
     const failure = new Failure(failureCode(code), message);
-    if (code !== ErrorCode.none && tell) this.hooks.malformed(this.#client, failure, this.connection.octetsIn);
+    if (code !== ErrorCode.none && tell) this.hooks.malformed(this.client, failure, this.connection.octetsIn);
     out.use(this.connection);
     out.goAway(this.#streams.lastId, code, message);
     this.#loseAll(failure);
