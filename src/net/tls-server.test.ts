@@ -339,7 +339,7 @@ describe("what is not a handshake", () => {
       peer.send(octets);
       await peer.receiveAll();
       expect(failures).toEqual([reason]);
-      expect(server.handshakes).toBe(0);
+      expect(server.open).toBe(0);
     });
   }
 
@@ -369,7 +369,7 @@ describe("what is not a handshake", () => {
       if (length % 3 === 0) peer.reset();
       else peer.close();
     }
-    await until(() => server.handshakes === 0 && failures.length >= hello.length / 7);
+    await until(() => server.open === 0 && failures.length >= hello.length / 7);
     await until(() => openSockets() <= before);
     expect(faults).toEqual([]);
     expect(secured).toEqual([]);
@@ -406,15 +406,40 @@ describe("limits", () => {
     const { port, sockaddr, server, secured, failures } = start({ maxHandshakes: 2 });
     using first = new Peer(sockaddr);
     using second = new Peer(sockaddr);
+    using silent = new Peer(sockaddr);
+    await until(() => server.open === 3);
+    expect([server.handshakes, silent.receive()]).toEqual([0, ""]);
+    for (const peer of [first, second]) peer.send(await clientHello());
     await until(() => server.handshakes === 2);
     const third = connect(port);
     await until(() => server.waiting === 1);
     first.close();
     await third;
     await until(() => secured.length === 1);
-    expect(failures).toEqual(["the client closed the connection"]);
+    expect(failures).toEqual([
+      expect.stringMatching(/^app.test: the (client closed the connection|connection was lost)/),
+    ]);
     second.close();
     await until(() => server.handshakes === 0);
+  });
+
+  test("all can be called off, those that wait too, and nobody hears of it", async () => {
+    const before = openSockets();
+    const { sockaddr, server, failures, listener } = start({ maxHandshakes: 2 });
+    const peers = Array.from({ length: 5 }, () => new Peer(sockaddr));
+    const hello = await clientHello();
+    peers[0]!.send(hello.subarray(0, 50));
+    for (const peer of peers.slice(1)) peer.send(hello);
+    await until(() => server.handshakes === 2 && server.waiting === 2 && server.open === 5);
+    server.cancelAll();
+    expect([server.open, server.handshakes, server.waiting]).toEqual([0, 0, 0]);
+    for (const peer of peers) {
+      expect((await peer.receiveAll()).end).not.toBe("");
+      peer.close();
+    }
+    expect(failures).toEqual([]);
+    listener.stop();
+    await until(() => openSockets() <= before + 1);
   });
 
   test("contexts are swapped under load and no handshake fails", async () => {

@@ -3,9 +3,9 @@
  * chooses the certificates and rules; then the runtime does the handshake, and the owner gets a
  * `Connection` with the facts of it.
  *
- * A handshake that fails is told with its reason and costs nothing else. How many go on at a time is
- * bounded, because a handshake is what costs most of what a stranger can ask for; those beyond wait
- * without having been read, and their time runs.
+ * A handshake that fails is told with its reason and costs nothing else. How many the library has at a
+ * time is bounded, because nothing else that a stranger can ask for costs as much; those beyond wait with
+ * their ClientHello, and their time runs. Whoever has sent none holds up nobody.
  */
 import type { X509Certificate } from "node:crypto";
 import { Timer, type TimerList, timerList } from "../base/timer.ts";
@@ -86,7 +86,9 @@ export interface TlsAcceptOwner {
 export class TlsServer {
   #settings: TlsServerSettings;
   #timeout: TimerList | null;
-  #running = 0;
+  /** Those whose ClientHello has not come yet, too. */
+  readonly #all = new Set<TlsHandshake>();
+  readonly #running = new Set<TlsHandshake>();
   readonly #waiting = new Set<TlsHandshake>();
 
   constructor(settings: TlsServerSettings) {
@@ -105,11 +107,17 @@ export class TlsServer {
     return this.#settings;
   }
 
-  /** Handshakes under way, without those that wait. */
-  get handshakes(): number {
-    return this.#running;
+  /** All that have not ended. */
+  get open(): number {
+    return this.#all.size;
   }
 
+  /** Those that the library has. */
+  get handshakes(): number {
+    return this.#running.size;
+  }
+
+  /** Those that have a ClientHello and wait for room. */
   get waiting(): number {
     return this.#waiting.size;
   }
@@ -120,30 +128,41 @@ export class TlsServer {
    */
   accept(connection: TcpConnection, owner: TlsAcceptOwner, first: Uint8Array | null = null): TlsHandshake {
     const handshake = new TlsHandshake(this, connection, owner, first, this.#timeout);
-    if (this.#running < this.#settings.maxHandshakes) {
-      this.#running++;
-      handshake.start();
-    } else this.#waiting.add(handshake);
+    this.#all.add(handshake);
+    handshake.start();
     return handshake;
   }
 
+  /** Ends all of them, without a word to their owners: the time to drain is over. */
+  cancelAll(): void {
+    this.#waiting.clear();
+    for (const handshake of [...this.#all]) handshake.cancel();
+  }
+
+  /** @internal Its ClientHello is there. */
+  ready(handshake: TlsHandshake): void {
+    if (this.#running.size < this.#settings.maxHandshakes) this.#begin(handshake);
+    else this.#waiting.add(handshake);
+  }
+
   /** @internal */
-  ended(handshake: TlsHandshake, wasRunning: boolean): void {
-    if (!wasRunning) {
-      this.#waiting.delete(handshake);
-      return;
-    }
-    this.#running--;
-    this.#next();
+  ended(handshake: TlsHandshake): void {
+    this.#all.delete(handshake);
+    this.#waiting.delete(handshake);
+    if (this.#running.delete(handshake)) this.#next();
   }
 
   #next(): void {
-    while (this.#running < this.#settings.maxHandshakes && this.#waiting.size > 0) {
-      const [first] = this.#waiting as Set<TlsHandshake> & Iterable<TlsHandshake>;
-      this.#waiting.delete(first!);
-      this.#running++;
-      first!.start();
+    for (const handshake of this.#waiting) {
+      if (this.#running.size >= this.#settings.maxHandshakes) return;
+      this.#waiting.delete(handshake);
+      this.#begin(handshake);
     }
+  }
+
+  #begin(handshake: TlsHandshake): void {
+    this.#running.add(handshake);
+    handshake.begin();
   }
 }
 
@@ -156,9 +175,9 @@ export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
   #plain: TcpConnection | null;
   #secure: TlsConnection | null = null;
   #received: Buffer | null;
+  #hello: ClientHello | null = null;
   #identity: TlsIdentity | null = null;
   #serverName = "";
-  #running = false;
   #done = false;
 
   constructor(
@@ -173,15 +192,12 @@ export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
     this.#owner = owner;
     this.#received = first === null || first.length === 0 ? null : Buffer.from(first);
     connection.handler = this;
-    connection.pause();
     if (timeout !== null) this.#timer.arm(timeout);
   }
 
-  /** @internal Its turn has come. */
+  /** @internal */
   start(): void {
-    this.#running = true;
     if (this.#received !== null) this.#look();
-    if (!this.#done) this.#plain?.resume();
   }
 
   /** Ends it without a word to its owner. */
@@ -216,16 +232,27 @@ export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
 
   /** Whether enough is there to begin. */
   #look(): void {
-    const plain = this.#plain!;
-    let identity: TlsIdentity | null;
     try {
       const hello = readClientHello(this.#received!);
       if (hello === null) return;
+      this.#hello = hello;
       this.#serverName = hello.serverName ?? "";
-      identity = this.#server.settings.choose(hello);
     } catch (thrown) {
-      const { message } = thrown as Error;
-      return this.#fail(message, thrown instanceof NotAClientHello ? thrown.alert : INTERNAL_ERROR);
+      if (thrown instanceof NotAClientHello) return this.#fail(thrown.message, thrown.alert);
+      throw thrown;
+    }
+    this.#plain!.pause();
+    this.#server.ready(this);
+  }
+
+  /** @internal There is room for it: with the rules of now. */
+  begin(): void {
+    const plain = this.#plain!;
+    let identity: TlsIdentity | null;
+    try {
+      identity = this.#server.settings.choose(this.#hello!);
+    } catch (thrown) {
+      return this.#fail((thrown as Error).message, INTERNAL_ERROR);
     }
     if (identity === null) return this.#fail("no certificate for the server name", UNRECOGNIZED_NAME);
     const initial = this.#received;
@@ -312,7 +339,7 @@ export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
   #end(): void {
     this.#done = true;
     this.#timer.cancel();
-    this.#server.ended(this, this.#running);
+    this.#server.ended(this);
   }
 }
 
