@@ -14,6 +14,7 @@ import { describeChanges } from "./config-changes.ts";
 import { zoneSizes } from "./endpoint-places.ts";
 import type { FromWorker, ServeFacts, Start } from "./ipc.ts";
 import type { ListenerChange, ListenerSet } from "./listener-set.ts";
+import { refuseNotServed } from "./not-served.ts";
 import { type PackedConfig, packConfig } from "./packed-config.ts";
 import { type PreparedDirectory, type SavedOverrides, UpstreamDirectory } from "./upstream-directory.ts";
 import { hashOf } from "./versions.ts";
@@ -73,7 +74,7 @@ export class Service {
   #stopSampling: () => void;
   #exchanging = false;
 
-  /** @throws {Error} if the first config does not fit into the shared memory */
+  /** @throws {Error} if the first config does not fit into the shared memory, or says what is not served yet */
   constructor(first: Servable, options: ServiceOptions) {
     const { count, log, saved, save } = options;
     this.#options = options;
@@ -180,8 +181,9 @@ export class Service {
     this.zone.close();
   }
 
-  /** @throws {ZoneFull} */
+  /** @throws {Error} if it does not fit into the shared memory, or says what is not served yet */
   #make(servable: Servable): InForce {
+    refuseNotServed(servable.config);
     const noting = new Noting(this.#allocation);
     try {
       const metrics = GatewayMetrics.of(servable.config, noting);

@@ -2,6 +2,12 @@
 import type { Log } from "../base/log.ts";
 import type { FromWorker, Start, ToWorker } from "./ipc.ts";
 
+/**
+ * The runtime's timer collects garbage three times as often as the allocations call for, a millisecond or
+ * two each time: with it, small responses waited 1.5 times as long at the 99th percentile.
+ */
+const WORKER_ENVIRONMENT = { BUN_GC_TIMER_DISABLE: "1" };
+
 export interface SlotOptions {
   /** Program and arguments of a worker. */
   readonly command: readonly string[];
@@ -68,6 +74,7 @@ export class WorkerSlot {
     this.#process = Bun.spawn([...command], {
       stdio: ["ignore", "inherit", "inherit", ...fds(this.slot)],
       serialization: "advanced",
+      env: { ...process.env, ...WORKER_ENVIRONMENT },
       ipc: (message) => this.#received(message as FromWorker),
       onExit: (_, code, signal) => this.#exited(code, signal as unknown as string | null),
     });
