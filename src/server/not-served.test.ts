@@ -7,6 +7,7 @@ const read = async (tree: unknown) => (await loadConfig({ tree, origin: "test" }
 
 test("a config with TLS is refused, and all of it named", async () => {
   const config = await read({
+    tls: { certificates: [{ cert: "a.pem", key: "a.key" }] },
     listeners: [{ name: "secure", address: "127.0.0.1:0", tls: true, proxyProtocol: ["10.0.0.0/8"] }],
     sites: [{ hosts: ["a.example"], to: "127.0.0.1:9" }],
   });
