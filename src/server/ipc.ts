@@ -23,7 +23,7 @@ export interface ServeFacts {
   /** Relative paths in it start here. */
   readonly directory: string;
   /** Cells of the metrics, in the order of their registration. */
-  readonly places: readonly number[];
+  readonly places: Int32Array;
   readonly sets: readonly EndpointSet[];
 }
 

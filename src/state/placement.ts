@@ -122,10 +122,10 @@ export class Noting implements Placement {
 
 /** A worker's: what it was told, in the same order. */
 export class Told implements Placement {
-  readonly #places: readonly number[];
+  readonly #places: ArrayLike<number>;
   #next = 0;
 
-  constructor(places: readonly number[]) {
+  constructor(places: ArrayLike<number>) {
     this.#places = places;
   }
 
