@@ -256,10 +256,6 @@ describe("the request line (RFC 9112 §3)", () => {
     await refused("GET /\r\n", [400, 505]);
   });
 
-  test("the HTTP/2 preface gets a clear answer (RFC 9113 §3.4)", async () => {
-    await refused("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", [400, 505]);
-  });
-
   test("a TLS handshake on a plain listener ends in a close", async () => {
     using client = await RawClient.connect(it.gateway.port);
     client.send(`\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03${"\0".repeat(500)}`);

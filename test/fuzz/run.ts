@@ -110,7 +110,9 @@ async function throwAt(port: number, octets: Buffer, random: Random, statuses: R
   // the methods, which only the gateway knows: status lines are what is checked here.
   await client.closed(80).catch(() => "open");
   const text = client.inbox.pending.toString("latin1");
-  if (text !== "" && !text.startsWith("HTTP/1.1 "))
+  // Who begins with the preface of HTTP/2 is answered in it: by SETTINGS, on stream 0.
+  const isHttp2 = octets.includes("PRI * HTTP/2.0") && /^\0..\x04\0\0{4}/s.test(text);
+  if (text !== "" && !isHttp2 && !text.startsWith("HTTP/1.1 "))
     throw new Error(`no response: ${JSON.stringify(text.slice(0, 200))}`);
   for (const [, status] of text.matchAll(/^HTTP\/1\.1 (\d{3}) /gm)) statuses[status!] = (statuses[status!] ?? 0) + 1;
   if (statuses["500"] !== undefined)
