@@ -200,3 +200,18 @@ test("whatever is armed, put off and cancelled: each expires once, in time, in o
     { numRuns: 300 },
   );
 });
+
+test("one that was armed under a later clock holds up nobody", () => {
+  const list = timerList(12_345)!;
+  const expired: string[] = [];
+  const before = clock.now;
+  clock.now = before + 1_000_000;
+  const late = new Timer(() => expired.push("late"));
+  late.arm(list);
+  clock.now = before;
+  for (const name of ["first", "second"]) new Timer(() => expired.push(name)).arm(list);
+  tickTimers(before + 12_345);
+  expect(expired).toEqual(["first", "second"]);
+  late.cancel();
+  clock.now = before;
+});

@@ -45,11 +45,16 @@ export class TimerList {
   add(timer: Timer): void {
     timer.deadline = clock.now + this.durationMs;
     timer.list = this;
-    timer.previous = this.#tail;
-    timer.next = null;
-    if (this.#tail === null) this.#head = timer;
-    else this.#tail.next = timer;
-    this.#tail = timer;
+    let before = this.#tail;
+    // Never in a program; where a test has set the clock back, one that is due later must not hold this one up.
+    while (before !== null && before.deadline > timer.deadline) before = before.previous;
+    const after = before === null ? this.#head : before.next;
+    timer.previous = before;
+    timer.next = after;
+    if (before === null) this.#head = timer;
+    else before.next = timer;
+    if (after === null) this.#tail = timer;
+    else after.previous = timer;
   }
 
   remove(timer: Timer): void {
