@@ -14,6 +14,8 @@ const PEERS = [
   { package: "curl", program: "curl", suite: "curl as client" },
   { package: "openssl", program: "openssl", suite: "openssl as TLS client and server" },
   { package: "dnsmasq-base", program: "dnsmasq", suite: "discovery by a real DNS server" },
+  { package: "pebble", program: "pebble", suite: "certificates from a real ACME server" },
+  { package: "knot", program: "knotd", suite: "dns-01 by dynamic updates of a real DNS server" },
 ];
 
 const bun = installDependencies();
