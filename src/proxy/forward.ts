@@ -17,12 +17,12 @@ import { FieldSection } from "../http/field-section.ts";
 import { type HttpResponse, isIdempotent } from "../http/message.ts";
 import { PendingResponse } from "../http/pending-response.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
+import { noEndpoint } from "../upstream/no-endpoint.ts";
 import type { QueueWaiter } from "../upstream/queue.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import { Attempt, type AttemptOwner } from "./attempt.ts";
 import type { Branding } from "./branding.ts";
 import { addForwardedFields } from "./forwarded.ts";
-import { noEndpoint } from "./no-endpoint.ts";
 import type { ReplayBody } from "./replay.ts";
 import { RetryRules } from "./retry-rules.ts";
 

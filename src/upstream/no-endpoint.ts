@@ -1,7 +1,7 @@
 /** Why an upstream had no endpoint for an exchange, in words. */
 import { Failure } from "../base/failure.ts";
-import { Status } from "../upstream/endpoint-state.ts";
-import type { Upstream } from "../upstream/upstream.ts";
+import { Status } from "./endpoint-state.ts";
+import type { Upstream } from "./upstream.ts";
 
 const REASONS: readonly (readonly [bit: number, reason: string])[] = [
   [Status.disabled, "disabled"],
