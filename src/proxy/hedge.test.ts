@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { Failure } from "../base/failure.ts";
 import { MemoryBody } from "../http/body.ts";
-import { Peer, until, wait } from "../net/testing.ts";
+import { jump, Peer, pass, until } from "../net/testing.ts";
 import { Status } from "../upstream/endpoint-state.ts";
 import { RetryBudget } from "../upstream/retry-budget.ts";
 import {
@@ -23,7 +23,9 @@ import {
 
 cleanUpAfterEach();
 
-const facts: Facts = { hedge: { after: 20 }, firstOctetMs: 500 };
+const facts: Facts = { hedge: { after: 20 } };
+/** For what must not be asked: time that the test lets pass, see `jump`. */
+const HEDGE_LATER: Facts = { hedge: { after: 5000 } };
 
 function two(more: Facts = {}) {
   const [first, second] = [new Origin(), new Origin()] as const;
@@ -66,7 +68,7 @@ describe("when the first endpoint takes its time", () => {
     const slow = await first.next();
     const other = await second.next();
     slow.peer.reset();
-    await wait(20);
+    await until(() => first.inFlight === 0);
     other.peer.send(OK);
     expect(await statusOf(promise)).toBe(200);
     expect(resultsOf(exchange)).toEqual(["upstream-reset", 200]);
@@ -139,9 +141,10 @@ describe("when the first endpoint takes its time", () => {
   });
 
   test("the exchange's limit ends both", async () => {
-    const { first, second, handler } = two({ exchangeMs: 60 });
+    const { first, second, handler } = two({ exchangeMs: 5000 });
     const failed = failureOf(handler(get()));
     await Promise.all([first.next(), second.next()]);
+    jump(5000);
     expect((await failed).code).toBe("exchange-timeout");
     expect([first.inFlight, second.inFlight]).toEqual([0, 0]);
   });
@@ -160,13 +163,14 @@ describe("when the first endpoint takes its time", () => {
 
 describe("no second endpoint is asked", () => {
   test("when the first answers in time, however long its content takes", async () => {
-    const { first, second, handler } = two();
+    const { first, second, handler } = two(HEDGE_LATER);
     const exchange = get();
     const promise = handler(exchange);
     const { peer } = await first.next();
     peer.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok");
     const taken = new Taken(await promise);
-    await wait(50);
+    jump(5000);
+    await pass();
     peer.send("ok");
     await taken.over();
     expect(exchange.attempts).toHaveLength(1);
@@ -186,13 +190,14 @@ describe("no second endpoint is asked", () => {
     ["when the budget is used up", () => get(), { parts: { budget: new Spent(0, 0) } }, 0],
     ["when the other is known to be down", () => get(), { whenAllDown: "try-all" }, Status.down],
   ])("%s", async (what, request, more, status) => {
-    const { first, second, handler } = two(more);
+    const { first, second, handler } = two({ ...HEDGE_LATER, ...more });
     if (status !== 0) second.endpoint.state.mark(status);
     const exchange = request();
     if (what === "for an upgrade") exchange.request.upgrade = "websocket";
     const promise = handler(exchange);
     const { peer } = await first.next();
-    await wait(50);
+    jump(5000);
+    await pass();
     peer.send(OK);
     expect(await statusOf(promise)).toBe(200);
     expect(exchange.attempts).toHaveLength(1);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { Failure } from "../base/failure.ts";
-import { until, wait } from "../net/testing.ts";
+import { jump, until, wait } from "../net/testing.ts";
 import { Status } from "../upstream/endpoint-state.ts";
 import { Queue } from "../upstream/queue.ts";
 import {
@@ -21,7 +21,7 @@ cleanUpAfterEach();
 
 function setUp(config: { size?: number; timeout?: number } = {}, facts: Facts = {}) {
   const origin = new Origin({ maxInFlight: 1 });
-  const queue = new Queue({ size: 10, timeout: 2000, ...config }, 1);
+  const queue = new Queue({ size: 10, timeout: 20_000, ...config }, 1);
   const handler = forward([origin.endpoint], { ...facts, parts: { queue } });
   /** Takes the only place there is. */
   const occupy = async () => {
@@ -81,10 +81,12 @@ describe("when every endpoint is at its limit", () => {
   });
 
   test("the exchange's own limit counts while it waits", async () => {
-    const { queue, handler, occupy } = setUp({}, { exchangeMs: 60 });
+    const { queue, handler, occupy } = setUp({}, { exchangeMs: 5000 });
     const { done } = await occupy();
     void done.catch(() => {});
-    expect(await failureOf(handler(get()))).toMatchObject({ code: "exchange-timeout", status: 504 });
+    const failed = failureOf(handler(get()));
+    jump(5000);
+    expect(await failed).toMatchObject({ code: "exchange-timeout", status: 504 });
     await until(() => queue.waiting === 0);
   });
 
@@ -127,7 +129,7 @@ describe("a further attempt", () => {
   }
 
   test("waits for room too", async () => {
-    const { second, exchange, outcome } = await twoEndpoints(2000);
+    const { second, exchange, outcome } = await twoEndpoints(20_000);
     second.endpoint.state.end();
     (await second.next()).peer.send("HTTP/1.1 204 No Content\r\n\r\n");
     await until(() => outcome.response !== null);
@@ -135,7 +137,8 @@ describe("a further attempt", () => {
   });
 
   test("that finds none in time: the failure of the first is the answer", async () => {
-    const { second, outcome } = await twoEndpoints(40);
+    const { second, outcome } = await twoEndpoints(5000);
+    jump(5000);
     await until(() => outcome.failure !== null);
     expect(outcome.failure!.code).toBe("upstream-reset");
     second.endpoint.state.end();

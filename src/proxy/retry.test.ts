@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { Failure } from "../base/failure.ts";
+import { clock } from "../base/timer.ts";
 import type { RetryCondition } from "../config/gateway-config.ts";
 import { MemoryBody, NO_BODY } from "../http/body.ts";
 import { FieldSection } from "../http/field-section.ts";
-import { Peer, until, wait } from "../net/testing.ts";
+import { jump, Peer, pass, until, wait } from "../net/testing.ts";
 import { Status } from "../upstream/endpoint-state.ts";
 import { RetryBudget } from "../upstream/retry-budget.ts";
 import {
@@ -170,11 +171,12 @@ describe("conditions", () => {
     const [first, second] = [new Origin(), new Origin()];
     const exchange = get();
     const outcome = outcomeOf(
-      forward([first.endpoint, second.endpoint], { firstOctetMs: 40, retry: { on } })(exchange),
+      forward([first.endpoint, second.endpoint], { firstOctetMs: 5000, retry: { on } })(exchange),
     );
     const { peer } = await first.next();
     if (what === "reset") peer.reset();
     else if (what === "nonsense") peer.send("nonsense\r\n\r\n");
+    else jump(5000);
     if (retried) (await second.next()).peer.send("HTTP/1.1 204 No Content\r\n\r\n");
     await until(() => outcome.response !== null || outcome.failure !== null);
     expect(outcome.response?.status ?? null).toBe(retried ? 204 : null);
@@ -388,13 +390,14 @@ describe("content that is kept", () => {
 });
 
 describe("perAttempt", () => {
-  const facts: Facts = { retry: { on: ["timeout"], perAttempt: 40 } };
+  const facts: Facts = { retry: { on: ["timeout"], perAttempt: 5000 } };
 
   test("an endpoint that is frozen is left for the next; its connection is closed", async () => {
     const [frozen, second] = [new Origin(), new Origin()];
     const exchange = get();
     const promise = forward([frozen.endpoint, second.endpoint], facts)(exchange);
     const { peer } = await frozen.next();
+    jump(5000);
     (await second.next()).peer.send(OK);
     expect(await statusOf(promise)).toBe(200);
     expect(resultsOf(exchange)).toEqual(["upstream-attempt-timeout", 200]);
@@ -407,6 +410,7 @@ describe("perAttempt", () => {
     const second = new Origin();
     const exchange = send("POST", MemoryBody.text("pay"));
     const promise = forward([silent.endpoint, second.endpoint], facts)(exchange);
+    jump(5000);
     (await second.next()).peer.send(OK);
     expect(await statusOf(promise)).toBe(200);
     expect(resultsOf(exchange)).toEqual(["upstream-attempt-timeout", 200]);
@@ -415,8 +419,12 @@ describe("perAttempt", () => {
   test("of the last attempt is 504", async () => {
     const [first, second] = [new Origin(), new Origin()];
     const exchange = get();
-    const failure = await failureOf(forward([first.endpoint, second.endpoint], facts)(exchange));
-    expect(failure).toMatchObject({ code: "upstream-attempt-timeout", status: 504 });
+    const failed = failureOf(forward([first.endpoint, second.endpoint], facts)(exchange));
+    await first.next();
+    jump(5000);
+    await second.next();
+    jump(10_000); // The first jump's time counts for what was armed in it.
+    expect(await failed).toMatchObject({ code: "upstream-attempt-timeout", status: 504 });
     expect(exchange.attempts).toHaveLength(2);
   });
 
@@ -426,7 +434,9 @@ describe("perAttempt", () => {
     const exchange = send("POST", content);
     const promise = forward([origin.endpoint], facts)(exchange);
     const peer = await origin.accept();
-    await wait(100);
+    await until(() => exchange.phase === "first-octet");
+    jump(5000);
+    await pass();
     content.write("ok");
     content.end();
     await received(peer, "ok");
@@ -434,18 +444,38 @@ describe("perAttempt", () => {
     expect(await statusOf(promise)).toBe(200);
   });
 
-  test("does not count time in which content still moves, and starts anew when it is complete", async () => {
+  test("does not count time in which content still moves", async () => {
     const origin = new Origin();
     const content = new HandContent();
-    const promise = forward([origin.endpoint], { retry: { on: ["timeout"], perAttempt: 100 } })(send("POST", content));
+    const exchange = send("POST", content);
+    const promise = forward([origin.endpoint], facts)(exchange);
     const peer = await origin.accept();
-    for (let i = 0; i < 4; i++) {
+    await until(() => exchange.phase === "first-octet");
+    for (let i = 1; i <= 4; i++) {
       content.write("ok");
-      await wait(45);
+      await received(peer, "ok\r\n");
+      jump(5000 * i); // What is armed in a jump counts from its end.
+      await pass();
     }
     content.end();
     await received(peer, "0\r\n\r\n");
-    await wait(50);
+    peer.send(OK);
+    expect(await statusOf(promise)).toBe(200);
+  });
+
+  test("starts anew when the content is complete", async () => {
+    const origin = new Origin();
+    const content = new HandContent();
+    const exchange = send("POST", content);
+    const promise = forward([origin.endpoint], facts)(exchange);
+    const begun = clock.now;
+    const peer = await origin.accept();
+    await until(() => exchange.phase === "first-octet");
+    await wait(5);
+    content.end();
+    await received(peer, "0\r\n\r\n");
+    jump(5000, begun);
+    await pass();
     peer.send(OK);
     expect(await statusOf(promise)).toBe(200);
   });
@@ -471,7 +501,8 @@ describe("perAttempt", () => {
     const taken = new Taken(await promise);
     content.write("two");
     content.end();
-    await wait(80);
+    jump(5000);
+    await pass();
     peer.send("ok");
     expect(await taken.over()).toBe("end");
   });
@@ -482,7 +513,8 @@ describe("perAttempt", () => {
     const { peer } = await origin.next();
     peer.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nok");
     const taken = new Taken(await promise);
-    await wait(80);
+    jump(5000);
+    await pass();
     peer.send("ok");
     expect(await taken.over()).toBe("end");
   });

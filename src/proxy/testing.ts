@@ -141,9 +141,9 @@ export function upstreamOf(endpoints: readonly Endpoint[], facts: Facts = {}): U
     {
       name: "app",
       host: { kind: "keep" },
-      connectMs: 1000,
-      firstOctetMs: 1000,
-      idleMs: 1000,
+      connectMs: 20_000,
+      firstOctetMs: 20_000,
+      idleMs: 20_000,
       locality: null,
       whenAllDown: "fail",
       ...settings,
