@@ -131,8 +131,8 @@ export interface Config {
   user?: string;
   /** Addresses to listen on. Default: one named `http` on `":8080"`. */
   listeners?: (ListenAddress | Listener)[];
-  /** Certificates that any site may be served with. */
-  tls?: { certificates?: Certificate | Certificate[] };
+  /** Certificates that any site may be served with, and where they come from. */
+  tls?: Tls;
   /** Proxies in front of this one, whose forwarded fields are believed. Default: none. */
   trustedProxies?: Cidr[];
   /** How much of a message is accepted. */
@@ -182,6 +182,89 @@ export interface Certificate {
   names?: string | string[];
 }
 
+export interface Tls {
+  certificates?: Certificate | Certificate[];
+  /** Automatic HTTPS: certificates from public CAs. Who sets this agrees to their terms. */
+  acme?: Acme;
+  /** Certificates for development names from a CA of this machine's own. */
+  local?:
+    | boolean
+    | {
+        /** Besides `localhost`, `*.localhost`, `*.test` and loopback addresses. */
+        names?: string | string[];
+        /** Of its certificates. Default: 7d. */
+        lifetime?: Duration;
+      };
+  /** Folder for accounts, keys and certificates that were got. Default: within `state`. */
+  storage?: string;
+}
+
+/** `email`, `ca` or both. */
+export interface Acme {
+  /** Where the CA writes to. */
+  email?: string;
+  /** `letsencrypt` (default), `letsencrypt-staging`, `zerossl`, `google` or a URL; of several, the next is asked if one fails. */
+  ca?: AcmeCa | AcmeCa[];
+  /** Best first. Default: dns-01 where there is `dns`, else tls-alpn-01, then http-01. */
+  challenges?: AcmeChallenge | AcmeChallenge[];
+  /** How records for dns-01 are set. */
+  dns?: {
+    /** By dynamic updates. */
+    rfc2136?: {
+      server: string;
+      zone?: string;
+      key?: {
+        name: string;
+        algorithm?: "hmac-sha256" | "hmac-sha384" | "hmac-sha512" | "hmac-sha1";
+        /** Base64. */
+        secret: string;
+      };
+      ttl?: Duration;
+      timeout?: Duration;
+    };
+    /** By a program, called with `present` or `cleanup`, name and value. */
+    exec?: { command: string[]; timeout?: Duration };
+    /** How long a record may take until it is seen. Default: 2m. */
+    propagation?: Duration;
+    /** Where it is looked for. */
+    resolvers?: string | string[];
+  };
+  /** Kind of the certificates' keys. Default: ecdsa-p256. */
+  key?: "ecdsa-p256" | "ecdsa-p384" | "rsa-2048" | "rsa-4096";
+  /** Certificates for names that no site spells out, when a client asks. */
+  onDemand?: {
+    /** Names that may get one. */
+    allow?: string | string[];
+    /** URL that is asked with `?domain=name`; 200 says yes. */
+    ask?: string;
+    /** New certificates per `per`. Default: 10 per 1m. */
+    rate?: number;
+    per?: Duration;
+    /** How long a handshake waits for its certificate. Default: 30s. */
+    wait?: Duration;
+    /** Names with a certificate at most. Default: 10000. */
+    names?: number;
+  };
+  /** Certificates that are being got at one time. Default: 4. */
+  orders?: number;
+  /** For one certificate. Default: 5m. */
+  timeout?: Duration;
+}
+
+export type AcmeChallenge = "http-01" | "tls-alpn-01" | "dns-01";
+
+export type AcmeCa =
+  | string
+  | {
+      directory: string;
+      /** PEM file: the CAs to trust when talking to it. */
+      roots?: string;
+      /** External account binding: what the CA has given you. */
+      accountBinding?: { id: string; key: string };
+      /** Common name of the root to prefer. */
+      preferredChain?: string;
+    };
+
 export type TlsVersion = "1.2" | "1.3";
 
 export interface ListenerTls {
@@ -208,6 +291,8 @@ export interface ListenerTls {
 
 export interface SiteTls {
   certificates?: Certificate | Certificate[];
+  /** Who certifies its hosts that have no certificate. */
+  issuer?: "acme" | "local" | "none";
   /** If higher than the listener's. */
   minVersion?: TlsVersion;
   /** Clients show a certificate (mutual TLS). */

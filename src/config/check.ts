@@ -4,6 +4,7 @@
  * the schema's, not after them.
  */
 import type { Catalog } from "./catalog.ts";
+import { checkAutomatic, isAutomatic } from "./check-automatic.ts";
 import { checkUpstream } from "./check-upstream.ts";
 import type { PlacedProblem } from "./issue.ts";
 import { suggestion } from "./nearest.ts";
@@ -46,6 +47,7 @@ class Check {
     }
     this.#hosts(sites, listeners);
     this.#tls(sites);
+    this.#problems.push(...checkAutomatic(this.#tree));
     this.#admin();
     for (const [name, written] of Object.entries(isMap(this.#tree["upstreams"]) ? this.#tree["upstreams"] : {})) {
       const title = `upstream ${JSON.stringify(name)}`;
@@ -70,9 +72,10 @@ class Check {
     );
     const holders = [this.#tree["tls"], ...sites.map(({ value }) => value["tls"])];
     const any = holders.some((tls) => isMap(tls) && (isMap(tls["certificates"]) || hasItems(tls["certificates"])));
-    for (const { value, path } of any ? [] : listeners) {
+    for (const { value, path } of any || isAutomatic(this.#tree["tls"]) ? [] : listeners) {
       const message = `${title("listener", { value, path })} has TLS, and there is no certificate`;
-      const hint = 'give the config, or a site, "tls: { certificates: [{ cert, key }] }"';
+      const hint =
+        'give the config, or a site, "tls: { certificates: [{ cert, key }] }", or let them come by "tls: { acme: { email } }"';
       this.#add([...path, "tls"], "no-certificate", message, hint, "error", "key");
     }
     const secure = new Set(listeners.map(({ value }) => value["name"] ?? value["address"]));

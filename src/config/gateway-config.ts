@@ -64,6 +64,97 @@ export interface ListenerConfig {
 export interface TlsConfig {
   /** For any site. */
   readonly certificates: readonly CertificateConfig[];
+  /** null: no certificates are got from a CA. */
+  readonly acme: AcmeConfig | null;
+  /** null: no CA of our own. */
+  readonly local: LocalCaConfig | null;
+  /** Folder for accounts, keys and certificates that were got; null: within the state folder. */
+  readonly storage: string | null;
+}
+
+/** Certificates from public CAs (RFC 8555). */
+export interface AcmeConfig {
+  readonly email: string | null;
+  /** At least one; the next is asked if one fails. */
+  readonly cas: readonly AcmeCaConfig[];
+  /** Best first; "dns-01" only with `dns`. */
+  readonly challenges: readonly ("http-01" | "tls-alpn-01" | "dns-01")[];
+  readonly dns: DnsChallengeConfig | null;
+  readonly keyKind: "ecdsa-p256" | "ecdsa-p384" | "rsa-2048" | "rsa-4096";
+  /** null: only names that a site spells out. */
+  readonly onDemand: OnDemandConfig | null;
+  /** At one time. */
+  readonly orders: number;
+  /** Of one order; ms. */
+  readonly timeout: number;
+}
+
+export interface AcmeCaConfig {
+  /** For messages, logs and metrics. */
+  readonly name: string;
+  /** URL. */
+  readonly directory: string;
+  /** PEM file; null: the usual CAs. */
+  readonly roots: string | null;
+  /** External account binding. */
+  readonly accountBinding: { readonly id: string; readonly key: string } | null;
+  /** Common name of a root. */
+  readonly preferredChain: string | null;
+}
+
+export interface DnsChallengeConfig {
+  readonly provider: DynamicUpdateConfig | DnsHookConfig;
+  /** ms; 0: records are not looked for before the CA is asked to. */
+  readonly propagation: number;
+  /** "host:port"; null: the provider's. */
+  readonly resolvers: readonly string[] | null;
+}
+
+export interface DynamicUpdateConfig {
+  readonly kind: "rfc2136";
+  /** "host:port". */
+  readonly server: string;
+  /** null: found out. */
+  readonly zone: string | null;
+  readonly key: {
+    readonly name: string;
+    readonly algorithm: "hmac-sha256" | "hmac-sha384" | "hmac-sha512" | "hmac-sha1";
+    /** Base64. */
+    readonly secret: string;
+  } | null;
+  /** ms. */
+  readonly ttl: number;
+  /** ms. */
+  readonly timeout: number;
+}
+
+export interface DnsHookConfig {
+  readonly kind: "exec";
+  readonly command: readonly string[];
+  /** ms. */
+  readonly timeout: number;
+}
+
+/** At least one of `allow` and `ask` is given. */
+export interface OnDemandConfig {
+  /** Host patterns. */
+  readonly allow: readonly string[] | null;
+  /** URL. */
+  readonly ask: string | null;
+  /** New certificates within `per` (ms). */
+  readonly rate: number;
+  readonly per: number;
+  /** ms. */
+  readonly wait: number;
+  readonly names: number;
+}
+
+/** A CA of this machine's own, for development names. */
+export interface LocalCaConfig {
+  /** Host patterns, besides those that always are. */
+  readonly names: readonly string[];
+  /** Of its certificates; ms. */
+  readonly lifetime: number;
 }
 
 /** Paths are as written: relative ones belong to the folder of the config file. */
@@ -101,6 +192,8 @@ export type TlsVersionConfig = "TLSv1.2" | "TLSv1.3";
 export interface SiteTlsConfig {
   /** They go before those of `TlsConfig`, for every site. */
   readonly certificates: readonly CertificateConfig[];
+  /** Who certifies names without one; null: `local` for development names, `acme` for others, where they are set. */
+  readonly issuer: "acme" | "local" | "none" | null;
   /** null: the listener's. */
   readonly minVersion: TlsVersionConfig | null;
   /** null: clients are not asked for certificates. */

@@ -8,8 +8,10 @@ import type {
   ListenerTlsConfig,
   OriginTlsConfig,
   SiteTlsConfig,
+  TlsConfig,
 } from "../gateway-config.ts";
 import { readHostPattern } from "../pattern.ts";
+import { acme, local } from "./acme.ts";
 import { span, textOption, wholeNumber } from "./text.ts";
 
 const file = (description: string) => z.string().min(1).meta({ description });
@@ -47,9 +49,22 @@ const certificates = z
 
 /** Top level. */
 export const tls = z
-  .strictObject({ certificates: certificates.prefault([]) })
+  .strictObject({
+    certificates: certificates.prefault([]),
+    acme: acme.optional(),
+    local: local.optional(),
+    storage: file("Folder for accounts, keys and certificates that were got. Default: within `state`.").optional(),
+  })
+  .transform(
+    (value): TlsConfig => ({
+      ...value,
+      acme: value.acme ?? null,
+      local: value.local ?? null,
+      storage: value.storage ?? null,
+    }),
+  )
   .prefault({})
-  .meta({ title: "TLS", description: "Certificates that any site may be served with." });
+  .meta({ title: "TLS", description: "Certificates that any site may be served with, and where they come from." });
 
 const listenerFields = z.strictObject({
   profile: z.enum(["modern", "intermediate", "custom"]).default("intermediate").meta({
@@ -128,12 +143,17 @@ const clientAuth = z
 export const siteTls = z
   .strictObject({
     certificates: certificates.prefault([]),
+    issuer: z.enum(["acme", "local", "none"]).optional().meta({
+      description:
+        "Who certifies its hosts that have no certificate. Default: the local CA for development names, `acme` for others, where they are set.",
+    }),
     minVersion: version("Lowest version for this site, if higher than the listener's.").optional(),
     clientAuth: clientAuth.optional(),
   })
   .transform(
     (value): SiteTlsConfig => ({
       ...value,
+      issuer: value.issuer ?? null,
       minVersion: value.minVersion ?? null,
       clientAuth: value.clientAuth ?? null,
     }),
