@@ -21,6 +21,7 @@ export const FLOORS: Readonly<Record<string, number>> = {
   cache: 2,
   telemetry: 2,
   upstream: 3,
+  acme: 3,
   middleware: 4,
   proxy: 4,
   server: 5,
