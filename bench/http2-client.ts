@@ -12,7 +12,7 @@ import { fieldId } from "../src/http/field-name.ts";
 import { FieldSection } from "../src/http/field-section.ts";
 import { HttpRequest, type HttpResponse } from "../src/http/message.ts";
 import type { Connection, ConnectionHandler } from "../src/net/connection.ts";
-import type { ResponseTaker } from "../src/protocol/http1/client.ts";
+import type { ResponseTaker } from "../src/protocol/client-connection.ts";
 import { Http2ClientConnection, type Http2ClientOwner } from "../src/protocol/http2/client.ts";
 import type { Http2ClientSettings } from "../src/protocol/http2/client-settings.ts";
 import { FrameOutput, flushFrames } from "../src/protocol/http2/frame-output.ts";

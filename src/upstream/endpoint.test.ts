@@ -1,12 +1,14 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Failure } from "../base/failure.ts";
+import { clock } from "../base/timer.ts";
 import { NO_BODY } from "../http/body.ts";
 import { FieldSection } from "../http/field-section.ts";
 import { HttpRequest, type HttpResponse } from "../http/message.ts";
 import { encodeSockaddr } from "../net/address.ts";
 import { libc } from "../net/libc.ts";
-import { LOOPBACK, listening, openSockets, Peer, pass, until } from "../net/testing.ts";
-import type { Http1ClientConnection, ResponseTaker } from "../protocol/http1/client.ts";
+import { jump, LOOPBACK, listening, openSockets, Peer, pass, until, wait } from "../net/testing.ts";
+import type { ResponseTaker } from "../protocol/client-connection.ts";
+import type { Http1ClientConnection } from "../protocol/http1/client.ts";
 import type { ConnectionTaker, Endpoint } from "./endpoint.ts";
 import { type EndpointFacts, endpoint, Tally } from "./testing.ts";
 
@@ -57,9 +59,11 @@ class Taker implements ConnectionTaker, ResponseTaker {
   }
 }
 
-async function connect(one: Endpoint, timeoutMs = 1000): Promise<Taker> {
+/** @param isLong one of the addresses does not answer: its time passes at once */
+async function connect(one: Endpoint, isLong = false): Promise<Taker> {
   const taker = new Taker();
-  one.connect(timeoutMs, taker);
+  one.connect(10_000, taker);
+  if (isLong) jump(10_000);
   await until(() => taker.client !== null || taker.failure !== null);
   return taker;
 }
@@ -128,28 +132,31 @@ describe("the pool", () => {
   });
 
   test("none waits longer than the idle time, which starts anew after each use", async () => {
-    const { one, tally, fd } = served({ idleTimeMs: 120 });
+    const { one, tally, fd } = served({ idleTimeMs: 5000 });
     const { client, peer } = await opened(one, fd);
     await use(client, peer);
-    await Bun.sleep(70);
+    const idleSince = clock.now;
+    await wait(5);
     one.takeIdle(false);
     await use(client, peer);
-    await Bun.sleep(70);
+    jump(5000, idleSince);
     expect(one.idleConnections).toBe(1);
+    jump(5000);
     expect((await peer.receiveAll()).end).toBe("end");
     expect(one.idleConnections).toBe(0);
     expect(tally).toMatchObject({ active: 0, idle: 0, closed: 1 });
   });
 
   test("one taken from the pool is not closed by the idle time it had there", async () => {
-    const { one, fd } = served({ idleTimeMs: 50 });
+    const { one, fd } = served({ idleTimeMs: 5000 });
     const { client, peer } = await opened(one, fd);
     await use(client, peer);
     const taker = new Taker();
     one
       .takeIdle(false)!
       .send(new HttpRequest("GET", "http", "origin", "/", new FieldSection(), NO_BODY), "origin", null, null, taker);
-    await Bun.sleep(100);
+    jump(5000);
+    await pass();
     peer.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     await until(() => taker.complete);
     expect(taker.failure).toBeNull();
@@ -217,7 +224,7 @@ describe("connecting", () => {
     const hole = listening(LOOPBACK, 0);
     using _peer = new Peer(hole.sockaddr);
     const { fd, sockaddr } = listening();
-    const { client } = await connect(endpoint("app:80", { sockaddrs: [hole.sockaddr, sockaddr] }), 40);
+    const { client } = await connect(endpoint("app:80", { sockaddrs: [hole.sockaddr, sockaddr] }), true);
     expect(client).not.toBeNull();
     client!.connection.destroy();
     libc.close(fd);
@@ -227,12 +234,13 @@ describe("connecting", () => {
   test("the last address says why: refused, timed out, or anything else", async () => {
     const hole = listening(LOOPBACK, 0);
     using _peer = new Peer(hole.sockaddr);
-    for (const [sockaddr, code] of [
-      [refusing(), "upstream-connect-refused"],
-      [hole.sockaddr, "upstream-connect-timeout"],
-      [encodeSockaddr({ kind: "unix", path: "/nonexistent/app.sock" }), "upstream-connect-failed"],
+    for (const [sockaddrs, code, isLong] of [
+      [[refusing(), refusing()], "upstream-connect-refused", false],
+      [[hole.sockaddr, refusing()], "upstream-connect-refused", true],
+      [[hole.sockaddr], "upstream-connect-timeout", true],
+      [[refusing(), encodeSockaddr({ kind: "unix", path: "/nonexistent/app.sock" })], "upstream-connect-failed", false],
     ] as const) {
-      const { failure } = await connect(endpoint("app:80", { sockaddrs: [refusing(), sockaddr] }), 40);
+      const { failure } = await connect(endpoint("app:80", { sockaddrs: [...sockaddrs] }), isLong);
       expect(failure).toMatchObject({ code, message: expect.stringContaining("app:80") });
     }
     libc.close(hole.fd);

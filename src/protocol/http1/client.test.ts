@@ -5,7 +5,8 @@ import { timerList } from "../../base/timer.ts";
 import { type BodySource, MemoryBody, NO_BODY } from "../../http/body.ts";
 import { FieldSection } from "../../http/field-section.ts";
 import { HttpRequest, type HttpResponse } from "../../http/message.ts";
-import { type ClientOwner, Http1ClientConnection, type ResponseTaker } from "./client.ts";
+import type { ResponseTaker } from "../client-connection.ts";
+import { type ClientOwner, Http1ClientConnection } from "./client.ts";
 import {
   CONTENT_LIMITS,
   cut,

@@ -22,6 +22,7 @@ import { Field, fieldSet } from "../../http/field-name.ts";
 import type { FieldSection } from "../../http/field-section.ts";
 import { type HttpRequest, HttpResponse, type Tunnel } from "../../http/message.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
+import type { ClientConnection, ResponseTaker, SentRequest } from "../client-connection.ts";
 import { ContentDecoder, type ContentLimits } from "./content-decoder.ts";
 import { HeadDecoder, type HeadLimits } from "./head-decoder.ts";
 import { IncomingContent } from "./incoming-content.ts";
@@ -30,18 +31,6 @@ import { IncomingContent } from "./incoming-content.ts";
 export interface Http1ClientSettings {
   readonly head: HeadLimits;
   readonly content: ContentLimits;
-}
-
-/** Who made the request. */
-export interface ResponseTaker {
-  /** 100 and 103 and their like; not 101. */
-  onInterim(status: number, fields: FieldSection): void;
-  /** The final response; its content is still flowing. */
-  onResponse(response: HttpResponse): void;
-  /** There will be no response. */
-  onFailed(failure: Failure): void;
-  /** After `onResponse`: the content is complete (null) or cut. Called before the content's own end. */
-  onComplete(failure: Failure | null): void;
 }
 
 /** Who keeps the connection between requests. */
@@ -72,7 +61,7 @@ const State = { idle: 0, head: 1, content: 2, closed: 3 } as const;
 
 const decoder = new HeadDecoder("response");
 
-export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunnel {
+export class Http1ClientConnection implements ClientConnection, SentRequest, ConnectionHandler, BodySink, Tunnel {
   readonly connection: Connection;
   readonly #settings: Http1ClientSettings;
   readonly #owner: ClientOwner;
@@ -129,7 +118,7 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
     firstOctetTime: TimerList | null,
     idleTime: TimerList | null,
     taker: ResponseTaker,
-  ): void {
+  ): this {
     this.#taker = taker;
     this.#state = State.head;
     this.#method = request.method;
@@ -173,6 +162,7 @@ export class Http1ClientConnection implements ConnectionHandler, BodySink, Tunne
       this.requestCompleteAt = 0;
       body.sendTo(this);
     }
+    return this;
   }
 
   /** The exchange is called off: nobody waits for the response any more. */

@@ -10,7 +10,7 @@ import { clock, Timer, type TimerList } from "../../base/timer.ts";
 import { type BodySource, DeclaredLength, NO_BODY } from "../../http/body.ts";
 import type { FieldSection } from "../../http/field-section.ts";
 import { type HttpRequest, HttpResponse, isContentless, type Tunnel } from "../../http/message.ts";
-import type { ResponseTaker } from "../http1/client.ts";
+import type { ResponseTaker, SentRequest } from "../client-connection.ts";
 import type { ContentOwner } from "../http1/incoming-content.ts";
 import type { Http2ClientConnection } from "./client.ts";
 import { ErrorCode, errorName } from "./error-code.ts";
@@ -21,7 +21,7 @@ import { OutgoingContent, type OutgoingOwner } from "./outgoing-content.ts";
 import { ReceiveWindow } from "./receive-window.ts";
 import { answerHandshake, type RequestForm, writeRequestHead } from "./request-writer.ts";
 
-export class ClientStream implements ContentOwner, OutgoingOwner, Tunnel {
+export class ClientStream implements SentRequest, ContentOwner, OutgoingOwner, Tunnel {
   readonly id: number;
   /** `clock.now` when the request was complete; 0: it is not yet. */
   requestCompleteAt = 0;

@@ -9,7 +9,7 @@ import { Failure } from "../../base/failure.ts";
 import { Timer, type TimerList } from "../../base/timer.ts";
 import type { HttpRequest } from "../../http/message.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
-import type { ResponseTaker } from "../http1/client.ts";
+import type { ClientConnection, ResponseTaker } from "../client-connection.ts";
 import { clientFrameLimits, clientSettings, type Http2ClientSettings } from "./client-settings.ts";
 import { ClientStream } from "./client-stream.ts";
 import { ClientStreams } from "./client-streams.ts";
@@ -28,14 +28,14 @@ export interface Http2ClientOwner {
   hasRoom(client: Http2ClientConnection): void;
   /** It takes no more streams; those that are open go on. `gone` follows after the last. */
   leaving(client: Http2ClientConnection): void;
-  /** It is closed. */
-  gone(client: Http2ClientConnection): void;
+  /** It is closed. @param why null: nothing is wrong */
+  gone(client: Http2ClientConnection, why: Failure | null): void;
   fault(thrown: unknown): void;
 }
 
 const output = new FrameOutput();
 
-export class Http2ClientConnection implements ConnectionHandler {
+export class Http2ClientConnection implements ClientConnection, ConnectionHandler {
   readonly connection: Connection;
   readonly settings: Http2ClientSettings;
   /** What its streams share. */
@@ -255,7 +255,7 @@ export class Http2ClientConnection implements ConnectionHandler {
     this.#isClosed = true;
     this.#idleTimer.cancel();
     this.#pingTimer.cancel();
-    this.#owner.gone(this);
+    this.#owner.gone(this, why);
     for (const stream of this.#streams.all) stream.lose(why, cut);
   }
 
@@ -284,7 +284,7 @@ export class Http2ClientConnection implements ConnectionHandler {
     output.goAway(0, ErrorCode.none);
     output.flush();
     this.connection.close(false);
-    this.#owner.gone(this);
+    this.#owner.gone(this, null);
   }
 }
 

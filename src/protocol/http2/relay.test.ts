@@ -11,7 +11,7 @@ import type { Exchange } from "../../http/exchange.ts";
 import { FieldSection } from "../../http/field-section.ts";
 import { HttpRequest, HttpResponse } from "../../http/message.ts";
 import { PendingResponse } from "../../http/pending-response.ts";
-import type { ResponseTaker } from "../http1/client.ts";
+import type { ResponseTaker } from "../client-connection.ts";
 import type { ExchangeHooks } from "../http1/server.ts";
 import { FakeConnection, HEAD_LIMITS, latin1, RUNS, settle } from "../http1/testing.ts";
 import { HandSource } from "../http1/testing-bodies.ts";

@@ -2,7 +2,7 @@
 import type { Failure } from "../../../src/base/failure.ts";
 import { timerList } from "../../../src/base/timer.ts";
 import type { HttpRequest } from "../../../src/http/message.ts";
-import type { ResponseTaker } from "../../../src/protocol/http1/client.ts";
+import type { ResponseTaker } from "../../../src/protocol/client-connection.ts";
 import { type FakeConnection, HEAD_LIMITS } from "../../../src/protocol/http1/testing.ts";
 import { Http2ClientConnection } from "../../../src/protocol/http2/client.ts";
 import type { Http2ClientSettings } from "../../../src/protocol/http2/client-settings.ts";

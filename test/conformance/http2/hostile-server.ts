@@ -7,7 +7,7 @@ import type { BodySource, Flow } from "../../../src/http/body.ts";
 import { MemoryBody, NO_BODY } from "../../../src/http/body.ts";
 import { FieldSection } from "../../../src/http/field-section.ts";
 import { HttpRequest, type HttpResponse } from "../../../src/http/message.ts";
-import type { ResponseTaker } from "../../../src/protocol/http1/client.ts";
+import type { ResponseTaker } from "../../../src/protocol/client-connection.ts";
 import { FakeConnection, settle } from "../../../src/protocol/http1/testing.ts";
 import type { Http2ClientSettings } from "../../../src/protocol/http2/client-settings.ts";
 import { type ClientUnderTest, connect, flush, type Limits, type StreamUnderTest } from "./client-under-test.ts";

@@ -13,7 +13,7 @@ import { encodeSockaddr } from "../../../src/net/address.ts";
 import { Connecting } from "../../../src/net/connect.ts";
 import { run } from "../../../src/net/loop.ts";
 import { until } from "../../../src/net/testing.ts";
-import type { ResponseTaker } from "../../../src/protocol/http1/client.ts";
+import type { ResponseTaker } from "../../../src/protocol/client-connection.ts";
 import { HEAD_LIMITS } from "../../../src/protocol/http1/testing.ts";
 import { HandSource } from "../../../src/protocol/http1/testing-bodies.ts";
 import { Http2ClientConnection } from "../../../src/protocol/http2/client.ts";
