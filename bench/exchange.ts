@@ -12,8 +12,8 @@ import type { ClientInfo, Exchange } from "../src/http/exchange.ts";
 import type { Connection, ConnectionHandler } from "../src/net/connection.ts";
 import type { TcpConnection } from "../src/net/tcp.ts";
 import { type ExchangeHooks, Http1ServerConnection } from "../src/protocol/http1/server.ts";
+import { engineSettings } from "../src/server/door.ts";
 import { staticSets, zoneSizes } from "../src/server/endpoint-places.ts";
-import { serverSettings } from "../src/server/gateway.ts";
 import { Generation } from "../src/server/generation.ts";
 import { Upstreams } from "../src/server/upstreams.ts";
 import { Sequence } from "../src/state/placement.ts";
@@ -108,7 +108,7 @@ const hooks: ExchangeHooks = {
   },
 };
 const downstream = new NoConnection();
-const settings = serverSettings(config);
+const settings = engineSettings(config, "http").http1;
 const accept = () => new Http1ServerConnection(downstream, info(), settings, hooks);
 let server = accept();
 const isNewEach = process.argv.includes("--new-connections");

@@ -31,6 +31,17 @@ export class ProxyHeaderStage implements ConnectionHandler {
     if (timeout !== null) this.#timer.arm(timeout);
   }
 
+  /** Something has come from the peer. */
+  get hasBegun(): boolean {
+    return this.#received !== null;
+  }
+
+  /** Ends it without a word to its owner. */
+  cancel(): void {
+    this.#timer.cancel();
+    this.#connection.destroy(true);
+  }
+
   get expectsHead(): boolean {
     return true;
   }

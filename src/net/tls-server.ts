@@ -38,10 +38,10 @@ export interface TlsServerSettings {
   /** Handshakes at one time; more wait. */
   readonly maxHandshakes: number;
   /**
-   * @returns null to refuse with unrecognized_name
+   * @returns null to refuse with unrecognized_name; a promise lets the client wait, while others go first
    * @throws {Error} to refuse with internal_error; its message becomes the reason
    */
-  choose(hello: ClientHello): TlsIdentity | null;
+  choose(hello: ClientHello): TlsIdentity | null | Promise<TlsIdentity | null>;
 }
 
 /** The certificate a client showed. */
@@ -145,6 +145,11 @@ export class TlsServer {
     else this.#waiting.add(handshake);
   }
 
+  /** @internal What it gets is not known yet: others may go first. */
+  delayed(handshake: TlsHandshake): void {
+    if (this.#running.delete(handshake)) this.#next();
+  }
+
   /** @internal */
   ended(handshake: TlsHandshake): void {
     this.#all.delete(handshake);
@@ -176,6 +181,8 @@ export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
   #secure: TlsConnection | null = null;
   #received: Buffer | null;
   #hello: ClientHello | null = null;
+  /** What was waited for. */
+  #chosen: TlsIdentity | null | undefined;
   #identity: TlsIdentity | null = null;
   #serverName = "";
   #done = false;
@@ -203,6 +210,11 @@ export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
   /** Ends it without a word to its owner. */
   cancel(): void {
     this.#close();
+  }
+
+  /** Something has come from the client. */
+  get hasBegun(): boolean {
+    return this.#plain === null || this.#received !== null;
   }
 
   get expectsHead(): boolean {
@@ -247,14 +259,27 @@ export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
 
   /** @internal There is room for it: with the rules of now. */
   begin(): void {
-    const plain = this.#plain!;
-    let identity: TlsIdentity | null;
+    if (this.#chosen !== undefined) return this.#proceed(this.#chosen);
     try {
-      identity = this.#server.settings.choose(this.#hello!);
+      const identity = this.#server.settings.choose(this.#hello!);
+      if (!(identity instanceof Promise)) return this.#proceed(identity);
+      this.#server.delayed(this);
+      void identity.then(
+        (chosen) => {
+          if (this.#done) return;
+          this.#chosen = chosen;
+          this.#server.ready(this);
+        },
+        (thrown: Error) => this.#fail(thrown.message, INTERNAL_ERROR),
+      );
     } catch (thrown) {
-      return this.#fail((thrown as Error).message, INTERNAL_ERROR);
+      this.#fail((thrown as Error).message, INTERNAL_ERROR);
     }
+  }
+
+  #proceed(identity: TlsIdentity | null): void {
     if (identity === null) return this.#fail("no certificate for the server name", UNRECOGNIZED_NAME);
+    const plain = this.#plain!;
     const initial = this.#received;
     this.#identity = identity;
     this.#received = null;

@@ -4,22 +4,18 @@
  */
 import { Failure } from "../base/failure.ts";
 import type { Log } from "../base/log.ts";
-import { clock, timerList } from "../base/timer.ts";
-import type { GatewayConfig, ListenerConfig } from "../config/gateway-config.ts";
-import type { ClientInfo, Exchange } from "../http/exchange.ts";
-import { parseAddress } from "../net/address.ts";
-import type { Connection } from "../net/connection.ts";
+import type { GatewayConfig } from "../config/gateway-config.ts";
 import { libc } from "../net/libc.ts";
-import { type AcceptHandler, Listener } from "../net/listener.ts";
-import { setQueueBudget, type TcpConnection } from "../net/tcp.ts";
-import { type ExchangeHooks, Http1ServerConnection, type Http1ServerSettings } from "../protocol/http1/server.ts";
-import { Http2ServerConnection } from "../protocol/http2/server.ts";
-import type { Http2ServerSettings } from "../protocol/http2/server-settings.ts";
+import { setQueueBudget } from "../net/tcp.ts";
 import type { ServerConnection } from "../protocol/server-connection.ts";
 import type { Zone } from "../state/zone.ts";
-import type { GatewayMetrics, ListenerMetrics } from "../telemetry/metrics.ts";
+import type { GatewayMetrics } from "../telemetry/metrics.ts";
 import type { ExchangeRecorder } from "../telemetry/record.ts";
+import type { TlsMaterial } from "../tls/tls-material.ts";
 import type { EndpointSet } from "../upstream/endpoint-spec.ts";
+import { Certificates, type PreparedStore } from "./certificates.ts";
+import { Door } from "./door.ts";
+import type { Arrival } from "./entrance.ts";
 import { Generation } from "./generation.ts";
 import { type PreparedUpstreams, Upstreams } from "./upstreams.ts";
 
@@ -31,6 +27,8 @@ export interface GatewayOptions {
   readonly workers: number;
   readonly recorder: ExchangeRecorder;
   readonly log: Log;
+  /** A client waits for the certificate of this name; `certificateAnswered` follows. */
+  askForCertificate(name: string): void;
 }
 
 /** A socket that is bound and listens already. */
@@ -50,6 +48,7 @@ export interface GatewayFacts {
   readonly directory: string;
   readonly metrics: GatewayMetrics;
   readonly sets: readonly EndpointSet[];
+  readonly material: TlsMaterial;
   /** All of them: one that is not among them any more is closed at the commit. */
   readonly sockets: readonly GatewaySocket[];
 }
@@ -66,13 +65,13 @@ export interface PreparedGateway {
 const GENTLE_IDLE_MS = 5000;
 const LAST_REQUESTS_MS = 100;
 
-/** A client of HTTP/2 has this long to say that it has our settings. */
-const SETTINGS_MS = 10_000;
-
 export class Gateway {
   readonly #options: GatewayOptions;
   readonly #upstreams: Upstreams;
+  readonly #certificates: Certificates;
   readonly #connections = new Set<ServerConnection>();
+  /** Those whose PROXY header or handshake is not over. */
+  readonly #arrivals = new Set<Arrival>();
   #doors = new Map<number, Door>();
   #generation: Generation | null = null;
   #onEmpty: (() => void) | null = null;
@@ -80,18 +79,20 @@ export class Gateway {
   constructor(options: GatewayOptions) {
     this.#options = options;
     this.#upstreams = new Upstreams(options);
+    this.#certificates = new Certificates((name) => options.askForCertificate(name));
   }
 
   /** @throws {Error} if it cannot be built; what serves is untouched, and sockets that came with it are closed */
   async prepare(facts: GatewayFacts): Promise<PreparedGateway> {
-    const { config, directory, metrics, sets, sockets } = facts;
+    const { config, directory, metrics, sets, sockets, material } = facts;
     let upstreams: PreparedUpstreams | null = null;
     try {
       upstreams = await this.#upstreams.prepare(config, sets, metrics);
       const { log } = this.#options;
       const generation = await Generation.build({ config, directory, upstreams: upstreams.upstreams, log });
+      const store = this.#certificates.prepare(config, material);
       return {
-        commit: () => this.#commit(facts, upstreams!, generation),
+        commit: () => this.#commit(facts, upstreams!, store, generation),
         abort: () => {
           upstreams!.abort();
           generation.retire();
@@ -110,6 +111,16 @@ export class Gateway {
     return this.#upstreams.change(set);
   }
 
+  /** Certificates, or what else the TLS part of the config in force names, have changed. */
+  useMaterial(material: TlsMaterial): void {
+    this.#certificates.change(material);
+  }
+
+  /** The supervisor has got a certificate for this name, which was sent before, or there is none. */
+  certificateAnswered(name: string): void {
+    this.#certificates.answered(name);
+  }
+
   /**
    * Accepts no more, lets what is in flight finish; what is left after the grace time is cut.
    * @param gentle others accept on the same sockets, so idle connections are closed late, when no
@@ -121,8 +132,10 @@ export class Gateway {
     const lastMs = Math.min(graceMs, gentle ? GENTLE_IDLE_MS : LAST_REQUESTS_MS);
     const grace = graceMs === Infinity ? null : graceMs;
     await this.#empty(lastMs);
+    for (const arrival of [...this.#arrivals]) arrival.drain();
     for (const connection of [...this.#connections]) connection.drain();
     await this.#empty(grace === null ? null : grace - lastMs);
+    for (const arrival of [...this.#arrivals]) arrival.cancel();
     for (const connection of [...this.#connections])
       connection.terminate(new Failure("shutting-down", "the drain time is over"));
     this.#upstreams.close();
@@ -131,7 +144,7 @@ export class Gateway {
 
   /** Settles when no connection is left, or the time is over. */
   async #empty(withinMs: number | null): Promise<void> {
-    if (this.#connections.size === 0) return;
+    if (this.#isEmpty) return;
     await new Promise<void>((resolve) => {
       this.#onEmpty = resolve;
       if (withinMs !== null) setTimeout(resolve, withinMs);
@@ -139,14 +152,20 @@ export class Gateway {
     this.#onEmpty = null;
   }
 
-  #commit({ config, metrics, sockets }: GatewayFacts, upstreams: PreparedUpstreams, generation: Generation): void {
+  #commit(
+    { config, metrics, sockets }: GatewayFacts,
+    upstreams: PreparedUpstreams,
+    store: PreparedStore,
+    generation: Generation,
+  ): void {
     upstreams.commit();
+    store.commit();
     setQueueBudget(config.limits.queued);
     const before = this.#generation;
     const doors = new Map<number, Door>();
     for (const { id, name, fd } of sockets) {
       const listener = config.listeners.find((one) => one.name === name)!;
-      const door = fd === null ? this.#doors.get(id)! : new Door(fd, this.#options, this.#connections, this.#closed);
+      const door = fd === null ? this.#doors.get(id)! : this.#open(fd);
       door.use(listener, config, metrics.listener(name), generation);
       doors.set(id, door);
     }
@@ -155,6 +174,16 @@ export class Gateway {
     this.#doors = doors;
     this.#generation = generation;
     before?.retire();
+  }
+
+  #open(fd: number): Door {
+    return new Door(fd, {
+      ...this.#options,
+      certificates: this.#certificates,
+      connections: this.#connections,
+      arrivals: this.#arrivals,
+      onClosed: this.#closed,
+    });
   }
 
   /** Its connections finish; they are closed when no request can be on its way any more. */
@@ -166,163 +195,15 @@ export class Gateway {
     }, GENTLE_IDLE_MS);
   }
 
+  get #isEmpty(): boolean {
+    return this.#connections.size === 0 && this.#arrivals.size === 0;
+  }
+
   readonly #closed = (): void => {
-    if (this.#connections.size === 0) this.#onEmpty?.();
+    if (this.#isEmpty) this.#onEmpty?.();
   };
 }
 
 function closeNew(sockets: readonly GatewaySocket[]): void {
   for (const { fd } of sockets) if (fd !== null) libc.close(fd);
-}
-
-/** A listening socket with what its connections share. */
-class Door implements AcceptHandler, ExchangeHooks {
-  readonly fd: number;
-  readonly listener: Listener;
-  handle!: ExchangeHooks["handle"];
-  draining = false;
-  readonly #workers: number;
-  readonly #recorder: ExchangeRecorder;
-  readonly #connections: Set<ServerConnection>;
-  readonly #onClosed: () => void;
-  readonly #programLog: Log;
-  #name = "";
-  #localAddress = "";
-  #localPort = 0;
-  #settings!: Http1ServerSettings;
-  #http2Settings!: Http2ServerSettings;
-  #metrics: ListenerMetrics | null = null;
-  #log: Log;
-  #warnedAt = -Infinity;
-
-  constructor(
-    fd: number,
-    { workers, recorder, log }: GatewayOptions,
-    connections: Set<ServerConnection>,
-    onClosed: () => void,
-  ) {
-    this.fd = fd;
-    this.#workers = workers;
-    this.#recorder = recorder;
-    this.#programLog = log;
-    this.#log = log;
-    this.#connections = connections;
-    this.#onClosed = onClosed;
-    this.listener = new Listener(fd, 1, this);
-  }
-
-  /** Another config: new connections get its limits, all requests its routes. */
-  use(listener: ListenerConfig, config: GatewayConfig, metrics: ListenerMetrics, { handle }: Generation): void {
-    const address = parseAddress(listener.address);
-    this.#name = listener.name;
-    this.#localAddress = address?.kind === "tcp" ? address.host : "";
-    this.#localPort = address?.kind === "tcp" ? address.port : 0;
-    this.#settings = serverSettings(config);
-    this.#http2Settings = http2Settings(config, this.#settings);
-    this.#log = this.#programLog.with({ listener: listener.name });
-    this.handle = handle;
-    this.listener.maxConnections = Math.max(1, Math.ceil(listener.maxConnections / this.#workers));
-    // Under another name they are counted elsewhere.
-    for (let open = this.listener.connections; open > 0; open--) {
-      this.#metrics?.active.down();
-      metrics.active.up();
-    }
-    this.#metrics = metrics;
-  }
-
-  /** Accepts no more. */
-  shut(): void {
-    this.listener.stop();
-    this.draining = true;
-  }
-
-  onConnection(connection: TcpConnection, peer: string, peerPort: number): void {
-    const client: ClientInfo = {
-      listener: this.#name,
-      peer,
-      peerPort,
-      localAddress: this.#localAddress,
-      localPort: this.#localPort,
-      tls: null,
-    };
-    const server = new Http1ServerConnection(connection, client, this.#settings, this);
-    connection.handler = server;
-    this.#connections.add(server);
-    this.#metrics!.accepted.add(1);
-    this.#metrics!.active.up();
-  }
-
-  switchToHttp2(from: ServerConnection, connection: Connection, octets: Buffer): void {
-    const server = new Http2ServerConnection(connection, from.client, this.#http2Settings, this);
-    connection.handler = server;
-    this.#connections.delete(from);
-    this.#connections.add(server);
-    server.onOctets(octets, octets.length);
-  }
-
-  onAcceptPaused(reason: string): void {
-    this.#metrics!.pauses.add(1);
-    if (clock.now - this.#warnedAt < 10_000) return;
-    this.#warnedAt = clock.now;
-    const what = reason === "limit" ? "the listener's maxConnections is reached" : `accept failed: ${reason}`;
-    this.#log.warn(`${what}; clients wait`, { connections: this.listener.connections });
-  }
-
-  finish(exchange: Exchange): void {
-    this.#recorder.record(exchange);
-    exchange.generation?.finished();
-  }
-
-  malformed(client: ClientInfo, failure: Failure, octets: number): void {
-    this.#recorder.recordMalformed(client, failure, octets);
-  }
-
-  closed(connection: ServerConnection): void {
-    this.#connections.delete(connection);
-    this.#metrics!.active.down();
-    this.listener.released();
-    this.#onClosed();
-  }
-
-  fault(thrown: unknown): void {
-    this.#log.error("a fault in an exchange", {
-      error: thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown),
-    });
-  }
-}
-
-/** What the connections of a listener share. */
-export function serverSettings({ limits, timeouts }: GatewayConfig): Http1ServerSettings {
-  return {
-    scheme: "http",
-    head: {
-      requestLineOctets: limits.requestLine,
-      fieldLineOctets: limits.fieldLine,
-      fieldSectionOctets: limits.fieldSection,
-      fieldCount: limits.fields,
-    },
-    content: { trailerOctets: limits.trailers, chunkExtensionOctets: limits.chunkExtensions },
-    headTime: timerList(timeouts.head),
-    keepAliveTime: timerList(timeouts.keepAlive),
-    contentIdleTime: timerList(timeouts.contentIdle),
-    sendTime: timerList(timeouts.send),
-    continueTime: timerList(timeouts.continue),
-    tunnelIdleTime: timerList(timeouts.tunnelIdle),
-    contentRate: timeouts.contentRate,
-  };
-}
-
-/** What the connections of a listener share that speak HTTP/2. */
-function http2Settings({ limits }: GatewayConfig, http1: Http1ServerSettings): Http2ServerSettings {
-  const { streams, streamWindow, connectionWindow, ...floods } = limits.http2;
-  return {
-    ...http1,
-    trailerOctets: limits.trailers,
-    maxStreams: streams,
-    streamWindowOctets: streamWindow,
-    connectionWindowOctets: connectionWindow,
-    floods,
-    settingsTime: timerList(SETTINGS_MS),
-    maxAgeTime: null,
-  };
 }

@@ -4,6 +4,7 @@
  * their own (net/descriptor-channel.ts).
  */
 import type { ClientCount } from "../telemetry/client-sketch.ts";
+import type { TlsMaterial } from "../tls/tls-material.ts";
 import type { EndpointSet } from "../upstream/endpoint-spec.ts";
 import type { PackedConfig } from "./packed-config.ts";
 
@@ -25,11 +26,14 @@ export interface ServeFacts {
   /** Cells of the metrics, in the order of their registration. */
   readonly places: Int32Array;
   readonly sets: readonly EndpointSet[];
+  readonly material: TlsMaterial;
 }
 
 /** The first message. */
 export interface Start extends ServeFacts {
   readonly kind: "start";
+  /** Of the material. */
+  readonly version: number;
   readonly slot: number;
   /** Slots of the zone: one per worker and one for the supervisor. */
   readonly slots: number;
@@ -63,6 +67,10 @@ export type ToWorker =
   | { readonly kind: "abort"; readonly generation: number }
   /** The endpoints of one upstream have changed. */
   | { readonly kind: "endpoints"; readonly set: EndpointSet }
+  /** What TLS is served with has changed, for the config in force; answer `material-in-use`. */
+  | { readonly kind: "material"; readonly version: number; readonly material: TlsMaterial }
+  /** The certificate that was wanted is in the material that was sent last, or there will be none. */
+  | { readonly kind: "certificate-answered"; readonly name: string }
   /**
    * Stop accepting, finish what is in flight within the config's drain time, exit with 0. `gentle`:
    * others accept on the same sockets, so kept connections are given the time to notice
@@ -91,4 +99,7 @@ export type FromWorker =
   | { readonly kind: "refused"; readonly generation: number; readonly reason: string }
   | { readonly kind: "committed"; readonly generation: number }
   | { readonly kind: "handed-over" }
+  | { readonly kind: "material-in-use"; readonly version: number }
+  /** A client waits for a certificate of this name, which is one of the material's `onDemand`. */
+  | { readonly kind: "certificate-wanted"; readonly name: string }
   | { readonly kind: "clients"; readonly overMs: number; readonly counts: readonly ClientCount[] };

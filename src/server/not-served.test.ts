@@ -6,14 +6,8 @@ import { refuseNotServed } from "./not-served.ts";
 const read = async (tree: unknown) => (await loadConfig({ tree, origin: "test" }, catalog, {})).config!;
 
 test("a config with TLS is refused, and all of it named", async () => {
-  const config = await read({
-    tls: { certificates: [{ cert: "a.pem", key: "a.key" }] },
-    listeners: [{ name: "secure", address: "127.0.0.1:0", tls: true, proxyProtocol: ["10.0.0.0/8"] }],
-    sites: [{ hosts: ["a.example"], to: "127.0.0.1:9" }],
-  });
-  expect(() => refuseNotServed(config)).toThrow(
-    "not served by this version yet: tls of listener secure, proxyProtocol of listener secure",
-  );
+  const config = await read({ upstreams: { app: { endpoints: "127.0.0.1:9", tls: true } }, sites: [{ to: "app" }] });
+  expect(() => refuseNotServed(config)).toThrow("not served by this version yet: tls of upstream app");
 });
 
 test("one without is not", async () => {

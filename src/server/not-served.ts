@@ -2,14 +2,7 @@
 import type { GatewayConfig } from "../config/gateway-config.ts";
 
 /** @throws {Error} that names all of it */
-export function refuseNotServed({ listeners, sites, upstreams }: GatewayConfig): void {
-  const named = [
-    ...listeners.flatMap(({ name, tls, proxyProtocol }) => [
-      ...(tls === null ? [] : [`tls of listener ${name}`]),
-      ...(proxyProtocol.length === 0 ? [] : [`proxyProtocol of listener ${name}`]),
-    ]),
-    ...sites.flatMap(({ name, tls }) => (tls === null ? [] : [`tls of site ${name}`])),
-    ...upstreams.flatMap(({ name, tls }) => (tls === null ? [] : [`tls of upstream ${name}`])),
-  ];
+export function refuseNotServed({ upstreams }: GatewayConfig): void {
+  const named = upstreams.flatMap(({ name, tls }) => (tls === null ? [] : [`tls of upstream ${name}`]));
   if (named.length > 0) throw new Error(`not served by this version yet: ${named.join(", ")}`);
 }

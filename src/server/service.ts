@@ -10,6 +10,8 @@ import { Allocation, Noting } from "../state/placement.ts";
 import { createZone, type Zone } from "../state/zone.ts";
 import { GatewayMetrics } from "../telemetry/metrics.ts";
 import { startProcessSampling } from "../telemetry/process-sample.ts";
+import type { TlsMaterial } from "../tls/tls-material.ts";
+import { CertificateDirectory, type CertificateSource, type PreparedCertificates } from "./certificate-directory.ts";
 import { describeChanges } from "./config-changes.ts";
 import { zoneSizes } from "./endpoint-places.ts";
 import type { FromWorker, ServeFacts, Start } from "./ipc.ts";
@@ -40,6 +42,10 @@ export interface ServiceOptions {
   readonly log: Log;
   /** What operators said before this program began. */
   readonly saved: SavedOverrides;
+  /** What was read of certificates while there were the rights for it. */
+  readonly material?: TlsMaterial | null;
+  /** Who brings certificates beside the config's files. */
+  readonly certificateSources?: readonly CertificateSource[];
   save(overrides: SavedOverrides): void;
   onMessage(slot: number, message: FromWorker): void;
 }
@@ -61,6 +67,7 @@ const FIRST_INHERITED_FD = 3;
 export class Service {
   readonly zone: Zone;
   readonly directory: UpstreamDirectory;
+  readonly certificates: CertificateDirectory;
   readonly workers: Workers;
   readonly #options: ServiceOptions;
   readonly #allocation: Allocation;
@@ -92,6 +99,12 @@ export class Service {
       save,
       saved,
     });
+    this.certificates = new CertificateDirectory({
+      log,
+      sources: options.certificateSources ?? [],
+      before: options.material ?? null,
+    });
+    this.certificates.follow((material, version) => this.workers.send({ kind: "material", version, material }));
     this.workers = new Workers({
       count,
       command: options.command,
@@ -99,8 +112,9 @@ export class Service {
       start: (slot) => this.#start(slot),
       log,
       onReadyChange: (ready) => this.metrics.workers.set(ready),
-      onMessage: options.onMessage,
+      onMessage: (slot, message) => this.#hear(slot, message),
       onDeath: (slot) => {
+        this.certificates.gone(workerName(slot));
         this.metrics.registry.clear(this.zone, slot);
         this.directory.clearSlot(slot);
         this.metrics.workerRestarts.add(1);
@@ -108,9 +122,14 @@ export class Service {
     });
   }
 
-  /** Finds out the endpoints of the first config; then workers can be started. */
+  /**
+   * Reads the certificates and finds out the endpoints of the first config; then workers can be started.
+   * @throws {Error} if a file of its TLS part cannot be used
+   */
   async begin(): Promise<void> {
     const { config, directory, metrics } = this.#inForce;
+    this.certificates.prepare(config, directory).commit();
+    await this.certificates.use(config, directory);
     (await this.directory.prepare(config, directory, metrics)).commit();
   }
 
@@ -147,13 +166,16 @@ export class Service {
     const change = await listeners.prepare(next.config.listeners);
     let made: InForce | null = null;
     let prepared: PreparedDirectory | null = null;
+    let certificates: PreparedCertificates | null = null;
     try {
       made = this.#make(next);
+      certificates = this.certificates.prepare(next.config, next.directory);
       prepared = await this.directory.prepare(next.config, next.directory, made.metrics);
-      await this.#prepareWorkers(made, prepared, change);
+      await this.#prepareWorkers(made, prepared, certificates.material, change);
     } catch (thrown) {
       this.workers.abort(attempt);
       prepared?.abort();
+      certificates?.abort();
       if (made !== null) this.#release(made, this.#inForce);
       change.abort();
       throw thrown;
@@ -165,6 +187,8 @@ export class Service {
     // What the directory tells the workers at its commit is of the new config: they must have heard of that first.
     const committed = this.workers.commit(attempt);
     prepared.commit();
+    certificates.commit();
+    void this.certificates.use(next.config, next.directory);
     this.#stopSampling();
     this.#stopSampling = startProcessSampling(made.metrics);
     made.metrics.workers.set(this.workers.view().filter(({ state }) => state === "ready").length);
@@ -178,6 +202,7 @@ export class Service {
   stop(): void {
     this.#stopSampling();
     this.directory.stop();
+    this.certificates.stop();
     for (const ends of this.#channels.values()) for (const end of ends) end.close();
     this.zone.close();
   }
@@ -208,12 +233,31 @@ export class Service {
     for (const key of noting.keys) if (!used.has(key.join(" "))) this.#allocation.free(...key);
   }
 
-  #prepareWorkers(made: InForce, { sets }: PreparedDirectory, { next, added }: ListenerChange): Promise<void> {
+  #hear(slot: number, message: FromWorker): void {
+    switch (message.kind) {
+      case "material-in-use":
+        return this.certificates.inUse(workerName(slot), message.version);
+      case "certificate-wanted":
+        void this.certificates
+          .obtain(message.name)
+          .then(() => this.workers.send({ kind: "certificate-answered", name: message.name }));
+        return;
+      default:
+        this.#options.onMessage(slot, message);
+    }
+  }
+
+  #prepareWorkers(
+    made: InForce,
+    { sets }: PreparedDirectory,
+    material: TlsMaterial,
+    { next, added }: ListenerChange,
+  ): Promise<void> {
     const { listeners } = this.#options;
     const facts = factsOf(made);
     return this.workers.prepare(made.attempt, (slot, send) => {
       this.#channels.get(slot)![0].send(listeners.sockets(slot, added));
-      send({ ...facts, kind: "prepare", sets, listeners: next.map(({ id, name }) => ({ id, name })) });
+      send({ ...facts, kind: "prepare", sets, material, listeners: next.map(({ id, name }) => ({ id, name })) });
     });
   }
 
@@ -233,6 +277,8 @@ export class Service {
       slot,
       slots: this.#options.count + 1,
       sets: this.directory.sets(),
+      material: this.certificates.material,
+      version: this.certificates.version,
       listeners: sockets.map(({ id, name }, i) => ({ id, name, fd: FIRST_INHERITED_FD + i })),
       zoneFd: FIRST_INHERITED_FD + sockets.length,
       channelFd: FIRST_INHERITED_FD + sockets.length + 1,
@@ -240,7 +286,9 @@ export class Service {
   }
 }
 
-const factsOf = ({ attempt, packed, directory, noting }: InForce): Omit<ServeFacts, "sets"> => ({
+const workerName = (slot: number): string => `worker ${slot}`;
+
+const factsOf = ({ attempt, packed, directory, noting }: InForce): Omit<ServeFacts, "sets" | "material"> => ({
   generation: attempt,
   config: packed,
   directory,

@@ -18,6 +18,7 @@ import { GatewayMetrics } from "../telemetry/metrics.ts";
 import { processLog } from "../telemetry/process-log.ts";
 import { startProcessSampling } from "../telemetry/process-sample.ts";
 import { ExchangeRecorder } from "../telemetry/record.ts";
+import type { TlsMaterial } from "../tls/tls-material.ts";
 import type { EndpointSet } from "../upstream/endpoint-spec.ts";
 import type { GatewayFacts, GatewayOptions, GatewaySocket, PreparedGateway } from "./gateway.ts";
 import type { FromWorker, Prepare, ServeFacts, Start, ToWorker } from "./ipc.ts";
@@ -27,6 +28,8 @@ export interface WorkerGateway {
   /** @throws {Error} if it cannot be built; what serves is untouched */
   prepare(facts: GatewayFacts): Promise<PreparedGateway>;
   change(set: EndpointSet): Promise<void>;
+  useMaterial(material: TlsMaterial): void;
+  certificateAnswered(name: string): void;
   /** Stops accepting before it returns, and settles when the last exchange has ended or `graceMs` have passed. */
   drain(graceMs: number, gentle: boolean): Promise<void>;
 }
@@ -44,9 +47,15 @@ const EXIT_FAILED_START = 78;
 
 /** Runs until the process exits. */
 export function runWorker(parts: WorkerParts): void {
-  const state: { log: Log; worker: Worker | null } = {
+  const state: { log: Log; worker: Worker | null; changes: ((worker: Worker) => void)[] } = {
     log: processLog({ level: "info", format: "text" }),
     worker: null,
+    // What the start was told before has changed while it was under way.
+    changes: [],
+  };
+  const change = (make: (worker: Worker) => void) => {
+    if (state.worker === null) state.changes.push(make);
+    else make(state.worker);
   };
   const fault = (kind: string) => (error: unknown) => {
     state.log.error(kind, { error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
@@ -78,6 +87,7 @@ export function runWorker(parts: WorkerParts): void {
         state.worker = await start(parts, message, (log) => {
           state.log = log;
         });
+        for (const make of state.changes.splice(0)) if (state.worker !== null) make(state.worker);
         return;
       case "prepare":
         return state.worker?.prepare(message);
@@ -86,7 +96,11 @@ export function runWorker(parts: WorkerParts): void {
       case "abort":
         return state.worker?.abort(message.generation);
       case "endpoints":
-        return state.worker?.change(message.set);
+        return change((worker) => void worker.change(message.set));
+      case "material":
+        return change((worker) => worker.useMaterial(message.material, message.version));
+      case "certificate-answered":
+        return state.worker?.certificateAnswered(message.name);
       case "drain":
         return drain(message.gentle);
       case "reopen":
@@ -111,6 +125,7 @@ async function start(parts: WorkerParts, message: Start, setLog: (log: Log) => v
     setLog(log);
     const worker = new Worker(parts, message, config, log);
     await worker.serve(message, config);
+    tell({ kind: "material-in-use", version: message.version });
     tell({ kind: "ready" });
     return worker;
   } catch (error) {
@@ -169,13 +184,27 @@ class Worker {
     this.#recorder.clients = this.#clients;
     this.#stopSampling = startProcessSampling(this.#telemetry.metrics);
     const recorder = this.#recorder;
-    this.#gateway = parts.createGateway({ zone: this.#zone, slot, workers: slots - 1, recorder, log });
+    this.#gateway = parts.createGateway({
+      zone: this.#zone,
+      slot,
+      workers: slots - 1,
+      recorder,
+      log,
+      askForCertificate: (name) => tell({ kind: "certificate-wanted", name }),
+    });
   }
 
   /** The first config. */
-  async serve({ directory, sets, listeners }: Start, config: GatewayConfig): Promise<void> {
+  async serve({ directory, sets, material, listeners }: Start, config: GatewayConfig): Promise<void> {
     const { metrics } = this.#telemetry;
-    const prepared = await this.#gateway.prepare({ config, directory, metrics, sets, sockets: listeners });
+    const prepared = await this.#gateway.prepare({
+      config,
+      directory,
+      metrics,
+      sets,
+      material,
+      sockets: listeners,
+    });
     this.#sockets = new Map(listeners.map(({ id, fd }) => [id, fd]));
     prepared.commit();
   }
@@ -205,9 +234,11 @@ class Worker {
       const config = await this.#parts.readConfig(message);
       const metrics = await new Slices().run(GatewayMetrics.build(config, new Told(message.places), false));
       telemetry = this.#openTelemetry(message, config, this.#telemetry, metrics);
-      const { directory, sets } = message;
+      const { directory, sets, material } = message;
       handedOn = true;
-      const prepared = await this.#gateway.prepare({ config, directory, metrics: telemetry.metrics, sets, sockets });
+      const { metrics: counted } = telemetry;
+      const facts = { config, directory, metrics: counted, sets, material, sockets };
+      const prepared = await this.#gateway.prepare(facts);
       return { prepared, telemetry, config, sockets };
     } catch (error) {
       if (!handedOn) for (const fd of received.values()) libc.close(fd);
@@ -246,6 +277,15 @@ class Worker {
 
   change(set: EndpointSet): Promise<void> {
     return this.#gateway.change(set);
+  }
+
+  useMaterial(material: TlsMaterial, version: number): void {
+    this.#gateway.useMaterial(material);
+    tell({ kind: "material-in-use", version });
+  }
+
+  certificateAnswered(name: string): void {
+    this.#gateway.certificateAnswered(name);
   }
 
   reopen(): void {

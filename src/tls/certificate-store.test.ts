@@ -11,7 +11,7 @@ import { MaterialWatch } from "./material-watch.ts";
 import { NameTable } from "./name-table.ts";
 import { readCertificate } from "./server-certificate.ts";
 import { Authority, type Pair } from "./testing.ts";
-import { readMaterial } from "./tls-material.ts";
+import { materialCertificate, NO_MATERIAL, readMaterial } from "./tls-material.ts";
 
 const authority = new Authority();
 const folder = mkdtempSync(join(tmpdir(), "lintel-certificates-"));
@@ -95,8 +95,8 @@ describe("names", () => {
     expect(origins(store, "app.test")).toEqual(["own", "app-rsa"]);
     expect(origins(store, "www.app.test")).toEqual(["app"]);
     expect(store.lookUp("App.test").map(({ kind, site }) => [kind, site])).toEqual([
-      ["rsa", null],
       ["ecdsa", "app.test"],
+      ["rsa", null],
     ]);
   });
 
@@ -303,12 +303,10 @@ describe("files that change", () => {
 });
 
 test("thousands of certificates are chosen from", () => {
-  const { cert, key } = authority.issue(["x.test"]);
+  const certificate = materialCertificate({ source: "file", origin: "", ...authority.issue(["x.test"]) });
   const certificates = Array.from({ length: 2000 }, (_, i) => ({
+    ...certificate,
     origin: `${i}`,
-    site: null,
-    cert,
-    key,
     names: [`${i}.a.test`, `${i}.b.test`, `*.${i}.c.test`],
   }));
   const config = {
@@ -317,7 +315,7 @@ test("thousands of certificates are chosen from", () => {
     ],
     sites: [],
   } as unknown as GatewayConfig;
-  const store = new CertificateStore(config, { certificates, files: {} });
+  const store = new CertificateStore(config, { ...NO_MATERIAL, certificates });
   expect(origins(store, "1999.b.test")).toEqual(["1999"]);
   expect(origins(store, "x.7.c.test")).toEqual(["7"]);
   expect(origins(store, "2000.a.test")).toBeNull();

@@ -7,15 +7,29 @@
  * the same. What has not changed is taken over from the store before, so that sessions can still be
  * resumed after a renewal of another name.
  */
-import type { GatewayConfig, ListenerTlsConfig, SiteConfig, SiteTlsConfig } from "../config/gateway-config.ts";
+import type {
+  ClientAuthConfig,
+  GatewayConfig,
+  ListenerTlsConfig,
+  SiteConfig,
+  SiteTlsConfig,
+} from "../config/gateway-config.ts";
 import { compileRegex } from "../config/pattern.ts";
 import type { ClientHello } from "../net/tls-client-hello.ts";
-import { alpnWire, createTlsContext, type TlsContext, type TlsVersion } from "../net/tls-runtime.ts";
+import {
+  alpnWire,
+  createTlsContext,
+  type TlsContext,
+  type TlsContextOptions,
+  type TlsVersion,
+} from "../net/tls-runtime.ts";
 import type { TlsIdentity } from "../net/tls-server.ts";
-import { NameTable } from "./name-table.ts";
+import { NameSet, NameTable } from "./name-table.ts";
 import { PROFILES } from "./profiles.ts";
-import { readCertificate } from "./server-certificate.ts";
-import type { MaterialCertificate, TlsMaterial } from "./tls-material.ts";
+import type { ChallengeCertificate, MaterialCertificate, TlsMaterial } from "./tls-material.ts";
+
+/** RFC 8737 §6.2. */
+const ACME_TLS = "acme-tls/1";
 
 /** What a client gets, and by whose rules. */
 export interface ChosenIdentity extends TlsIdentity {
@@ -23,28 +37,23 @@ export interface ChosenIdentity extends TlsIdentity {
   readonly origins: readonly string[];
 }
 
-/** A certificate as it is served; for `lintel cert` and the admin API. */
-export interface ServedCertificate {
-  readonly origin: string;
-  readonly site: string | null;
-  readonly names: readonly string[];
-  readonly kind: "ecdsa" | "rsa";
-  readonly subject: string;
-  readonly issuer: string;
-  readonly fingerprint: string;
-  readonly notBefore: Date;
-  readonly notAfter: Date;
-}
-
 /** RSA and ECDSA of one name; a client gets the one it can use. */
 interface Bundle {
   readonly certificates: MaterialCertificate[];
 }
 
+/** Listeners with TLS, of whatever kind, and the sites whose rules hold there. */
+function tlsListeners({ listeners, sites }: GatewayConfig) {
+  return listeners.flatMap(({ name, tls }) =>
+    tls === null ? [] : [{ name, tls, sites: sites.filter((site) => site.listeners.includes(name)) }],
+  );
+}
+
 export class CertificateStore {
   readonly #material: TlsMaterial;
   readonly #bundles: NameTable<Bundle>;
-  readonly #served: readonly ServedCertificate[];
+  readonly #challenges: ReadonlyMap<string, ChallengeCertificate>;
+  readonly #onDemand: NameSet;
   readonly #listeners = new Map<string, ListenerNames>();
   /** By everything that is in it. */
   readonly #contexts = new Map<string, TlsContext>();
@@ -54,16 +63,10 @@ export class CertificateStore {
   constructor(config: GatewayConfig, material: TlsMaterial, before: CertificateStore | null = null) {
     this.#material = material;
     this.#before = before === null ? new Map() : before.#contexts;
-    this.#served = material.certificates.map(({ origin, site, names, cert, key }) => {
-      const { kind, subject, issuer, fingerprint, notBefore, notAfter } = readCertificate({ cert, key });
-      return { origin, site, names, kind, subject, issuer, fingerprint, notBefore, notAfter };
-    });
-    this.#bundles = bundles(material.certificates, this.#served);
-    for (const { name, tls } of config.listeners) {
-      if (tls === null) continue;
-      const sites = config.sites.filter((site) => site.listeners.includes(name));
-      this.#listeners.set(name, new ListenerNames(tls, sites));
-    }
+    this.#bundles = bundles(material.certificates);
+    this.#challenges = new Map(material.challenges.map((one) => [one.name, one]));
+    this.#onDemand = new NameSet(material.onDemand);
+    for (const { name, tls, sites } of tlsListeners(config)) this.#listeners.set(name, new ListenerNames(tls, sites));
   }
 
   /**
@@ -71,14 +74,44 @@ export class CertificateStore {
    * @returns null if the name is to be refused, or there is nothing to show
    * @throws {Error} if a context cannot be made: a CA, a revocation list or ciphers that the library does not take
    */
-  choose(listener: string, { serverName }: Pick<ClientHello, "serverName">): ChosenIdentity | null {
+  choose(
+    listener: string,
+    { serverName, alpn = [] }: Pick<ClientHello, "serverName"> & Partial<Pick<ClientHello, "alpn">>,
+  ): ChosenIdentity | null {
     const names = this.#listeners.get(listener);
     if (names === undefined) return null;
+    if (alpn.length === 1 && alpn[0] === ACME_TLS) return this.#challenge(serverName ?? "");
     const known = names.chosen.get(serverName ?? "");
     if (known !== undefined) return known;
     const made = this.#identity(names, serverName);
     names.remember(serverName ?? "", made);
     return made;
+  }
+
+  /**
+   * There is no certificate for this name, and one may be had if the supervisor is asked.
+   * @param serverName lower case
+   */
+  mayAskFor(serverName: string): boolean {
+    return this.#onDemand.has(serverName) && this.#bundles.match(serverName) === undefined;
+  }
+
+  /** RFC 8737 §3: the certificate of the challenge, for this name and protocol only. */
+  #challenge(name: string): ChosenIdentity | null {
+    const challenge = this.#challenges.get(name);
+    if (challenge === undefined) return null;
+    const context = this.#contextOf({
+      certificates: [challenge.cert],
+      keys: [challenge.key],
+      ca: null,
+      crl: null,
+      minVersion: "TLSv1.2",
+      maxVersion: "TLSv1.3",
+      ciphers: PROFILES.intermediate.ciphers,
+      groups: PROFILES.intermediate.groups,
+    });
+    const origins = ["a challenge of tls-alpn-01"];
+    return { context, clientCertificate: "none", alpn: alpnWire([ACME_TLS]), site: "", origins };
   }
 
   #identity(names: ListenerNames, serverName: string | null): ChosenIdentity | null {
@@ -87,7 +120,7 @@ export class CertificateStore {
     if (bundle === undefined && serverName !== null && tls.unknownNames === "refuse") return null;
     bundle ??= this.#fallback(tls);
     if (bundle === undefined) return null;
-    const site = serverName === null ? null : names.site(serverName);
+    const site = names.site(serverName);
     const rules = site?.tls ?? null;
     const mode = rules?.clientAuth?.mode ?? "none";
     return {
@@ -108,7 +141,7 @@ export class CertificateStore {
     const { custom } = tls;
     const profile = PROFILES[tls.profile === "custom" ? "intermediate" : tls.profile];
     const file = (path: string | null | undefined) => (path == null ? null : this.#file(path));
-    const options = {
+    const options: TlsContextOptions = {
       certificates: certificates.map(({ cert }) => cert),
       keys: certificates.map(({ key }) => key),
       ca: file(rules?.clientAuth?.ca),
@@ -119,7 +152,11 @@ export class CertificateStore {
       groups: custom?.groups?.join(":") ?? profile.groups,
     };
     // With the rules for client certificates, so that no session made without one is resumed where one is required.
-    const key = JSON.stringify([options, rules === null ? null : rules.clientAuth]);
+    return this.#contextOf(options, rules === null ? null : rules.clientAuth);
+  }
+
+  #contextOf(options: TlsContextOptions, clientAuth: ClientAuthConfig | null = null): TlsContext {
+    const key = JSON.stringify([options, clientAuth]);
     let context = this.#contexts.get(key) ?? this.#before.get(key);
     context ??= createTlsContext(options);
     this.#contexts.set(key, context);
@@ -134,14 +171,13 @@ export class CertificateStore {
   }
 
   /** All that may be shown. */
-  get certificates(): readonly ServedCertificate[] {
-    return this.#served;
+  get certificates(): readonly MaterialCertificate[] {
+    return this.#material.certificates;
   }
 
   /** Those shown for a name, without the default. */
-  lookUp(name: string): ServedCertificate[] {
-    const bundle = this.#bundles.match(name.toLowerCase());
-    return this.#served.filter(({ origin }) => bundle?.certificates.some((one) => one.origin === origin));
+  lookUp(name: string): readonly MaterialCertificate[] {
+    return this.#bundles.match(name.toLowerCase())?.certificates ?? [];
   }
 
   /** Hosts of sites on listeners with TLS for which there is no certificate: their clients will be warned, or refused. */
@@ -181,30 +217,24 @@ export class CertificateStore {
 
 const later = (one: TlsVersion, other: TlsVersion | null): TlsVersion => (other !== null && other > one ? other : one);
 
-/** By name. Of several of one kind for a name, a site's own goes first, then the one that is valid longest. */
-function bundles(
-  certificates: readonly MaterialCertificate[],
-  served: readonly ServedCertificate[],
-): NameTable<Bundle> {
+/** By name. Of several of one kind for a name, a site's own goes first, then files, then the one that is valid longest. */
+function bundles(certificates: readonly MaterialCertificate[]): NameTable<Bundle> {
   const table = new NameTable<Bundle>();
-  const order = certificates.map((_, i) => i);
-  order.sort((a, b) => {
-    const [one, other] = [served[a]!, served[b]!];
-    return Number(one.site === null) - Number(other.site === null) || other.notAfter.getTime() - one.notAfter.getTime();
-  });
-  const kinds = new Map<Bundle, Set<string>>();
-  for (const i of order) {
-    for (const name of certificates[i]!.names) {
+  const inOrder = certificates.toSorted(
+    (one, other) =>
+      Number(one.site === null) - Number(other.site === null) ||
+      Number(one.source !== "file") - Number(other.source !== "file") ||
+      other.notAfter.getTime() - one.notAfter.getTime(),
+  );
+  for (const certificate of inOrder) {
+    for (const name of certificate.names) {
       let bundle = table.get(name);
       if (bundle === undefined) {
         bundle = { certificates: [] };
         table.set(name, bundle);
-        kinds.set(bundle, new Set());
       }
-      const had = kinds.get(bundle)!;
-      if (had.has(served[i]!.kind)) continue;
-      had.add(served[i]!.kind);
-      bundle.certificates.push(certificates[i]!);
+      const had = bundle.certificates;
+      if (!had.some(({ kind }) => kind === certificate.kind)) had.push(certificate);
     }
   }
   const [first] = certificates[0]?.names ?? [];
@@ -239,7 +269,8 @@ class ListenerNames {
   }
 
   /** The site that a request for this host goes to, as the router decides it (router/table.ts). */
-  site(name: string): SiteConfig | null {
+  site(name: string | null): SiteConfig | null {
+    if (name === null) return this.#byName.fallback;
     const direct = this.#byName.match(name);
     if (direct !== undefined) return direct;
     for (let dot = name.indexOf("."); dot >= 0; dot = name.indexOf(".", dot + 1)) {

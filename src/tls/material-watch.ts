@@ -13,12 +13,16 @@ export interface MaterialWatchOptions {
   readonly directory: string;
   readonly everyMs: number;
   readonly log: Log;
+  /** What was read before, by another config: it stays in use where a file cannot be. */
+  readonly before?: TlsMaterial | null;
   onChange(material: TlsMaterial): void;
 }
 
 export class MaterialWatch {
   readonly #options: MaterialWatchOptions;
   readonly #paths: readonly string[];
+  /** What could not be read at the start, and has nothing older in its place. */
+  readonly unusable: readonly MaterialProblem[];
   readonly #timer: ReturnType<typeof setInterval> | null;
   #material: TlsMaterial;
   /** As last read; a change must be seen twice, since certificate and key are two writes. */
@@ -27,18 +31,20 @@ export class MaterialWatch {
   #problems = "";
 
   constructor(options: MaterialWatchOptions) {
-    const { config, directory, everyMs } = options;
+    const { config, directory, everyMs, before = null } = options;
     this.#options = options;
     this.#paths = materialFiles(config, directory);
     this.#read = filesState(this.#paths);
     this.#seen = this.#read;
-    const { material, problems } = readMaterial(config, directory, null);
+    const { material, problems } = readMaterial(config, directory, before);
     this.#material = material;
+    this.unusable = problems.filter(({ kept }) => !kept);
     this.#report(problems);
     this.#timer = this.#paths.length === 0 ? null : setInterval(() => this.look(), everyMs);
     this.#timer?.unref();
   }
 
+  /** Of the files alone. */
   get material(): TlsMaterial {
     return this.#material;
   }

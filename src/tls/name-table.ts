@@ -38,3 +38,26 @@ export class NameTable<T> {
     for (const [name, value] of this.#wildcards) yield [`*.${name}`, value];
   }
 }
+
+/** Whether a name is among some: "a.example", "*.example" (one label), ".example" (any depth) or "*" (any). */
+export class NameSet {
+  readonly #names = new NameTable<true>();
+  readonly #below = new Set<string>();
+
+  constructor(patterns: readonly string[]) {
+    for (const pattern of patterns) {
+      if (pattern === "*") this.#names.fallback = true;
+      else if (pattern.startsWith(".")) this.#below.add(pattern.slice(1));
+      else this.#names.set(pattern, true);
+    }
+  }
+
+  /** @param name lower case */
+  has(name: string): boolean {
+    if (this.#names.find(name) !== null) return true;
+    for (let dot = name.indexOf("."); dot >= 0; dot = name.indexOf(".", dot + 1)) {
+      if (this.#below.has(name.slice(dot + 1))) return true;
+    }
+    return false;
+  }
+}

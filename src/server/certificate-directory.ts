@@ -1,0 +1,212 @@
+/**
+ * All certificates of the program, in the supervisor: what the config's files hold, and what other
+ * sources (automatic HTTPS, a local CA) have got. Who serves TLS is sent the whole of it whenever
+ * something changes, also between reloads.
+ */
+import type { Log } from "../base/log.ts";
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import { MaterialWatch } from "../tls/material-watch.ts";
+import { type MaterialCertificate, NO_MATERIAL, type TlsMaterial } from "../tls/tls-material.ts";
+
+/** What a source has; what it does not say, it has not. */
+export interface Published {
+  /** As from `materialCertificate`. */
+  readonly certificates?: readonly MaterialCertificate[];
+  readonly challenges?: TlsMaterial["challenges"];
+  readonly tokens?: TlsMaterial["tokens"];
+  readonly onDemand?: TlsMaterial["onDemand"];
+}
+
+/** Brings certificates from elsewhere than the config's files. */
+export interface CertificateSource {
+  readonly name: string;
+  /**
+   * Another config is in force, or the first one is about to be: workers are started once this has settled,
+   * so what is stored should be published from within, and nothing that takes long waited for.
+   * @param publish replaces what this source has published before; settles when every worker serves it
+   */
+  use(config: GatewayConfig, directory: string, publish: (published: Published) => Promise<void>): void | Promise<void>;
+  /**
+   * A client waits for a certificate for this name (one of `onDemand`). Settles when it is published, or there will
+   * be none. Several calls for one name may come at once.
+   */
+  obtain?(name: string): Promise<void>;
+  stop(): void;
+}
+
+export interface CertificateDirectoryOptions {
+  readonly log: Log;
+  readonly sources: readonly CertificateSource[];
+  /** How often files are looked at. */
+  readonly everyMs?: number;
+  /** What was read while the process still had the rights for it. */
+  readonly before?: TlsMaterial | null;
+}
+
+/** What the certificates of another config are, before it is in force. */
+export interface PreparedCertificates {
+  readonly material: TlsMaterial;
+  commit(): void;
+  abort(): void;
+}
+
+/** Somebody who serves with the material: the workers, the process of HTTP/3. */
+export type MaterialFollower = (material: TlsMaterial, version: number) => void;
+
+const LOOK_MS = 1000;
+
+export class CertificateDirectory {
+  readonly #options: CertificateDirectoryOptions;
+  readonly #published = new Map<string, Published>();
+  readonly #followers = new Set<MaterialFollower>();
+  /** Those that a worker waits for, by name. */
+  readonly #obtaining = new Map<string, Promise<void>>();
+  #watch: MaterialWatch | null = null;
+  #material = NO_MATERIAL;
+  #version = 0;
+  /** Versions that processes have in use, by process. */
+  readonly #inUse = new Map<string, number>();
+  #waiting: { readonly version: number; resolve(): void }[] = [];
+
+  constructor(options: CertificateDirectoryOptions) {
+    this.#options = options;
+  }
+
+  /** What is in force. */
+  get material(): TlsMaterial {
+    return this.#material;
+  }
+
+  /** Counts the changes. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Is told of every change. @returns ends that */
+  follow(follower: MaterialFollower): () => void {
+    this.#followers.add(follower);
+    return () => this.#followers.delete(follower);
+  }
+
+  /** @throws {Error} if a file cannot be used, and nothing was read of it before */
+  prepare(config: GatewayConfig, directory: string): PreparedCertificates {
+    const { log, everyMs = LOOK_MS, before = null } = this.#options;
+    const watch = new MaterialWatch({
+      config,
+      directory,
+      everyMs,
+      log,
+      before: this.#watch?.material ?? before,
+      onChange: () => {
+        if (this.#watch === watch) this.#changed();
+      },
+    });
+    if (watch.unusable.length > 0) {
+      watch.stop();
+      throw new Error(watch.unusable.map(({ file, reason }) => `${file}: ${reason}`).join("; "));
+    }
+    const version = this.#version;
+    return {
+      material: this.#merged(watch),
+      commit: () => {
+        this.#watch?.stop();
+        this.#watch = watch;
+        // Whoever was told of the config has this already, unless a source has published since.
+        if (version === this.#version && version > 0) this.#material = this.#merged(watch);
+        else this.#changed();
+      },
+      abort: () => watch.stop(),
+    };
+  }
+
+  /** Tells the sources of the config in force. */
+  async use(config: GatewayConfig, directory: string): Promise<void> {
+    const { sources, log } = this.#options;
+    const all = sources.map(async (source) => {
+      try {
+        await source.use(config, directory, (published) => this.#publish(source.name, published));
+      } catch (thrown) {
+        log.error(`certificates: ${source.name}: ${thrown instanceof Error ? thrown.message : String(thrown)}`);
+      }
+    });
+    await Promise.all(all);
+  }
+
+  /** A worker has a client that waits for this name. Settles when there is nothing more to wait for. */
+  obtain(name: string): Promise<void> {
+    const known = this.#obtaining.get(name);
+    if (known !== undefined) return known;
+    const obtaining = this.#obtain(name).finally(() => this.#obtaining.delete(name));
+    this.#obtaining.set(name, obtaining);
+    return obtaining;
+  }
+
+  async #obtain(name: string): Promise<void> {
+    for (const { name: source, obtain } of this.#options.sources.map((one) => ({
+      name: one.name,
+      obtain: one.obtain?.bind(one),
+    }))) {
+      try {
+        await obtain?.(name);
+      } catch (thrown) {
+        const reason = thrown instanceof Error ? thrown.message : String(thrown);
+        this.#options.log.warn("no certificate for a client that waited", { name, source, reason });
+      }
+    }
+  }
+
+  /** A process has this version in use. @param process any name of it */
+  inUse(process: string, version: number): void {
+    this.#inUse.set(process, version);
+    this.#settle();
+  }
+
+  /** A process has ended. */
+  gone(process: string): void {
+    this.#inUse.delete(process);
+    this.#settle();
+  }
+
+  stop(): void {
+    this.#watch?.stop();
+    for (const source of this.#options.sources) source.stop();
+    for (const { resolve } of this.#waiting.splice(0)) resolve();
+  }
+
+  #publish(source: string, published: Published): Promise<void> {
+    this.#published.set(source, published);
+    this.#changed();
+    const version = this.#version;
+    return new Promise((resolve) => {
+      this.#waiting.push({ version, resolve });
+      this.#settle();
+    });
+  }
+
+  #settle(): void {
+    const oldest = Math.min(...this.#inUse.values());
+    this.#waiting = this.#waiting.filter(({ version, resolve }) => {
+      if (version > oldest) return true;
+      resolve();
+      return false;
+    });
+  }
+
+  #changed(): void {
+    this.#material = this.#merged(this.#watch);
+    this.#version++;
+    for (const follower of this.#followers) follower(this.#material, this.#version);
+  }
+
+  #merged(watch: MaterialWatch | null): TlsMaterial {
+    const { certificates, files } = watch?.material ?? NO_MATERIAL;
+    const all = [...this.#published.values()];
+    return {
+      certificates: [...certificates, ...all.flatMap((one) => one.certificates ?? [])],
+      files,
+      challenges: all.flatMap(({ challenges = [] }) => challenges),
+      tokens: Object.assign({}, ...all.map(({ tokens = {} }) => tokens)),
+      onDemand: all.flatMap(({ onDemand = [] }) => onDemand),
+    };
+  }
+}
