@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { createLog } from "../base/log.ts";
 import { catalog } from "../cli/catalog.ts";
 import { loadConfig } from "../config/load.ts";
+import { until } from "../net/testing.ts";
 import type { ReloadResult } from "./control.ts";
 import { type LoadedConfig, Reloader, type UsableConfig } from "./reload.ts";
 import { Versions } from "./versions.ts";
@@ -32,6 +33,8 @@ async function create() {
     exchanges: [] as string[],
     under: 0,
     refusal: null as string | null,
+    /** What an exchange waits for. */
+    gate: null as Promise<void> | null,
   };
   const done: ReloadResult[] = [];
   const versions = new Versions(`${folder}/versions`, 50, log);
@@ -44,7 +47,7 @@ async function create() {
     current: () => ({ ...state.served, generation: state.generation }),
     async exchange(next) {
       expect(++state.under).toBe(1);
-      await Bun.sleep(20);
+      await state.gate;
       state.under--;
       if (state.refusal !== null) throw new Error(state.refusal);
       state.served = next;
@@ -55,6 +58,13 @@ async function create() {
     onDone: (result) => done.push(result),
   });
   return { reloader, versions, state, said, done };
+}
+
+/** @returns opens it again */
+function closeGate(state: { gate: Promise<void> | null }): () => void {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  state.gate = promise;
+  return resolve;
 }
 
 test("a config that is fit is served and becomes a version", async () => {
@@ -72,10 +82,12 @@ test("a config that is fit is served and becomes a version", async () => {
 test("those who ask while one is under way share the next one, which reads what is there by then", async () => {
   const { reloader, state } = await create();
   state.file = treeOf("b:2");
+  const open = closeGate(state);
   const first = reloader.reload("one");
-  await Bun.sleep(10);
+  await until(() => state.under === 1, "the first to be under way");
   const others = [reloader.reload("two"), reloader.reload("three")];
   state.file = treeOf("c:3");
+  open();
   await Promise.all([first, ...others]);
   expect(state.exchanges.length).toBe(2);
   expect(state.served.config.upstreams[0]!.endpoints[0]!.address).toBe("c:3");
@@ -142,10 +154,13 @@ test("a rollback serves a version again under a new number, and names its first 
 test("once stopped nothing is exchanged any more, and what was under way is over", async () => {
   const { reloader, state } = await create();
   state.file = treeOf("b:2");
+  const open = closeGate(state);
   const under = reloader.reload("one");
-  await Bun.sleep(10);
+  await until(() => state.under === 1, "the first to be under way");
   const waiting = reloader.reload("two");
-  await reloader.stop();
+  const stopped = reloader.stop();
+  open();
+  await stopped;
   expect((await under).outcome).toBe("applied");
   expect(await waiting).toMatchObject({ outcome: "refused", reason: "the program is stopping" });
 });
