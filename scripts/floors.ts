@@ -24,6 +24,7 @@ export const FLOORS: Readonly<Record<string, number>> = {
   acme: 3,
   middleware: 4,
   proxy: 4,
+  relay: 4,
   server: 5,
   admin: 6,
   cli: 7,

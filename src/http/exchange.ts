@@ -63,7 +63,8 @@ export interface ClientCertificateFacts {
   readonly pem: string;
 }
 
-export type Protocol = "HTTP/1.0" | "HTTP/1.1" | "HTTP/2" | "HTTP/3";
+/** TCP and UDP: a connection or a session at layer 4, which has no request (relay/). */
+export type Protocol = "HTTP/1.0" | "HTTP/1.1" | "HTTP/2" | "HTTP/3" | "TCP" | "UDP";
 
 /** How far an exchange got. */
 export type Phase =
