@@ -219,6 +219,19 @@ export async function until(holds: () => boolean, what = "what was waited for", 
 /** Lets both loops have a pass. */
 export const pass = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
+/** A port that needs root, and that nobody listens on. */
+export function freePortBelow1024(): number {
+  for (let port = 1023; port > 512; port--) {
+    try {
+      Bun.listen({ hostname: "0.0.0.0", port, socket: { data() {} } }).stop(true);
+      return port;
+    } catch {
+      // Taken.
+    }
+  }
+  throw new Error("every port from 513 to 1023 is taken");
+}
+
 /** Sockets that this process has open. */
 export function openSockets(): number {
   let sockets = 0;
