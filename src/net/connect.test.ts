@@ -3,7 +3,7 @@ import { type Address, encodeSockaddr } from "./address.ts";
 import { Connecting } from "./connect.ts";
 import { libc } from "./libc.ts";
 import type { TcpConnection } from "./tcp.ts";
-import { HAS_IPV6, LOOPBACK, listening, openSockets, Peer, pass, Recorder, until } from "./testing.ts";
+import { HAS_IPV6, jump, LOOPBACK, listening, openSockets, Peer, pass, Recorder, until, wait } from "./testing.ts";
 
 let before = 0;
 beforeEach(() => {
@@ -17,11 +17,9 @@ afterEach(async () => {
 class Attempt {
   outcome = "";
   connection: TcpConnection | null = null;
-  readonly startedAt = performance.now();
-  tookMs = 0;
   readonly connecting: Connecting;
 
-  constructor(sockaddr: Uint8Array, timeoutMs = 1000) {
+  constructor(sockaddr: Uint8Array, timeoutMs = 10_000) {
     this.connecting = new Connecting(sockaddr, timeoutMs, this);
     expect(this.outcome).toBe(""); // Never from within the constructor.
   }
@@ -41,7 +39,6 @@ class Attempt {
 
   #over(outcome: string): void {
     this.outcome += outcome;
-    this.tookMs = performance.now() - this.startedAt;
   }
 
   async done(): Promise<string> {
@@ -101,30 +98,33 @@ test("nobody listens: ECONNREFUSED", async () => {
   libc.close(fd);
   const attempt = new Attempt(sockaddr);
   expect(await attempt.done()).toBe("ECONNREFUSED");
-  expect(attempt.tookMs).toBeLessThan(500);
 });
 
 test("no answer within the limit: ETIMEDOUT, neither early nor late, and the socket is closed", async () => {
   const hole = blackhole();
-  const attempt = new Attempt(hole.sockaddr, 80);
-  expect(await attempt.done()).toBe("ETIMEDOUT");
-  expect(attempt.tookMs).toBeWithin(79, 140);
+  const attempt = new Attempt(hole.sockaddr, 5000);
+  jump(4999);
+  expect(attempt.outcome).toBe("");
+  jump(5000);
+  expect(attempt.outcome).toBe("ETIMEDOUT");
   hole.close();
 });
 
 test("the limit counts from the attempt, not from when the loop last turned", async () => {
   // Nothing is watched, so our clock stands still meanwhile.
-  await Bun.sleep(120);
+  await Bun.sleep(20);
   const hole = blackhole();
-  const attempt = new Attempt(hole.sockaddr, 100);
-  await attempt.done();
-  expect(attempt.tookMs).toBeGreaterThan(99);
+  const begun = performance.now();
+  const attempt = new Attempt(hole.sockaddr, 5000);
+  jump(4999, begun);
+  expect(attempt.outcome).toBe("");
+  attempt.connecting.cancel();
   hole.close();
 });
 
 test("a cancelled attempt says nothing and leaves no socket", async () => {
   const hole = blackhole();
-  const waiting = new Attempt(hole.sockaddr, 30);
+  const waiting = new Attempt(hole.sockaddr, 5000);
   await pass();
   waiting.connecting.cancel();
   const { fd, sockaddr } = listening();
@@ -133,7 +133,8 @@ test("a cancelled attempt says nothing and leaves no socket", async () => {
   connected.connecting.cancel();
   const refused = new Attempt(encodeSockaddr({ kind: "unix", path: "/nonexistent/lintel.sock" }));
   refused.connecting.cancel();
-  await Bun.sleep(60);
+  jump(5000);
+  await wait(5);
   expect([waiting.outcome, connected.outcome, refused.outcome]).toEqual(["", "", ""]);
   libc.close(fd);
   hole.close();

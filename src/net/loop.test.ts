@@ -1,44 +1,48 @@
 /** The loop and the runtime's own, side by side: neither keeps the other waiting, and both may end. */
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import { readFile } from "node:fs/promises";
+import { Timer, timerList } from "../base/timer.ts";
 import { Connecting } from "./connect.ts";
 import { libc, SOCK_NONBLOCK } from "./libc.ts";
+import { nextTurn } from "./loop.ts";
 import { TcpConnection } from "./tcp.ts";
-import { listening, pair, Recorder, until } from "./testing.ts";
+import { listening, pair, Recorder } from "./testing.ts";
 
 /** Runs code beside this file in a process of its own. @returns what it printed */
 async function run(code: string): Promise<string> {
   const child = Bun.spawn([process.execPath, "-e", code], { cwd: import.meta.dir, stdout: "pipe", stderr: "inherit" });
-  const timer = setTimeout(() => child.kill(9), 5000);
+  const timer = setTimeout(() => child.kill(9), 20_000);
   const text = await child.stdout.text();
   expect(await child.exited).toBe(0);
   clearTimeout(timer);
   return text.trim();
 }
 
-const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1]!;
-
-/** Milliseconds that something takes, several times over. */
-async function medianOf(times: number, work: () => Promise<unknown>): Promise<number> {
-  const took: number[] = [];
-  for (let i = 0; i < times; i++) {
-    const start = performance.now();
-    await work();
-    took.push(performance.now() - start);
-  }
-  return median(took);
+/** Does something several times. @returns how often a wait of ours was ended by an event meanwhile, not by its limit */
+async function wakes(work: () => Promise<unknown>): Promise<number> {
+  const { epoll_wait } = libc;
+  const waits = spyOn(libc, "epoll_wait").mockImplementation(epoll_wait);
+  for (let i = 0; i < 50; i++) await work();
+  const ended = waits.mock.results.filter(({ value }) => Number(value) > 0);
+  waits.mockRestore();
+  return ended.length;
 }
 
-test("a timer of the runtime is late by 20 ms at most while only our loop has sockets", async () => {
+test("the runtime's timers go on while only our loop has sockets", async () => {
   const { connection, peer } = await pair();
-  expect(await medianOf(7, () => Bun.sleep(5))).toBeLessThan(30);
+  const ours = new Timer(() => {
+    throw new Error("ten of 5 ms each take more than 10 s");
+  });
+  ours.arm(timerList(10_000)!);
+  for (let i = 0; i < 10; i++) await Bun.sleep(5);
+  ours.cancel();
   connection.destroy();
   peer.close();
 });
 
-test("work of the runtime's threads wakes our wait at once", async () => {
+test("work of the runtime's threads wakes our wait", async () => {
   const { connection, peer } = await pair();
-  expect(await medianOf(15, () => readFile("/proc/self/stat"))).toBeLessThan(10);
+  expect(await wakes(() => readFile("/proc/self/stat"))).toBeGreaterThan(0);
   connection.destroy();
   peer.close();
 });
@@ -56,16 +60,14 @@ test("so does a message from another process", async () => {
       child.send("ping");
     });
   await roundTrip();
-  expect(await medianOf(15, roundTrip)).toBeLessThan(10);
-  const exited = performance.now();
+  expect(await wakes(roundTrip)).toBeGreaterThan(0);
   child.kill(9);
   await child.exited;
-  expect(performance.now() - exited).toBeLessThan(200);
   connection.destroy();
   peer.close();
 });
 
-test("a busy loop gives the runtime a pass every few milliseconds", async () => {
+test("a busy loop gives the runtime its passes", async () => {
   // Two of our connections that answer each other without a pause.
   const { fd, sockaddr } = listening();
   const { promise, resolve: onConnected, reject } = Promise.withResolvers<TcpConnection>();
@@ -77,25 +79,28 @@ test("a busy loop gives the runtime a pass every few milliseconds", async () => 
     connection.handler = echo;
   }
   connections[0]!.writeText("x");
-  expect(await medianOf(9, () => Bun.sleep(1))).toBeLessThan(15);
-  expect(await medianOf(9, () => readFile("/proc/self/stat"))).toBeLessThan(15);
+  for (let i = 0; i < 9; i++) {
+    await Bun.sleep(1);
+    await readFile("/proc/self/stat");
+  }
   expect(connections[0]!.octetsIn).toBeGreaterThan(100);
   for (const connection of connections) connection.destroy();
   libc.close(fd);
 });
 
-test("octets that arrive wake the loop at once", async () => {
+test("octets that another process sends are heard while nothing else wakes the loop", async () => {
   const { connection, heard, peer } = await pair();
-  const child = Bun.spawn(["sh", "-c", "for i in 1 2 3 4 5 6 7; do date +%s%N; sleep 0.03; done >&3"], {
+  const child = Bun.spawn(["sh", "-c", "for i in 1 2 3 4 5; do sleep 0.03; printf $i; done >&3"], {
     stdio: ["ignore", "inherit", "inherit", peer.fd],
   });
-  const late: number[] = [];
+  const { promise, resolve } = Promise.withResolvers<void>();
   heard.onOctets = (room, length) => {
-    late.push(performance.timeOrigin + performance.now() - Number(room.toString("latin1", 0, length)) / 1e6);
+    heard.pieces.push(Buffer.from(room.subarray(0, length)));
+    if (heard.text.endsWith("5")) resolve();
   };
+  await promise;
+  expect(heard.text).toBe("12345");
   await child.exited;
-  await until(() => late.length === 7);
-  expect(median(late)).toBeLessThan(10);
   connection.destroy();
   peer.close();
 });
@@ -126,10 +131,11 @@ test("a fault that a process chooses to outlive does not stop the loop", async (
   const code = `
     import { pair, until } from "./testing.ts";
     import { Timer, timerList } from "../base/timer.ts";
-    process.on("uncaughtException", (error) => console.log(error.message));
+    const { promise, resolve } = Promise.withResolvers();
+    process.on("uncaughtException", (error) => resolve(console.log(error.message)));
     const { connection, peer, heard } = await pair();
     new Timer(() => { throw new Error("in a timer"); }).arm(timerList(10));
-    await Bun.sleep(60);
+    await promise;
     peer.send("still here");
     await until(() => heard.text !== "");
     console.log(heard.text);
@@ -139,15 +145,13 @@ test("a fault that a process chooses to outlive does not stop the loop", async (
 
 test("what a promise's continuation writes leaves in the same turn", async () => {
   const { connection, heard, peer } = await pair();
+  const { promise, resolve } = Promise.withResolvers<string>();
   heard.onOctets = () => {
     void Promise.resolve().then(() => connection.writeText("answer"));
+    nextTurn({ onAgain: () => resolve(peer.receive().toString()), onReady() {}, onFault() {} });
   };
   peer.send("question");
-  const start = performance.now();
-  let answer = "";
-  await until(() => (answer += peer.receive().toString()) !== "");
-  expect(answer).toBe("answer");
-  expect(performance.now() - start).toBeLessThan(40);
+  expect(await promise).toBe("answer");
   connection.destroy();
   peer.close();
 });

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, spyOn, test } from "bun:test";
 import { Timer, timerList } from "../base/timer.ts";
 import { run } from "./loop.ts";
 import { Slices } from "./slices.ts";
@@ -29,5 +29,14 @@ test("others have their turn between the slices of long work", async () => {
 });
 
 test("short work is not cut", () => {
-  expect(new Slices().isOver).toBe(false);
+  const now = spyOn(performance, "now").mockReturnValue(1000);
+  try {
+    const slices = new Slices();
+    now.mockReturnValue(1002);
+    expect(slices.isOver).toBe(false);
+    now.mockReturnValue(1003);
+    expect(slices.isOver).toBe(true);
+  } finally {
+    now.mockRestore();
+  }
 });
