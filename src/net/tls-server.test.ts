@@ -62,7 +62,7 @@ function start(more: Partial<TlsServerSettings> = {}, serve?: (connection: TlsCo
           secured.push({ connection, facts, heard });
           serve?.(connection);
         },
-        onHandshakeFailed(reason, serverName) {
+        onHandshakeFailed(_code, reason, serverName) {
           failures.push(serverName === "" ? reason : `${serverName}: ${reason}`);
           listener.released();
         },

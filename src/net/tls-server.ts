@@ -74,11 +74,40 @@ export interface HandshakeFacts {
   readonly clientCertificate: ClientCertificate | null;
 }
 
+/** Ways for a handshake to fail; what the metrics say. */
+export const HANDSHAKE_FAILURES = [
+  // Not in time.
+  "timeout",
+  // Closed or reset by the client, without a word.
+  "client-left",
+  // Plain HTTP, or something else that is no TLS.
+  "not-tls",
+  // TLS that breaks its rules.
+  "malformed",
+  // There is no certificate for the name, and no other is shown.
+  "unknown-name",
+  "no-common-version",
+  "no-common-cipher",
+  "no-common-protocol",
+  // The client's was not sent, or not trusted.
+  "client-certificate",
+  // An alert of the client: it does not trust our certificate, most often.
+  "refused-by-client",
+  // Something is wrong here: a file that cannot be read, say.
+  "internal",
+] as const;
+
+export type HandshakeFailure = (typeof HANDSHAKE_FAILURES)[number];
+
 /** Who wanted a TLS connection. */
 export interface TlsAcceptOwner {
   onSecured(connection: TlsConnection, facts: HandshakeFacts): void;
-  /** It is over, and everything is closed. @param serverName "" if none was sent, or none was read */
-  onHandshakeFailed(reason: string, serverName: string): void;
+  /**
+   * It is over, and everything is closed.
+   * @param reason      in words
+   * @param serverName  "" if none was sent, or none was read
+   */
+  onHandshakeFailed(code: HandshakeFailure, reason: string, serverName: string): void;
   /** `onSecured` threw; the connection is destroyed. */
   fault(thrown: unknown): void;
 }
@@ -175,7 +204,7 @@ export class TlsServer {
 export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
   readonly #server: TlsServer;
   readonly #owner: TlsAcceptOwner;
-  readonly #timer = new Timer(() => this.#fail("it took too long", 0));
+  readonly #timer = new Timer(() => this.#fail("timeout", "it took too long", 0));
   /** Until the runtime has it. */
   #plain: TcpConnection | null;
   #secure: TlsConnection | null = null;
@@ -230,11 +259,11 @@ export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
   onRoom(): void {}
 
   onPeerEnd(): void {
-    this.#fail("the client closed the connection", 0);
+    this.#fail("client-left", "the client closed the connection", 0);
   }
 
   onLost(error: string): void {
-    this.#fail(`the connection was lost (${error})`, 0);
+    this.#fail("client-left", `the connection was lost (${error})`, 0);
   }
 
   onFault(thrown: unknown): void {
@@ -250,7 +279,8 @@ export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
       this.#hello = hello;
       this.#serverName = hello.serverName ?? "";
     } catch (thrown) {
-      if (thrown instanceof NotAClientHello) return this.#fail(thrown.message, thrown.alert);
+      if (thrown instanceof NotAClientHello)
+        return this.#fail(thrown.alert === 0 ? "not-tls" : "malformed", thrown.message, thrown.alert);
       throw thrown;
     }
     this.#plain!.pause();
@@ -270,15 +300,15 @@ export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
           this.#chosen = chosen;
           this.#server.ready(this);
         },
-        (thrown: Error) => this.#fail(thrown.message, INTERNAL_ERROR),
+        (thrown: Error) => this.#fail("internal", thrown.message, INTERNAL_ERROR),
       );
     } catch (thrown) {
-      this.#fail((thrown as Error).message, INTERNAL_ERROR);
+      this.#fail("internal", (thrown as Error).message, INTERNAL_ERROR);
     }
   }
 
   #proceed(identity: TlsIdentity | null): void {
-    if (identity === null) return this.#fail("no certificate for the server name", UNRECOGNIZED_NAME);
+    if (identity === null) return this.#fail("unknown-name", "no certificate for the server name", UNRECOGNIZED_NAME);
     const plain = this.#plain!;
     const initial = this.#received;
     this.#identity = identity;
@@ -299,12 +329,15 @@ export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
 
   onHandshake(connection: TlsConnection, ok: boolean, why: Error | null): void {
     this.#secure = connection;
-    if (!ok) return this.#fail(why === null ? "the handshake failed" : tlsReason(why), 0);
+    if (!ok) {
+      const reason = why === null ? "the handshake failed" : tlsReason(why);
+      return this.#fail(codeOf(reason), reason, 0);
+    }
     const { clientCertificate } = this.#identity!;
     const facts = this.#facts(connection, why);
     if (clientCertificate === "required" && facts.clientCertificate?.distrust !== "") {
       const reason = facts.clientCertificate?.distrust ?? "no client certificate was sent";
-      return this.#fail(`the client certificate was refused: ${reason}`, 0);
+      return this.#fail("client-certificate", `the client certificate was refused: ${reason}`, 0);
     }
     this.#secure = null;
     this.#end();
@@ -318,8 +351,9 @@ export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
 
   onHandshakeLost(_connection: TlsConnection, error: string): void {
     this.#secure = null;
-    if (error === "") this.#fail("the client closed the connection", 0);
-    else this.#fail(/^E[A-Z]+$/.test(error) ? `the connection was lost (${error})` : error, 0);
+    if (error === "") this.#fail("client-left", "the client closed the connection", 0);
+    else if (/^E[A-Z]+$/.test(error)) this.#fail("client-left", `the connection was lost (${error})`, 0);
+    else this.#fail(codeOf(error), error, 0);
   }
 
   #facts(connection: TlsConnection, why: Error | null): HandshakeFacts {
@@ -337,7 +371,7 @@ export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
   }
 
   /** @param alert 0: none is sent */
-  #fail(reason: string, alert: number): void {
+  #fail(code: HandshakeFailure, reason: string, alert: number): void {
     if (this.#done) return;
     const plain = this.#plain;
     if (plain !== null && alert !== 0) {
@@ -346,7 +380,7 @@ export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
       plain.close(false);
     }
     this.#close();
-    this.#owner.onHandshakeFailed(reason, this.#serverName);
+    this.#owner.onHandshakeFailed(code, reason, this.#serverName);
   }
 
   #close(): void {
@@ -366,6 +400,17 @@ export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
     this.#timer.cancel();
     this.#server.ended(this);
   }
+}
+
+/** From the library's reasons, as `tlsReason` says them. */
+function codeOf(reason: string): HandshakeFailure {
+  if (reason.startsWith("no TLS version")) return "no-common-version";
+  if (/^no (?:cipher|key exchange group|signature algorithm) in common/.test(reason)) return "no-common-cipher";
+  if (reason.startsWith("no application protocol")) return "no-common-protocol";
+  if (reason === "no client certificate was sent" || reason.startsWith("the certificate ")) return "client-certificate";
+  if (reason.startsWith("the peer ") || /\balert\b/.test(reason)) return "refused-by-client";
+  if (reason.startsWith("what was sent is ")) return "not-tls";
+  return "malformed";
 }
 
 function describe(certificate: X509Certificate, trusted: boolean, why: Error | null): ClientCertificate {

@@ -19,6 +19,7 @@ import type { ServerConnection } from "../protocol/server-connection.ts";
 import type { ListenerMetrics } from "../telemetry/metrics.ts";
 import type { ExchangeRecorder } from "../telemetry/record.ts";
 import type { Certificates } from "./certificates.ts";
+import { answerChallenge } from "./challenge.ts";
 import { type Arrival, Entrance, type EntranceOwner } from "./entrance.ts";
 import type { Generation } from "./generation.ts";
 
@@ -44,6 +45,7 @@ export class Door implements AcceptHandler, ExchangeHooks, EntranceOwner {
   readonly fd: number;
   readonly listener: Listener;
   handle!: ExchangeHooks["handle"];
+  #routes!: Generation;
   draining = false;
   readonly #parts: DoorParts;
   readonly #entrance: Entrance;
@@ -62,7 +64,7 @@ export class Door implements AcceptHandler, ExchangeHooks, EntranceOwner {
   }
 
   /** Another config: new connections get its limits, all requests its routes. */
-  use(listener: ListenerConfig, config: GatewayConfig, metrics: ListenerMetrics, { handle }: Generation): void {
+  use(listener: ListenerConfig, config: GatewayConfig, metrics: ListenerMetrics, generation: Generation): void {
     const address = parseAddress(listener.address);
     const { name, tls, proxyProtocol, maxConnections } = listener;
     const log = this.#parts.log.with({ listener: name });
@@ -74,10 +76,12 @@ export class Door implements AcceptHandler, ExchangeHooks, EntranceOwner {
       tls,
       proxyProtocol,
       log,
+      metrics: metrics.arrivals,
     });
     this.#plain = engineSettings(config, "http");
     this.#secure = engineSettings(config, "https");
-    this.handle = handle;
+    this.#routes = generation;
+    this.materialChanged();
     this.listener.maxConnections = Math.max(1, Math.ceil(maxConnections / this.#parts.workers));
     // Under another name they are counted elsewhere.
     for (let open = this.listener.connections; open > 0; open--) {
@@ -85,6 +89,14 @@ export class Door implements AcceptHandler, ExchangeHooks, EntranceOwner {
       metrics.active.up();
     }
     this.#metrics = metrics;
+  }
+
+  /** While a CA asks for tokens, they go before all routes; else nothing is between. */
+  materialChanged(): void {
+    const { handle } = this.#routes;
+    const tokens = this.#parts.certificates.store?.material.tokens ?? {};
+    this.handle =
+      Object.keys(tokens).length === 0 ? handle : (exchange) => answerChallenge(exchange, tokens) ?? handle(exchange);
   }
 
   /** Accepts no more. */

@@ -3,7 +3,7 @@
  * send one, then TLS where the listener has it. What fails on the way is closed, logged and counted here,
  * and costs nothing else.
  */
-import type { Log } from "../base/log.ts";
+import type { Facts, Log } from "../base/log.ts";
 import type { ListenerTlsConfig } from "../config/gateway-config.ts";
 import type { ClientInfo } from "../http/exchange.ts";
 import type { Connection } from "../net/connection.ts";
@@ -11,9 +11,17 @@ import { type ProxyHeaderOwner, ProxyHeaderStage } from "../net/proxy-header-sta
 import type { ProxyHeader } from "../net/proxy-protocol.ts";
 import type { TcpConnection } from "../net/tcp.ts";
 import type { TlsConnection } from "../net/tls-connection.ts";
-import { type HandshakeFacts, type TlsAcceptOwner, type TlsHandshake, TlsServer } from "../net/tls-server.ts";
+import {
+  type HandshakeFacts,
+  type HandshakeFailure,
+  type TlsAcceptOwner,
+  type TlsHandshake,
+  TlsServer,
+} from "../net/tls-server.ts";
 import { CidrSet } from "../router/cidr.ts";
+import { type ArrivalMetrics, handshakeFailureNumber } from "../telemetry/metrics.ts";
 import type { Certificates } from "./certificates.ts";
+import { LimitedLog } from "./limited-log.ts";
 
 /** What a listener says of its connections. */
 export interface EntranceSettings {
@@ -27,6 +35,8 @@ export interface EntranceSettings {
   /** CIDR blocks of peers who send a PROXY header. */
   readonly proxyProtocol: readonly string[];
   readonly log: Log;
+  /** null: nobody counts them. */
+  readonly metrics: ArrivalMetrics | null;
 }
 
 /** Whose connections they are. */
@@ -44,6 +54,9 @@ export interface EntranceOwner {
 
 /** For the PROXY header, where there is no handshake whose time it is part of. */
 const PROXY_HEADER_MS = 10_000;
+
+/** Of all listeners together. */
+const lines = new LimitedLog(20, 10_000);
 
 export class Entrance {
   readonly #owner: EntranceOwner;
@@ -112,6 +125,7 @@ export class Arrival implements ProxyHeaderOwner, TlsAcceptOwner {
     this.#client = client;
     this.#tls = tls;
     all.add(this);
+    settings.metrics?.active.up();
   }
 
   /** Who has sent nothing yet is closed; the others may finish. */
@@ -150,7 +164,8 @@ export class Arrival implements ProxyHeaderOwner, TlsAcceptOwner {
   }
 
   onNoProxyHeader(reason: string): void {
-    this.#refuse("no PROXY header", reason, "");
+    this.#settings.metrics?.noHeader.add(1);
+    this.#refuse("no PROXY header", { reason });
   }
 
   secure(connection: TcpConnection, first: Buffer | null): void {
@@ -162,6 +177,8 @@ export class Arrival implements ProxyHeaderOwner, TlsAcceptOwner {
 
   onSecured(connection: TlsConnection, facts: HandshakeFacts): void {
     this.#leave();
+    this.#settings.metrics?.handshakes.add(1);
+    if (facts.resumed) this.#settings.metrics?.resumed.add(1);
     if (facts.alpn === "acme-tls/1") {
       // The handshake is all that the challenge wants (RFC 8737 §3).
       connection.close(false);
@@ -171,8 +188,9 @@ export class Arrival implements ProxyHeaderOwner, TlsAcceptOwner {
     this.#owner.onEntered(connection, { ...this.#client, tls: facts }, null);
   }
 
-  onHandshakeFailed(reason: string, serverName: string): void {
-    this.#refuse("a TLS handshake failed", reason, serverName);
+  onHandshakeFailed(code: HandshakeFailure, reason: string, serverName: string): void {
+    this.#settings.metrics?.failures.add(handshakeFailureNumber(code), 1);
+    this.#refuse("a TLS handshake failed", { code, reason, serverName: serverName === "" ? undefined : serverName });
   }
 
   /** The connection is destroyed. */
@@ -182,15 +200,14 @@ export class Arrival implements ProxyHeaderOwner, TlsAcceptOwner {
     this.#owner.fault(thrown);
   }
 
-  #refuse(message: string, reason: string, serverName: string): void {
+  #refuse(message: string, facts: Facts): void {
     this.#leave();
-    const { peer } = this.#client;
-    this.#settings.log.info(message, { reason, peer, serverName: serverName === "" ? undefined : serverName });
+    lines.info(this.#settings.log, message, { ...facts, peer: this.#client.peer });
     this.#owner.onTurnedAway();
   }
 
   #leave(): void {
     this.#stage = null;
-    this.#all.delete(this);
+    if (this.#all.delete(this)) this.#settings.metrics?.active.down();
   }
 }

@@ -114,6 +114,7 @@ export class Gateway {
   /** Certificates, or what else the TLS part of the config in force names, have changed. */
   useMaterial(material: TlsMaterial): void {
     this.#certificates.change(material);
+    for (const door of this.#doors.values()) door.materialChanged();
   }
 
   /** The supervisor has got a certificate for this name, which was sent before, or there is none. */

@@ -6,6 +6,7 @@
 import { FAILURES, type FailureCode } from "../base/failure.ts";
 import { runSteps, type Steps } from "../base/steps.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
+import { HANDSHAKE_FAILURES, type HandshakeFailure } from "../net/tls-server.ts";
 import { type Placement, Sequence } from "../state/placement.ts";
 import type { Zone } from "../state/zone.ts";
 import {
@@ -33,6 +34,21 @@ export interface ListenerMetrics {
   /** Accepting stopped for a while: the listener was full, or the process out of descriptors. */
   readonly pauses: Counter;
   readonly active: Level;
+  /** null: its connections can be used at once. */
+  readonly arrivals: ArrivalMetrics | null;
+}
+
+/** Of what a connection goes through before it can be used: PROXY header and TLS handshake. */
+export interface ArrivalMetrics {
+  /** On their way. */
+  readonly active: Level;
+  readonly handshakes: Counter;
+  /** Of the handshakes, those that resumed a session. */
+  readonly resumed: Counter;
+  /** By `handshakeFailureNumber`. */
+  readonly failures: CounterRow;
+  /** PROXY headers that were missing or broken. */
+  readonly noHeader: Counter;
 }
 
 export interface RouteMetrics {
@@ -125,7 +141,10 @@ export class GatewayMetrics {
   *#register(config: GatewayConfig): Steps<void> {
     const r = this.registry;
     const listeners = config.listeners.map(({ name }) => name);
-    for (const [number, name] of listeners.entries()) this.#listeners.set(name, this.#createListener(name, number));
+    for (const [number, { name, tls, proxyProtocol }] of config.listeners.entries()) {
+      const arrives = (tls ?? null) !== null || (proxyProtocol ?? []).length > 0;
+      this.#listeners.set(name, this.#createListener(name, number, arrives));
+    }
     this.#noListener = this.#listeners.get(listeners[0]!)!;
     this.#noRoute = this.#createRoute("", "", listeners);
     for (const site of config.sites) {
@@ -195,7 +214,7 @@ export class GatewayMetrics {
     this.registry.drop(metrics.labels);
   }
 
-  #createListener(listener: string, number: number): ListenerMetrics {
+  #createListener(listener: string, number: number, arrives: boolean): ListenerMetrics {
     const r = this.registry;
     return {
       number,
@@ -204,6 +223,7 @@ export class GatewayMetrics {
         listener,
       }),
       active: r.level("lintel_connections_active", "Connections open.", { listener }),
+      arrivals: arrives ? createArrivals(r, listener) : null,
     };
   }
 
@@ -243,6 +263,31 @@ export class GatewayMetrics {
       labels,
     };
   }
+}
+
+/** For a listener with TLS or PROXY headers, of whatever kind. */
+export function createArrivals(r: Registry, listener: string): ArrivalMetrics {
+  return {
+    active: r.level("lintel_arrivals_active", "Connections whose PROXY header or TLS handshake is not over.", {
+      listener,
+    }),
+    handshakes: r.counter("lintel_tls_handshakes_total", "TLS handshakes that succeeded.", { listener }),
+    resumed: r.counter("lintel_tls_resumed_total", "TLS handshakes that resumed a session.", { listener }),
+    failures: r.counters(
+      "lintel_tls_handshake_failures_total",
+      "TLS handshakes that failed.",
+      { listener },
+      { reason: HANDSHAKE_FAILURES },
+    ),
+    noHeader: r.counter("lintel_proxy_header_failures_total", "Connections without the PROXY header they need.", {
+      listener,
+    }),
+  };
+}
+
+/** Place of a code in `ArrivalMetrics.failures`. */
+export function handshakeFailureNumber(code: HandshakeFailure): number {
+  return HANDSHAKE_FAILURES.indexOf(code);
 }
 
 /** Place of a status in a row by class; one outside 100 to 599 counts as 5xx. */

@@ -50,7 +50,7 @@ function tlsListeners({ listeners, sites }: GatewayConfig) {
 }
 
 export class CertificateStore {
-  readonly #material: TlsMaterial;
+  readonly material: TlsMaterial;
   readonly #bundles: NameTable<Bundle>;
   readonly #challenges: ReadonlyMap<string, ChallengeCertificate>;
   readonly #onDemand: NameSet;
@@ -61,7 +61,7 @@ export class CertificateStore {
 
   /** @param before  the store that this one takes the place of */
   constructor(config: GatewayConfig, material: TlsMaterial, before: CertificateStore | null = null) {
-    this.#material = material;
+    this.material = material;
     this.#before = before === null ? new Map() : before.#contexts;
     this.#bundles = bundles(material.certificates);
     this.#challenges = new Map(material.challenges.map((one) => [one.name, one]));
@@ -164,7 +164,7 @@ export class CertificateStore {
   }
 
   #file(path: string): string {
-    const text = this.#material.files[path];
+    const text = this.material.files[path];
     // Without it, everyone would be let in, or nobody: better no handshake at all.
     if (text === undefined) throw new Error(`${path} could not be read`);
     return text;
@@ -172,7 +172,7 @@ export class CertificateStore {
 
   /** All that may be shown. */
   get certificates(): readonly MaterialCertificate[] {
-    return this.#material.certificates;
+    return this.material.certificates;
   }
 
   /** Those shown for a name, without the default. */
