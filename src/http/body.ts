@@ -32,6 +32,8 @@ export interface BodySink {
    * a transform has none, so nothing passes it unseen.
    */
   writeUnseen?(octets: UnseenOctets): void;
+  /** False: it would have to look at them after all (to encrypt them), so it had better get them by `write`. */
+  readonly takesUnseen?: boolean;
   /** The content is complete. */
   end(trailers: FieldSection | null): void;
   /** The content is truncated: it must never look complete to whoever reads it. */

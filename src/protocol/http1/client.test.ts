@@ -762,3 +762,33 @@ test("whatever an endpoint sends, however cut: each exchange ends once, the conn
     { numRuns: RUNS },
   );
 });
+
+describe("content that this process need not see", () => {
+  /** Says how it takes octets. */
+  class UnseeingSink extends HandSink {
+    takesUnseen: boolean | undefined;
+    writeUnseen(): void {}
+  }
+
+  const unseenBy = (sink: HandSink): number => {
+    const upstream = new Upstream();
+    const taker = new Taker();
+    taker.eager = false;
+    upstream.send(request(), taker);
+    upstream.origin.arrive(ok("Content-Length: 1048576"));
+    settle();
+    taker.response!.body.sendTo(sink);
+    return upstream.engine.unseen;
+  };
+
+  test("is offered to a sink that takes it", () => {
+    expect(unseenBy(new UnseeingSink())).toBe(1_048_576);
+  });
+
+  test("is read for a sink that would have to encrypt it, and for one that looks at it", () => {
+    const encrypting = new UnseeingSink();
+    encrypting.takesUnseen = false;
+    expect(unseenBy(encrypting)).toBe(0);
+    expect(unseenBy(new HandSink())).toBe(0);
+  });
+});

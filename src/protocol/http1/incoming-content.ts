@@ -53,7 +53,8 @@ export class IncomingContent implements BodySource, Flow, ContentReceiver {
 
   /** True if whoever takes the content can take it unseen. */
   get passesUnseen(): boolean {
-    return !this.#cancelled && !this.#paused && this.#sink?.writeUnseen !== undefined;
+    const sink = this.#sink;
+    return !this.#cancelled && !this.#paused && sink?.writeUnseen !== undefined && sink.takesUnseen !== false;
   }
 
   onUnseen(octets: UnseenOctets): void {

@@ -405,6 +405,10 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
     if (this.connection.full) this.#sinkFull();
   }
 
+  get takesUnseen(): boolean {
+    return this.connection.takesUnseen !== false;
+  }
+
   writeUnseen(octets: UnseenOctets): void {
     if (this.#exchange === null) return;
     this.#exchange.responseOctets += octets.length;
