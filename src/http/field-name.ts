@@ -50,6 +50,9 @@ const KNOWN = [
   "origin",
   "http2-settings",
   "proxy-status",
+  "priority",
+  "grpc-timeout",
+  "grpc-status",
 ] as const;
 
 export type KnownName = Exclude<(typeof KNOWN)[number], "">;

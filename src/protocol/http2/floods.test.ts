@@ -174,14 +174,12 @@ describe("large and long heads", () => {
     // 62: what was inserted last.
     const block = Buffer.concat([entry, Buffer.alloc(15_000, 0x80 | 62)]);
     const before = process.memoryUsage().heapUsed;
-    const start = performance.now();
     for (let id = 1; id < 300; id += 2) {
       const again = id === 1 ? block : Buffer.alloc(16_000, 0x80 | 62);
       peer.send(peer.frame(FrameType.headers, Flag.endHeaders | Flag.endStream, id, again));
     }
-    // 2.1 GB if each were put together: less than 64 MiB of garbage, and no more than a few ns for each.
+    // 2.1 GB if each were put together: less than 64 MiB of garbage.
     expect(process.memoryUsage().heapUsed - before).toBeLessThan(64 * 1024 * 1024);
-    expect(performance.now() - start).toBeLessThan(5000);
     expect(peer.exchanges).toHaveLength(0);
     expect(peer.refused.every(({ code }) => code === "fields-too-large")).toBe(true);
   });

@@ -3,8 +3,8 @@
  * encoder, its two flow-control windows, and the line in which streams wait for their turn.
  *
  * A stream stands in line when something that all share is used up: the connection's window, or the
- * kernel's room. Each turn sends one frame, so that a large response does not hold up small ones.
- * One that waits for its own window does not stand in line.
+ * kernel's room. Each turn sends one frame, so that a large response does not hold up small ones; who
+ * is next is send-line.ts. One that waits for its own window does not stand in line.
  */
 import type { Connection } from "../../net/connection.ts";
 import { DEFAULT_WINDOW_OCTETS } from "./frame.ts";
@@ -12,13 +12,7 @@ import type { FrameOutput } from "./frame-output.ts";
 import { HpackEncoder } from "./hpack/encoder.ts";
 import { PeerSettings } from "./peer-settings.ts";
 import { ReceiveWindow } from "./receive-window.ts";
-
-/** A stream that has something to send, or could have. */
-export interface InLine {
-  isInLine: boolean;
-  /** Sends one frame. @returns whether it could send another */
-  takeTurn(): boolean;
-}
+import { SendLine } from "./send-line.ts";
 
 export class Link {
   readonly connection: Connection;
@@ -30,7 +24,8 @@ export class Link {
   readonly receiveWindow: ReceiveWindow;
   /** Octets of content sent so far. */
   contentOctets = 0;
-  readonly #line: InLine[] = [];
+  /** Streams that wait for their turn. */
+  readonly line = new SendLine();
   #isGoingOn = false;
 
   /** @param windowOctets what the peer may send on all streams together before we have taken it */
@@ -58,30 +53,15 @@ export class Link {
 
   /** A stream that wants to send has to stand in line. */
   get isBusy(): boolean {
-    return this.sendWindow <= 0 || this.connection.full || this.#line.length > 0;
-  }
-
-  standInLine(stream: InLine): void {
-    if (stream.isInLine) return;
-    stream.isInLine = true;
-    this.#line.push(stream);
+    return this.sendWindow <= 0 || this.connection.full || !this.line.isEmpty;
   }
 
   /** There is room: each in line has its turn, again and again. */
   goOn(): void {
     if (this.#isGoingOn) return;
     this.#isGoingOn = true;
-    const line = this.#line;
-    let at = 0;
-    while (at < line.length && this.sendWindow > 0 && !this.connection.full) {
-      const stream = line[at++]!;
-      stream.isInLine = false;
-      if (stream.takeTurn()) this.standInLine(stream);
-      if (at < 64) continue;
-      line.splice(0, at);
-      at = 0;
-    }
-    line.splice(0, at);
+    const { line } = this;
+    while (!line.isEmpty && this.sendWindow > 0 && !this.connection.full) line.serve();
     this.#isGoingOn = false;
   }
 }

@@ -49,6 +49,8 @@ export class MessageHead implements FieldTaker {
   /** Another Expect than 100-continue. */
   otherExpectation: string | null = null;
   teTrailers = false;
+  /** RFC 9218 §5; null: not there. */
+  priority: string | null = null;
   /** Why the message is malformed (RFC 9113 §8.1.1); null: it is not, as far as can be said here. */
   problem: string | null = null;
   /** The head is larger than allowed; null: it is not. */
@@ -75,6 +77,7 @@ export class MessageHead implements FieldTaker {
     this.expectContinue = false;
     this.otherExpectation = null;
     this.teTrailers = false;
+    this.priority = null;
     this.problem = null;
     this.tooLarge = null;
   }
@@ -91,6 +94,7 @@ export class MessageHead implements FieldTaker {
     if (id === Field.cookie) return this.#crumb(field.value);
     this.#append(id, field.name.length, line);
     if (id !== 0 && id <= Field.te) this.#note(field);
+    else if (id === Field.priority) this.priority = field.value;
   }
 
   #append(id: number, nameLength: number, line: string): void {

@@ -9,8 +9,10 @@ import { Timer, type TimerList } from "../../base/timer.ts";
 import type { BodySink, Flow } from "../../http/body.ts";
 import type { FieldSection } from "../../http/field-section.ts";
 import { NOT_RELAYED } from "./fields.ts";
-import type { InLine, Link } from "./link.ts";
+import type { Link } from "./link.ts";
 import { OctetQueue } from "./octet-queue.ts";
+import { NO_PRIORITY, type Priority } from "./priority.ts";
+import type { InLine } from "./send-line.ts";
 
 /** Frames larger than this would let one stream hold up the others. */
 const MOST_FRAME_OCTETS = 16_384;
@@ -29,8 +31,9 @@ export interface OutgoingOwner {
 
 export class OutgoingContent implements BodySink, InLine {
   isInLine = false;
+  readonly streamId: number;
   readonly #link: Link;
-  readonly #streamId: number;
+  #priority = NO_PRIORITY;
   readonly #owner: OutgoingOwner;
   readonly #stallTime: TimerList | null;
   /** What we may still send on this stream; below 0 after the peer made its windows smaller (RFC 9113 §6.9.2). */
@@ -53,7 +56,7 @@ export class OutgoingContent implements BodySink, InLine {
 
   constructor(link: Link, streamId: number, stallTime: TimerList | null, owner: OutgoingOwner) {
     this.#link = link;
-    this.#streamId = streamId;
+    this.streamId = streamId;
     this.#stallTime = stallTime;
     this.#owner = owner;
     this.#window = link.peer.initialWindowOctets;
@@ -62,6 +65,19 @@ export class OutgoingContent implements BodySink, InLine {
   /** Octets kept since the windows are full. */
   get queued(): number {
     return this.#queue === null ? 0 : this.#queue.length;
+  }
+
+  get priority(): Priority {
+    return this.#priority;
+  }
+
+  set priority(priority: Priority) {
+    if (priority === this.#priority) return;
+    const { line } = this.#link;
+    const { isInLine } = this;
+    line.remove(this);
+    this.#priority = priority;
+    if (isInLine) line.add(this);
   }
 
   /** The head is written: content follows. @param frameAt where it begins in the output */
@@ -82,6 +98,7 @@ export class OutgoingContent implements BodySink, InLine {
 
   #close(): void {
     this.#isOver = true;
+    this.#link.line.remove(this);
     this.#stall?.cancel();
     this.#queue?.clear();
     this.#queue = null;
@@ -152,7 +169,7 @@ export class OutgoingContent implements BodySink, InLine {
     if (most <= 0 || link.connection.full) return 0;
     const { out } = link;
     out.use(link.connection);
-    this.#frameAt = out.data(this.#streamId, octets, from, most, false);
+    this.#frameAt = out.data(this.streamId, octets, from, most, false);
     this.#frameGeneration = out.generation;
     this.#window -= most;
     link.sendWindow -= most;
@@ -167,12 +184,12 @@ export class OutgoingContent implements BodySink, InLine {
     this.#close();
     out.use(link.connection);
     if (this.#trailers !== null && this.#trailers.size > 0) {
-      const at = out.beginHeaders(this.#streamId);
+      const at = out.beginHeaders(this.streamId);
       link.encoder.begin(out);
       this.#trailers.eachLine(link.encoder, NOT_RELAYED);
-      out.endHeaders(at, this.#streamId, true, link.peer.maxFrameOctets);
+      out.endHeaders(at, this.streamId, true, link.peer.maxFrameOctets);
     } else if (this.#frameGeneration === out.generation) out.endStream(this.#frameAt);
-    else out.data(this.#streamId, EMPTY, 0, 0, true);
+    else out.data(this.streamId, EMPTY, 0, 0, true);
     this.#owner.onContentSent();
   }
 
@@ -182,7 +199,7 @@ export class OutgoingContent implements BodySink, InLine {
       this.#isPaused = true;
       this.#flow?.pause();
     }
-    if (this.#window > 0) this.#link.standInLine(this);
+    if (this.#window > 0) this.#link.line.add(this);
     if (this.#stallTime === null) return;
     this.#stall ??= new Timer(() => this.#stalled());
     if (!this.#stall.armed) this.#armStall();
@@ -232,7 +249,7 @@ export class OutgoingContent implements BodySink, InLine {
     const before = this.#window;
     this.#window += octets;
     if (this.#window > 2 ** 31 - 1) return false;
-    if (before <= 0 && this.#window > 0 && this.#isPaused && !this.#isOver) this.#link.standInLine(this);
+    if (before <= 0 && this.#window > 0 && this.#isPaused && !this.#isOver) this.#link.line.add(this);
     return true;
   }
 }

@@ -72,6 +72,7 @@ export class RequestIntake {
       return this.#refuse(id, endStream, Failure.from(thrown), octets);
     }
     const stream = new ServerStream(this.#streams, id, endStream, exchange);
+    this.#streams.reprioritized.begin(stream, head.priority);
     if (protocol !== null) {
       request.upgrade = protocol;
       stream.expectTunnel(beginHandshake(protocol, head.fields));

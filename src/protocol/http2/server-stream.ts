@@ -9,6 +9,7 @@ import { Timer, type TimerList, timerList } from "../../base/timer.ts";
 import { type BodySink, type Flow, NO_BODY } from "../../http/body.ts";
 import { failureResponse } from "../../http/error-response.ts";
 import type { Exchange, Informer } from "../../http/exchange.ts";
+import { Field } from "../../http/field-name.ts";
 import { FieldSection } from "../../http/field-section.ts";
 import { type HttpRequest, HttpResponse } from "../../http/message.ts";
 import { PendingResponse, type ResponseWaiter } from "../../http/pending-response.ts";
@@ -18,6 +19,7 @@ import { ErrorCode } from "./error-code.ts";
 import { endHandshake } from "./extended-connect.ts";
 import { IncomingData } from "./incoming-data.ts";
 import { OutgoingContent, type OutgoingOwner } from "./outgoing-content.ts";
+import { type Priority, readPriority } from "./priority.ts";
 import { isWithoutContent, writeInterimHead, writeResponseHead, writeTunnelHead } from "./response-head.ts";
 import type { ServerStreams } from "./server-streams.ts";
 
@@ -192,6 +194,9 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
       response = failureResponse(refusal);
     }
     this.#isResponding = true;
+    // RFC 9218 §8: the origin server may know better.
+    if (response.fields.hasKnown(Field.priority))
+      this.priority = readPriority(response.fields.getKnown(Field.priority)!, this.priority);
     exchange.response = response;
     if (exchange.failure === null) exchange.phase = "response-content";
     if (response.tunnel !== null) return this.#beginTunnel(exchange, response);
@@ -265,6 +270,14 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     const why = new Failure("client-stalled", "the client took nothing of the response for timeouts.send");
     if (this.#streams.link.connection.full) this.#streams.server.giveUp(why);
     else this.cut(ErrorCode.cancel, why);
+  }
+
+  get priority(): Priority {
+    return this.#outgoing.priority;
+  }
+
+  set priority(priority: Priority) {
+    this.#outgoing.priority = priority;
   }
 
   /** More room to send on this stream. @returns false if it is too much */

@@ -1,8 +1,7 @@
 /**
  * The streams of a server connection: what each frame means for them, and for what they share.
  *
- * RFC 9113 §5, §6; RFC 8441 (extended CONNECT). Priorities are ignored (RFC 9113 §5.3): streams take
- * turns.
+ * RFC 9113 §5, §6; RFC 8441 (extended CONNECT); RFC 9218 (priorities; those of RFC 7540 are ignored).
  */
 import { Failure } from "../../base/failure.ts";
 import type { ClientInfo } from "../../http/exchange.ts";
@@ -16,6 +15,7 @@ import type { FrameOutput } from "./frame-output.ts";
 import type { Goodbye } from "./goodbye.ts";
 import type { Link } from "./link.ts";
 import { ReceiveWindow } from "./receive-window.ts";
+import { Reprioritized } from "./reprioritized.ts";
 import { RequestIntake } from "./request-intake.ts";
 import { ResetStreams } from "./reset-streams.ts";
 import type { Http2ServerConnection } from "./server.ts";
@@ -32,6 +32,7 @@ export class ServerStreams implements FrameTaker {
   readonly #floods: FloodGuard;
   readonly #streams = new Map<number, ServerStream>();
   readonly #reset = new ResetStreams();
+  readonly reprioritized = new Reprioritized();
   #hasSettings = false;
   #settingsAcked = false;
   #lastId = 0;
@@ -299,10 +300,12 @@ export class ServerStreams implements FrameTaker {
     else this.#fault(stream, ErrorCode.protocol, "a stream that depends on itself (RFC 9113 §5.3.1)");
   }
 
-  onPriorityUpdate(id: number): void {
+  onPriorityUpdate(id: number, value: string): void {
     this.#checkFirst();
     this.#floods.frame("PRIORITY_UPDATE");
-    if (id === 0) throw protocolError("PRIORITY_UPDATE of stream 0 (RFC 9218 §7.1)");
+    if ((id & 1) === 0) throw protocolError(`PRIORITY_UPDATE of stream ${id} (RFC 9218 §7.1)`);
+    const stream = this.#streams.get(id) ?? null;
+    if (stream !== null || id > this.#lastId) this.reprioritized.update(id, stream, value);
   }
 
   onPushPromise(): void {

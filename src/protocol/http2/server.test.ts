@@ -10,7 +10,7 @@ import { pass } from "../http1/testing.ts";
 import { HandSink, HandSource } from "../http1/testing-bodies.ts";
 import { FrameType, Setting } from "./frame.ts";
 import type { Http2ServerSettings } from "./server-settings.ts";
-import { SETTINGS, TestClient } from "./testing.ts";
+import { SETTINGS, TestClient, word } from "./testing.ts";
 
 let clients: TestClient[] = [];
 
@@ -258,6 +258,66 @@ describe("flow control", () => {
     peer.window(0, 16_384 * 4).read();
     const turns = peer.frames.slice(before).filter(({ type }) => type === FrameType.data);
     expect(new Set(turns.slice(0, 2).map(({ streamId }) => streamId)).size).toBe(2);
+  });
+
+  describe("priorities (RFC 9218)", () => {
+    /** Streams whose frames come as the connection's window grows, after another has used it up. @returns their numbers */
+    function order(peer: TestClient, frames: number): number[] {
+      const before = peer.read().frames.length;
+      peer.window(0, 16_384 * frames).read();
+      return peer.frames
+        .slice(before)
+        .filter(({ type }) => type === FrameType.data)
+        .map(({ streamId }) => streamId);
+    }
+    const update = (peer: TestClient, id: number, value: string) =>
+      peer.send(peer.frame(FrameType.priorityUpdate, 0, 0, Buffer.concat([word(id), Buffer.from(value)])));
+    /** A client whose connection's window is used up. */
+    function waiting(handle: Handler = large(16_384 * 2)): TestClient {
+      const peer = client((exchange) => (exchange.path === "/first" ? large(65_535)(exchange) : handle(exchange)));
+      return peer.settings(Setting.initialWindowSize, 1_000_000).get(1, { ":path": "/first" });
+    }
+
+    test("of requests: the more urgent responses come first, and others in their order", () => {
+      const peer = waiting().get(3, { priority: "u=5" }).get(5, { priority: "u=1" }).get(7, { priority: "u=1" });
+      expect(order(peer, 6)).toEqual([5, 5, 7, 7, 3, 3]);
+    });
+
+    test("that are incremental take turns", () => {
+      const peer = waiting().get(3, { priority: "u=1, i" }).get(5, { priority: "u=1, i" });
+      expect(order(peer, 4)).toEqual([3, 5, 3, 5]);
+    });
+
+    test("of the origin server go over the client's", () => {
+      const handle: Handler = ({ path }) =>
+        new HttpResponse(
+          200,
+          path === "/urgent" ? FieldSection.of({ priority: "u=0" }) : undefined,
+          new MemoryBody(Buffer.alloc(16_384)),
+        );
+      const peer = waiting(handle).get(3, { priority: "u=1" }).get(5, { ":path": "/urgent", priority: "u=7" });
+      expect(order(peer, 2)).toEqual([5, 3]);
+      expect(peer.stream(5).heads[0]!["priority"]).toBe("u=0");
+    });
+
+    test("change by PRIORITY_UPDATE, while a response waits and before its request", () => {
+      const peer = waiting();
+      update(peer, 7, "u=0");
+      peer.get(3, { priority: "u=1" }).get(5, { priority: "u=2" }).get(7, { priority: "u=7" });
+      update(peer, 3, "u=6");
+      expect(order(peer, 6)).toEqual([7, 7, 5, 5, 3, 3]);
+    });
+
+    test("a PRIORITY_UPDATE of a stream that a client cannot open ends the connection (RFC 9218 §7.1)", () => {
+      expect(update(client(hello), 2, "u=0").goneWith).toBe(1);
+      expect(update(client(hello), 0, "u=0").goneWith).toBe(1);
+    });
+
+    test("one that is cancelled while it waits has no turn", () => {
+      const peer = waiting().get(3, { priority: "u=0" }).get(5).reset(3);
+      expect(order(peer, 2)).toEqual([5, 5]);
+      expect(peer.stream(3).content).toBe("");
+    });
   });
 
   test("a source is not even begun on a stream without a window, and paused when it is used up", () => {

@@ -33,7 +33,14 @@ const chunks = [];
 const server = net.createServer((socket) => {
   const pairs = Buffer.alloc(6); pairs.writeUInt16BE(1, 0); pairs.writeUInt32BE(table, 2);
   socket.write(Buffer.concat([Buffer.from([0, 0, 6, 4, 0, 0, 0, 0, 0]), pairs, Buffer.from([0, 0, 0, 4, 1, 0, 0, 0, 0])]));
-  socket.on("data", (chunk) => chunks.push(chunk));
+  socket.on("data", (chunk) => {
+    chunks.push(chunk);
+    const octets = Buffer.concat(chunks);
+    let ends = 0;
+    for (let at = 24; at + 9 <= octets.length && at + 9 + octets.readUIntBE(at, 3) <= octets.length; at += 9 + octets.readUIntBE(at, 3))
+      if ((octets[at + 3] === 1 || octets[at + 3] === 9) && (octets[at + 4] & 4) !== 0) ends++;
+    if (ends === sections.length) process.stdout.write(octets.toString("base64"), () => process.exit(0));
+  });
 }).listen(0, "127.0.0.1", () => {
   const session = http2.connect("http://127.0.0.1:" + server.address().port);
   session.on("error", () => {});
@@ -44,7 +51,6 @@ const server = net.createServer((socket) => {
       request.end();
       await new Promise(setImmediate);
     }
-    setTimeout(() => { process.stdout.write(Buffer.concat(chunks).toString("base64")); process.exit(0); }, 100);
   });
 });
 `;
