@@ -42,7 +42,7 @@ test("the runtime's timers go on while only our loop has sockets", async () => {
 
 test("work of the runtime's threads wakes our wait", async () => {
   const { connection, peer } = await pair();
-  expect(await wakes(() => readFile("/proc/self/stat"))).toBeGreaterThan(0);
+  expect(await wakes(() => readFile("/proc/self/stat"))).toBeGreaterThan(2);
   connection.destroy();
   peer.close();
 });
@@ -60,7 +60,7 @@ test("so does a message from another process", async () => {
       child.send("ping");
     });
   await roundTrip();
-  expect(await wakes(roundTrip)).toBeGreaterThan(0);
+  expect(await wakes(roundTrip)).toBeGreaterThan(2);
   child.kill(9);
   await child.exited;
   connection.destroy();

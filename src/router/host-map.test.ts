@@ -49,11 +49,9 @@ test.each(["a b", "http://a.example", "a.example:80", "a.*.example", "~("])("%j 
   expect(() => mapOf(pattern)).toThrow(TypeError);
 });
 
-test("a host of ten thousand labels is answered at once", () => {
+test("a host of a million labels costs no more than a pass over it: with one for each label this would never end", () => {
   const map = mapOf(".example.com", "*.example.com", "~nothing");
-  const started = performance.now();
-  expect(map.find("a.".repeat(10_000))).toBe(-1);
-  expect(performance.now() - started).toBeLessThan(20);
+  expect(map.find("a.".repeat(1_000_000))).toBe(-1);
 });
 
 test("the map answers as a walk over all patterns would", () => {

@@ -89,10 +89,7 @@ test.each([
   expect(isRangeCurrent(FieldSection.of(value === undefined ? {} : { "if-range": value }), current)).toBe(expected);
 });
 
-test("a long list that matches nothing takes no long time", () => {
-  const list = `${'"x",'.repeat(5_000)}"`;
-  const before = performance.now();
-  expect(verdict({ "if-none-match": list })).toBe(200);
-  expect(verdict({ "if-none-match": ` ,\t`.repeat(10_000) })).toBe(200);
-  expect(performance.now() - before).toBeLessThan(200);
+test("a long list that matches nothing is read in one pass: in two or more, this would take minutes", () => {
+  expect(verdict({ "if-none-match": `${'"x",'.repeat(500_000)}"` })).toBe(200);
+  expect(verdict({ "if-none-match": ` ,\t`.repeat(1_000_000) })).toBe(200);
 });
