@@ -141,8 +141,12 @@ export interface Config {
   timeouts?: Timeouts;
   /** Where exchanges are sent, by name. An address or a list of addresses is enough. */
   upstreams?: Record<string, Address | Endpoints | UpstreamOptions | Upstream>;
-  /** What is served, by host. At least one. */
-  sites: Site[];
+  /** What is served, by host. Needed, unless there is `tcp` or `udp`. */
+  sites?: Site[];
+  /** TCP connections that are relayed without a look at what they carry (layer 4). */
+  tcp?: Tcp[];
+  /** UDP datagrams that are relayed, each client's to one endpoint (layer 4). */
+  udp?: Udp[];
   /** The admin listener, which serves `/metrics` and the admin API. Default: `127.0.0.1:2020`. */
   admin?: "off" | Admin;
   /** What is written down. */
@@ -338,6 +342,64 @@ export interface Listener {
   tls?: boolean | ListenerTls;
   /** Peers (CIDR blocks) whose connections begin with a PROXY header. */
   proxyProtocol?: Cidr[];
+}
+
+/** Connections to some addresses, relayed to an upstream. */
+export interface Tcp {
+  /** Name in logs and metrics. Default: its first address. */
+  name?: string;
+  listen: ListenAddress | ListenAddress[];
+  /** Peers (CIDR blocks) whose connections begin with a PROXY header. */
+  proxyProtocol?: Cidr[];
+  /** End TLS here: `true`, or how. Default: octets pass through as they are. */
+  tls?: boolean | (Omit<ListenerTls, "alpn"> & { /** Best first. Default: none is spoken of. */ alpn?: string[] });
+  routes?: {
+    /** Name in logs and metrics. Default: the name of the entry and the route's number. */
+    name?: string;
+    match?: {
+      /** Asked for in the handshake: `"db.example.com"`, `"*.example.com"` (one label), `".example.com"` (any depth below). */
+      serverName?: string | string[];
+      /** Address blocks the client is in, seen past a PROXY header. */
+      client?: Cidr | Cidr[];
+    };
+    to: To;
+  }[];
+  /** Where clients go that no route takes. */
+  to?: To;
+  /** Open connections over all workers; more wait until one closes. Default: 10000. */
+  maxConnections?: number;
+  /** Open connections of one client address, in each worker; more are reset. Default: off. */
+  maxPerClient?: number | "off";
+  /** Connections the system keeps waiting to be accepted. Default: 4096. */
+  backlog?: number;
+  timeouts?: {
+    /** For the ClientHello, where a route needs its server name. Default: 5s. */
+    hello?: Duration;
+    /** Without an octet in either direction. Default: 1h. */
+    idle?: Duration;
+  };
+}
+
+/** Datagrams to some addresses, relayed to an upstream. */
+export interface Udp {
+  /** Name in logs and metrics. Default: its first address with `/udp`. */
+  name?: string;
+  listen: ListenAddress | ListenAddress[];
+  routes?: {
+    /** Name in logs and metrics. Default: the name of the entry and the route's number. */
+    name?: string;
+    match?: { /** Address blocks the client is in. */ client?: Cidr | Cidr[] };
+    to: To;
+  }[];
+  /** Where clients go that no route takes. */
+  to?: To;
+  /** Sessions at one time over all workers. Default: 10000. */
+  maxSessions?: number;
+  /** Sessions of one client address, in each worker; datagrams that would begin more are dropped. Default: off. */
+  maxPerClient?: number | "off";
+  /** A session is over when so many datagrams have come back, such as 1 for DNS. Default: off. */
+  responses?: number | "off";
+  timeouts?: { /** Without a datagram in either direction. Default: 1m. */ idle?: Duration };
 }
 
 export interface Limits {

@@ -27,6 +27,8 @@ const SAME_KEYS: Same<never> = {
   timeouts: true,
   upstreams: true,
   sites: true,
+  tcp: true,
+  udp: true,
   admin: true,
   telemetry: true,
   locality: true,
@@ -75,7 +77,7 @@ test.each([
 });
 
 test("the types have the keys of the schema", () => {
-  expect(Object.keys(SAME_KEYS)).toHaveLength(16);
+  expect(Object.keys(SAME_KEYS)).toHaveLength(18);
   expect(readable({ workers: 1 })).toEqual({ workers: 1 });
 });
 
@@ -83,7 +85,7 @@ test("a config is what was written; an upstream's name is no option", () => {
   const app = upstream("app", { endpoints: ["localhost:3000"], timeouts: { connect: "1m30s" } });
   expect({ ...app }).toEqual({ endpoints: ["localhost:3000"], timeouts: { connect: "1m30s" } } as never);
   const config = defineConfig({ sites: [{ to: app, use: ["request-id", { "body-limit": { max: "1MiB" } }] }] });
-  expect(config.sites[0]?.to).toBe(app);
+  expect(config.sites![0]?.to).toBe(app);
 });
 
 test("everything about an upstream compiles, and the schema reads it", async () => {

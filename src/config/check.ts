@@ -5,6 +5,7 @@
  */
 import type { Catalog } from "./catalog.ts";
 import { checkAutomatic, isAutomatic } from "./check-automatic.ts";
+import { checkRelays } from "./check-relay.ts";
 import { checkUpstream } from "./check-upstream.ts";
 import type { PlacedProblem } from "./issue.ts";
 import { suggestion } from "./nearest.ts";
@@ -49,6 +50,7 @@ class Check {
     this.#tls(sites);
     this.#problems.push(...checkAutomatic(this.#tree));
     this.#admin();
+    this.#problems.push(...checkRelays(this.#tree, this.#upstreams, this.#used));
     for (const [name, written] of Object.entries(isMap(this.#tree["upstreams"]) ? this.#tree["upstreams"] : {})) {
       const title = `upstream ${JSON.stringify(name)}`;
       this.#problems.push(...checkUpstream(written, ["upstreams", name], title, this.#tree["locality"]));
@@ -67,13 +69,13 @@ class Check {
 
   /** A listener with TLS needs a certificate, and a site's TLS a listener. Which names a certificate has is only known once it is read. */
   #tls(sites: readonly Placed<Map_>[]): void {
-    const listeners = maps(this.#tree["listeners"], ["listeners"]).filter(
-      ({ value }) => value["tls"] === true || isMap(value["tls"]),
-    );
+    const hasTls = ({ value }: Placed<Map_>) => value["tls"] === true || isMap(value["tls"]);
+    const listeners = maps(this.#tree["listeners"], ["listeners"]).filter(hasTls);
+    const relays = maps(this.#tree["tcp"], ["tcp"]).filter(hasTls);
     const holders = [this.#tree["tls"], ...sites.map(({ value }) => value["tls"])];
     const any = holders.some((tls) => isMap(tls) && (isMap(tls["certificates"]) || hasItems(tls["certificates"])));
-    for (const { value, path } of any || isAutomatic(this.#tree["tls"]) ? [] : listeners) {
-      const message = `${title("listener", { value, path })} has TLS, and there is no certificate`;
+    for (const { value, path } of any || isAutomatic(this.#tree["tls"]) ? [] : [...listeners, ...relays]) {
+      const message = `${title(path[0] === "tcp" ? "tcp" : "listener", { value, path })} has TLS, and there is no certificate`;
       const hint =
         'give the config, or a site, "tls: { certificates: [{ cert, key }] }", or let them come by "tls: { acme: { email } }"';
       this.#add([...path, "tls"], "no-certificate", message, hint, "error", "key");

@@ -5,12 +5,14 @@
  * which are for messages.
  */
 
+import type { TcpConfig, UdpConfig } from "./relay-config.ts";
+
 export interface GatewayConfig {
   /** Number of worker processes; "auto" is one per core. */
   readonly workers: number | "auto";
   /** User to become once the listening sockets are bound; null: stay. */
   readonly user: string | null;
-  /** At least one. */
+  /** None only if there are no sites. */
   readonly listeners: readonly ListenerConfig[];
   /** CIDR blocks ("10.0.0.0/8", "::1/128") of proxies whose forwarded fields are believed. */
   readonly trustedProxies: readonly string[];
@@ -19,7 +21,10 @@ export interface GatewayConfig {
   readonly timeouts: TimeoutsConfig;
   /** Those of `upstreams`, then those made from the addresses written in a `to`. */
   readonly upstreams: readonly UpstreamConfig[];
+  /** None only if there is `tcp` or `udp`. */
   readonly sites: readonly SiteConfig[];
+  readonly tcp: readonly TcpConfig[];
+  readonly udp: readonly UdpConfig[];
   /** null: no admin listener. */
   readonly admin: AdminConfig | null;
   readonly telemetry: TelemetryConfig;

@@ -91,7 +91,7 @@ test.each([
   [{ sites: [{ hosts: "a", listeners: ["x"], to: "a:1" }] }, 'site "a" names listener "x", which is not defined'],
   [{ sites: [{ to: "app" }] }, 'site 1 sends to upstream "app", which is not defined'],
   [{ sites: [{}] }, 'site 1 has nothing that answers: no "to", and no middleware that responds'],
-  [{ sites: [] }, '"sites" needs at least 1 item'],
+  [{ sites: [] }, 'the config needs "sites"'],
   [{}, 'the config needs "sites"'],
   [{ sites: [{ to: "a:1", use: ["rewrite"] }] }, 'middleware "rewrite" needs "stripPrefix"'],
   [{ sites: [{ to: "a:1", use: [{ rewrite: null }] }] }, 'middleware "rewrite" needs "stripPrefix"'],

@@ -1,6 +1,9 @@
 /** From what the schema read to a `GatewayConfig`: shorthands written out, names given, addresses in `to` made upstreams. */
 import type { GatewayConfig, MiddlewareConfig, RouteConfig, SiteConfig, UpstreamConfig } from "./gateway-config.ts";
+import type { RelayRouteConfig, TcpConfig, UdpConfig } from "./relay-config.ts";
 import type { ParsedEntry } from "./schema/entry.ts";
+import { defaultListeners } from "./schema/listener.ts";
+import type { ParsedTcp, ParsedUdp } from "./schema/relay.ts";
 import type { ParsedSite } from "./schema/site.ts";
 import type { ParsedEndpoint, ParsedUpstream, UpstreamOf } from "./schema/upstream.ts";
 import type { ParsedConfig } from "./schema.ts";
@@ -27,7 +30,8 @@ export function normalise(parsed: ParsedConfig, ofEndpoints: UpstreamOf): Gatewa
     return name;
   };
 
-  const listenerNames = parsed.listeners.map((listener) => listener.name);
+  const listeners = parsed.listeners ?? (parsed.sites.length === 0 ? [] : defaultListeners());
+  const listenerNames = listeners.map((listener) => listener.name);
   const names = siteNames(parsed.sites);
   const sites = parsed.sites.map((site, i): SiteConfig => {
     const path = `sites[${i}]`;
@@ -58,16 +62,35 @@ export function normalise(parsed: ParsedConfig, ofEndpoints: UpstreamOf): Gatewa
     };
   });
 
+  const relayRoutes = (entry: ParsedTcp | ParsedUdp, name: string, path: string): RelayRouteConfig[] => {
+    const routes = entry.routes.map((route, j): RelayRouteConfig => {
+      const to = resolve(route.to)!;
+      return { name: route.name ?? `${name}/${j + 1}`, match: route.match, to, path: `${path}.routes[${j}]` };
+    });
+    if (entry.to === undefined) return routes;
+    return [...routes, { name: `${name}/${routes.length + 1}`, match: {}, to: resolve(entry.to)!, path }];
+  };
+  const tcp = parsed.tcp.map((entry, i): TcpConfig => {
+    const { name = entry.listen[0]!, to: _, ...rest } = entry;
+    return { ...rest, name, routes: relayRoutes(entry, name, `tcp[${i}]`), path: `tcp[${i}]` };
+  });
+  const udp = parsed.udp.map((entry, i): UdpConfig => {
+    const { name = `${entry.listen[0]}/udp`, to: _, ...rest } = entry;
+    return { ...rest, name, routes: relayRoutes(entry, name, `udp[${i}]`), path: `udp[${i}]` };
+  });
+
   return {
     workers: parsed.workers,
     user: parsed.user ?? null,
-    listeners: parsed.listeners,
+    listeners,
     trustedProxies: parsed.trustedProxies,
     tls: parsed.tls,
     limits: parsed.limits,
     timeouts,
     upstreams: [...upstreams.values()],
     sites,
+    tcp,
+    udp,
     admin: parsed.admin,
     telemetry: parsed.telemetry,
     locality: parsed.locality ?? null,

@@ -14,7 +14,7 @@ export interface RelayConfig {
 }
 
 export interface RelayRouteConfig {
-  /** Unique within its list. */
+  /** Unique within its entry. */
   readonly name: string;
   readonly match: RelayMatchConfig;
   /** Name of an upstream. */
@@ -26,9 +26,9 @@ export interface RelayRouteConfig {
 /** All that are given must hold; of a list, any one. */
 export interface RelayMatchConfig {
   /** TCP only. "example.com", "*.example.com" (one label) or ".example.com" (any depth below); lower case. */
-  readonly serverName?: readonly string[];
+  readonly serverName?: readonly string[] | undefined;
   /** CIDR blocks. */
-  readonly client?: readonly string[];
+  readonly client?: readonly string[] | undefined;
 }
 
 export interface TcpConfig extends RelayConfig {

@@ -10,6 +10,7 @@ import { normalise } from "./normalise.ts";
 import { limits, timeouts } from "./schema/limits.ts";
 import { admin, listeners } from "./schema/listener.ts";
 import { reload, state, zone } from "./schema/process.ts";
+import { tcp, udp } from "./schema/relay.ts";
 import { sites } from "./schema/site.ts";
 import { telemetry } from "./schema/telemetry.ts";
 import { label, textOption, wholeNumber } from "./schema/text.ts";
@@ -30,7 +31,7 @@ export function configSchema(catalog: Catalog, ofEndpoints: UpstreamOf = upstrea
         .prefault("auto")
         .meta({ description: "Number of worker processes; `auto` is one per core." }),
       user: label("User to become once the listening sockets are bound.").optional(),
-      listeners,
+      listeners: listeners.optional(),
       trustedProxies: z
         .array(textOption("bad-cidr", readCidr, { description: "A block of addresses.", examples: ["10.0.0.0/8"] }))
         .default([])
@@ -40,6 +41,8 @@ export function configSchema(catalog: Catalog, ofEndpoints: UpstreamOf = upstrea
       timeouts,
       upstreams: upstreams(catalog, ofEndpoints),
       sites: sites(catalog),
+      tcp,
+      udp,
       admin,
       telemetry,
       locality: label("Where this gateway stands; endpoints of the same locality are preferred.").optional(),

@@ -2,7 +2,10 @@
 import type { GatewayConfig } from "../config/gateway-config.ts";
 
 /** @throws {Error} that names all of it */
-export function refuseNotServed({ upstreams }: GatewayConfig): void {
-  const named = upstreams.flatMap(({ name, tls }) => (tls === null ? [] : [`tls of upstream ${name}`]));
+export function refuseNotServed({ upstreams, tcp, udp }: GatewayConfig): void {
+  const named = [
+    ...upstreams.flatMap(({ name, tls }) => (tls === null ? [] : [`tls of upstream ${name}`])),
+    ...[...tcp, ...udp].map(({ path, name }) => `${path} (${name})`),
+  ];
   if (named.length > 0) throw new Error(`not served by this version yet: ${named.join(", ")}`);
 }

@@ -4,7 +4,7 @@ import { type Reading, readListenAddress } from "../address.ts";
 import { label, textOption, wholeNumber } from "./text.ts";
 import { listenerTls, proxyProtocol } from "./tls.ts";
 
-const listenAddress = (description: string) =>
+export const listenAddress = (description: string) =>
   textOption("bad-address", readListenAddress, {
     description,
     examples: [":8080", "127.0.0.1:8080", "[::1]:8080", "unix:/run/lintel.sock"],
@@ -37,8 +37,10 @@ export const listeners = z
     }),
   )
   .min(1)
-  .prefault([{ name: "http", address: ":8080" }])
-  .meta({ description: "Addresses to listen on. Default: one named `http` on `:8080`." });
+  .meta({ description: "Addresses to listen on. Default: one named `http` on `:8080`, if there are sites." });
+
+/** For a config with sites that names none. */
+export const defaultListeners = () => listeners.parse([{ name: "http", address: ":8080" }]);
 
 export const admin = z
   .union([

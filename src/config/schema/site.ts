@@ -42,7 +42,10 @@ export function sites(catalog: Catalog) {
       }),
     })
     .meta({ title: "Site", description: "What is served for some hosts." });
-  return z.array(site).min(1).meta({ description: "What is served, by host." });
+  return z
+    .array(site)
+    .default([])
+    .meta({ description: "What is served, by host. Needed, unless there is `tcp` or `udp`." });
 }
 
 export type ParsedSite = z.output<ReturnType<typeof sites>>[number];

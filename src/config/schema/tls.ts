@@ -11,6 +11,7 @@ import type {
   TlsConfig,
 } from "../gateway-config.ts";
 import { readHostPattern } from "../pattern.ts";
+import type { TcpTlsConfig } from "../relay-config.ts";
 import { acme, local } from "./acme.ts";
 import { span, textOption, wholeNumber } from "./text.ts";
 
@@ -101,28 +102,57 @@ const listenerFields = z.strictObject({
 export const listenerTls = z
   .union([z.boolean(), listenerFields])
   .meta({ description: "TLS on this listener: `true`, or how." })
-  .transform((value, ctx): ListenerTlsConfig | null => {
-    if (value === false) return null;
-    const { custom, ...rest } = value === true ? listenerFields.parse({}) : value;
-    if ((rest.profile === "custom") !== (custom !== undefined)) {
-      const message =
-        custom === undefined
-          ? 'profile "custom" needs a "custom" that says what it is'
-          : '"custom" needs "profile: custom"';
-      ctx.addIssue({ code: "custom", message, params: { code: "bad-profile" } });
-      return z.NEVER;
-    }
-    return {
-      ...rest,
-      default: rest.default ?? null,
-      custom:
-        custom === undefined ? null : { ...custom, ciphers: custom.ciphers ?? null, groups: custom.groups ?? null },
-    };
+  .transform((value, ctx): ListenerTlsConfig | null =>
+    value === false ? null : withProfile(value === true ? listenerFields.parse({}) : value, ctx),
+  );
+
+const relayFields = listenerFields
+  .pick({
+    profile: true,
+    custom: true,
+    default: true,
+    unknownNames: true,
+    handshakeTimeout: true,
+    maxHandshakes: true,
+  })
+  .extend({
+    alpn: z.array(z.string().min(1).max(255)).default([]).meta({
+      description: "Protocols to agree on, best first. Default: none is spoken of.",
+    }),
   });
 
 export const proxyProtocol = z
   .array(textOption("bad-cidr", readCidr, { description: "A block of addresses.", examples: ["10.0.0.0/8"] }))
   .default([])
+/** Of an entry of `tcp`. */
+export const relayTls = z
+  .union([z.boolean(), relayFields])
+  .meta({ description: "End TLS here: `true`, or how. Default: octets pass through as they are." })
+  .transform((value, ctx): TcpTlsConfig | null =>
+    value === false ? null : withProfile(value === true ? relayFields.parse({}) : value, ctx),
+  );
+
+type CustomProfile = NonNullable<z.output<typeof listenerFields>["custom"]>;
+
+/** What is left out is null, and `custom` is there exactly if the profile says so. */
+function withProfile<
+  Fields extends { profile: string; custom?: CustomProfile | undefined; default?: string | undefined },
+>({ custom, ...rest }: Fields, ctx: z.core.$RefinementCtx) {
+  if ((rest.profile === "custom") !== (custom !== undefined)) {
+    const message =
+      custom === undefined
+        ? 'profile "custom" needs a "custom" that says what it is'
+        : '"custom" needs "profile: custom"';
+    ctx.addIssue({ code: "custom", message, params: { code: "bad-profile" } });
+    return z.NEVER;
+  }
+  return {
+    ...rest,
+    default: rest.default ?? null,
+    custom: custom === undefined ? null : { ...custom, ciphers: custom.ciphers ?? null, groups: custom.groups ?? null },
+  };
+}
+
   .meta({
     description:
       "Peers whose connections begin with a PROXY header (version 1 or 2) that says who the client is. From them it is required; from others it is not read.",
