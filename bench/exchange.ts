@@ -75,7 +75,13 @@ const recorder = new ExchangeRecorder(metrics, null);
 const upstreams = new Upstreams({ zone, slot: 0, workers: 1, log: SILENT });
 const prepared = await upstreams.prepare(config, staticSets(config, placement, 1), metrics);
 prepared.commit();
-const generation = await Generation.build({ config, directory: ".", upstreams: prepared.upstreams, log: SILENT });
+const generation = await Generation.build({
+  config,
+  directory: ".",
+  upstreams: prepared.upstreams,
+  log: SILENT,
+  covers: () => false,
+});
 const [endpoint] = prepared.upstreams.get("127.0.0.1:9")!.endpoints;
 
 const upstreamConnection = new NoConnection();

@@ -69,6 +69,9 @@ export interface ListenerConfig {
 export interface TlsConfig {
   /** For any site. */
   readonly certificates: readonly CertificateConfig[];
+  /** For sites that say nothing of their own; false: plain HTTP is served. */
+  readonly redirect: HttpsRedirectConfig | false;
+  readonly hsts: HstsConfig | false;
   /** null: no certificates are got from a CA. */
   readonly acme: AcmeConfig | null;
   /** null: no CA of our own. */
@@ -194,6 +197,20 @@ export interface CustomProfileConfig {
 
 export type TlsVersionConfig = "TLSv1.2" | "TLSv1.3";
 
+/** Where plain requests go for hosts that a certificate covers. */
+export interface HttpsRedirectConfig {
+  readonly status: 301 | 302 | 307 | 308;
+  /** null: that of the site's first listener with TLS. */
+  readonly port: number | null;
+}
+
+export interface HstsConfig {
+  /** ms. */
+  readonly maxAge: number;
+  readonly subdomains: boolean;
+  readonly preload: boolean;
+}
+
 export interface SiteTlsConfig {
   /** They go before those of `TlsConfig`, for every site. */
   readonly certificates: readonly CertificateConfig[];
@@ -203,12 +220,17 @@ export interface SiteTlsConfig {
   readonly minVersion: TlsVersionConfig | null;
   /** null: clients are not asked for certificates. */
   readonly clientAuth: ClientAuthConfig | null;
+  /** null: as `TlsConfig` says. */
+  readonly redirect: HttpsRedirectConfig | false | null;
+  readonly hsts: HstsConfig | false | null;
 }
 
 export interface ClientAuthConfig {
   readonly mode: "required" | "optional";
   readonly ca: string;
   readonly crl: string | null;
+  /** What origin servers are told. */
+  readonly forward: readonly ("verified" | "subject" | "issuer" | "serial" | "fingerprint" | "certificate")[];
 }
 
 export interface OriginTlsConfig {

@@ -51,6 +51,12 @@ export class Certificates {
     if (this.#config !== null) this.#use(new CertificateStore(this.#config, material, this.#store));
   }
 
+  /** There is a certificate for this name, or one can be got. @param name lower case */
+  readonly covers = (name: string): boolean => {
+    const store = this.#store;
+    return store !== null && (store.lookUp(name).length > 0 || store.mayAskFor(name));
+  };
+
   /** As `TlsServerSettings.choose`. */
   choose(listener: string, hello: ClientHello): ChosenIdentity | null | Promise<ChosenIdentity | null> {
     const store = this.#store;

@@ -89,7 +89,13 @@ export class Gateway {
     try {
       upstreams = await this.#upstreams.prepare(config, sets, metrics);
       const { log } = this.#options;
-      const generation = await Generation.build({ config, directory, upstreams: upstreams.upstreams, log });
+      const generation = await Generation.build({
+        config,
+        directory,
+        upstreams: upstreams.upstreams,
+        log,
+        covers: this.#certificates.covers,
+      });
       const store = this.#certificates.prepare(config, material);
       return {
         commit: () => this.#commit(facts, upstreams!, store, generation),

@@ -22,6 +22,7 @@ import { forwardTo } from "../proxy/forward.ts";
 import { CidrSet } from "../router/cidr.ts";
 import { type RouteSpec, RouteTable, type SiteSpec } from "../router/table.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { siteSurroundings } from "./around-site.ts";
 
 export interface GenerationOptions {
   readonly config: GatewayConfig;
@@ -29,6 +30,8 @@ export interface GenerationOptions {
   readonly directory: string;
   readonly upstreams: ReadonlyMap<string, Upstream>;
   readonly log: Log;
+  /** There is a certificate for this host, or one can be got. */
+  covers(host: string): boolean;
 }
 
 const definitions = new Map<string, MiddlewareDefinition>(
@@ -59,11 +62,14 @@ export class Generation implements ExchangeOwner {
     const generation = new Generation(options);
     const slices = new Slices();
     const specs: SiteSpec<Handler>[] = [];
+    const { config, covers } = options;
+    const surroundings = siteSurroundings({ config, covers, trusts: generation.#trusts });
     for (const site of options.config.sites) {
       const routes: RouteSpec<Handler>[] = [];
+      const around = surroundings(site);
       for (const route of site.routes) {
         if (slices.isOver) await slices.next();
-        routes.push({ name: route.name, match: route.match, target: generation.#createHandler(site, route) });
+        routes.push({ name: route.name, match: route.match, target: generation.#createHandler(site, route, around) });
       }
       specs.push({ name: site.name, hosts: site.hosts, listeners: site.listeners, order: site.order, routes });
     }
@@ -114,8 +120,8 @@ export class Generation implements ExchangeOwner {
     if (this.#exchanges === 0) for (const dispose of this.#disposals.splice(0)) dispose();
   }
 
-  #createHandler(site: SiteConfig, route: RouteConfig): Handler {
-    const chain = [...site.use, ...route.use].map((use) => this.#middleware(use));
+  #createHandler(site: SiteConfig, route: RouteConfig, around: readonly Middleware[]): Handler {
+    const chain = [...around, ...[...site.use, ...route.use].map((use) => this.#middleware(use))];
     const last = route.to === null ? unanswered(site, route) : this.#forward(route.to);
     return chain.reduceRight((next, middleware) => middleware(next), last);
   }

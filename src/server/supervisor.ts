@@ -152,7 +152,7 @@ class Supervisor {
       if (begun === "failed") return 1;
       if (begun === "started") {
         for (const { name, address } of this.#listeners.all) {
-          this.#log.info(`listening on ${urlOf(address)}`, { listener: name });
+          this.#log.info(`listening on ${this.#urlOf(name, address)}`, { listener: name });
         }
         if (this.#admin !== undefined) this.#log.info(`admin on ${this.#admin.url}`);
         this.#versions.record({ tree, origin, trigger: handover ? "upgrade" : "start" });
@@ -288,7 +288,7 @@ class Supervisor {
       version: program.version,
       startedAt: this.#startedAt,
       workers: () => workers.view(),
-      listeners: () => this.#listeners.all.map(({ name, address }) => ({ name, url: urlOf(address) })),
+      listeners: () => this.#listeners.all.map(({ name, address }) => ({ name, url: this.#urlOf(name, address) })),
       config: () => this.#status(),
       metrics: () => renderMetrics(this.#service.metrics.registry, zone, slotName),
       stats: () => readStats(this.#service.metrics.registry, zone),
@@ -301,6 +301,14 @@ class Supervisor {
       rollback: (number, trigger) => this.#reloader.rollback(number, trigger),
       upgrade: (trigger) => this.#upgrade(trigger),
     };
+  }
+
+  /** For people to click on. */
+  #urlOf(listener: string, address: Address): string {
+    const { listeners } = this.#service.current.config;
+    const isSecure = listeners.some(({ name, tls }) => name === listener && tls !== null);
+    if (address.kind === "unix") return formatAddress(address);
+    return `${isSecure ? "https" : "http"}://${formatAddress(address)}`;
   }
 
   #status(): ConfigStatus {
@@ -338,8 +346,4 @@ function prepareStateFolder(folder: string, { uid, gid }: { readonly uid: number
   } catch {
     // What is to be kept there says so.
   }
-}
-
-function urlOf(address: Address): string {
-  return address.kind === "unix" ? formatAddress(address) : `http://${formatAddress(address)}`;
 }

@@ -42,6 +42,11 @@ interface Bundle {
   readonly certificates: MaterialCertificate[];
 }
 
+/** Connections for it are made by rules of its own: no other site's will do for its requests. */
+export function hasRules({ tls }: Pick<SiteConfig, "tls">): boolean {
+  return tls !== null && (tls.clientAuth !== null || tls.minVersion !== null);
+}
+
 /** Listeners with TLS, of whatever kind, and the sites whose rules hold there. */
 function tlsListeners({ listeners, sites }: GatewayConfig) {
   return listeners.flatMap(({ name, tls }) =>
@@ -121,7 +126,7 @@ export class CertificateStore {
     bundle ??= this.#fallback(tls);
     if (bundle === undefined) return null;
     const site = names.site(serverName);
-    const rules = site?.tls ?? null;
+    const rules = site !== null && hasRules(site) ? site.tls : null;
     const mode = rules?.clientAuth?.mode ?? "none";
     return {
       context: this.#context(bundle, tls, rules),

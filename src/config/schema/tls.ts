@@ -13,6 +13,7 @@ import type {
 import { readHostPattern } from "../pattern.ts";
 import type { TcpTlsConfig } from "../relay-config.ts";
 import { acme, local } from "./acme.ts";
+import { hsts, httpsRedirect } from "./https.ts";
 import { span, textOption, wholeNumber } from "./text.ts";
 
 const file = (description: string) => z.string().min(1).meta({ description });
@@ -52,6 +53,8 @@ const certificates = z
 export const tls = z
   .strictObject({
     certificates: certificates.prefault([]),
+    redirect: httpsRedirect.prefault(true),
+    hsts: hsts.prefault(false),
     acme: acme.optional(),
     local: local.optional(),
     storage: file("Folder for accounts, keys and certificates that were got. Default: within `state`.").optional(),
@@ -121,9 +124,6 @@ const relayFields = listenerFields
     }),
   });
 
-export const proxyProtocol = z
-  .array(textOption("bad-cidr", readCidr, { description: "A block of addresses.", examples: ["10.0.0.0/8"] }))
-  .default([])
 /** Of an entry of `tcp`. */
 export const relayTls = z
   .union([z.boolean(), relayFields])
@@ -153,10 +153,15 @@ function withProfile<
   };
 }
 
+export const proxyProtocol = z
+  .array(textOption("bad-cidr", readCidr, { description: "A block of addresses.", examples: ["10.0.0.0/8"] }))
+  .default([])
   .meta({
     description:
       "Peers whose connections begin with a PROXY header (version 1 or 2) that says who the client is. From them it is required; from others it is not read.",
   });
+
+const CLIENT_FACTS = ["verified", "subject", "issuer", "serial", "fingerprint", "certificate"] as const;
 
 const clientAuth = z
   .strictObject({
@@ -165,6 +170,10 @@ const clientAuth = z
     }),
     ca: file("PEM file: the CAs that sign clients' certificates."),
     crl: file("PEM file: revocation lists, one for each of the CAs. It is watched.").optional(),
+    forward: z.array(z.enum(CLIENT_FACTS)).default(["verified", "subject", "fingerprint"]).meta({
+      description:
+        "What origin servers are told of the certificate: `X-Client-Verified` (yes or no), and of one that is trusted `X-Client-Subject`, `-Issuer`, `-Serial`, `-Fingerprint` (SHA-256), and `Client-Cert`, the whole of it (RFC 9440). What clients send under these names is dropped.",
+    }),
   })
   .transform((value): ClientAuthConfig => ({ ...value, crl: value.crl ?? null }))
   .meta({ title: "Client certificates", description: "Clients of this site show a certificate (mutual TLS)." });
@@ -179,6 +188,8 @@ export const siteTls = z
     }),
     minVersion: version("Lowest version for this site, if higher than the listener's.").optional(),
     clientAuth: clientAuth.optional(),
+    redirect: httpsRedirect.optional(),
+    hsts: hsts.optional(),
   })
   .transform(
     (value): SiteTlsConfig => ({
@@ -186,6 +197,8 @@ export const siteTls = z
       issuer: value.issuer ?? null,
       minVersion: value.minVersion ?? null,
       clientAuth: value.clientAuth ?? null,
+      redirect: value.redirect ?? null,
+      hsts: value.hsts ?? null,
     }),
   )
   .meta({ title: "TLS of a site", description: "Certificates and rules of this site's names." });
