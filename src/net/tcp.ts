@@ -76,6 +76,11 @@ export function setQueueBudget(octets: number): void {
   queueBudget = octets;
 }
 
+/** Slow peers have more queued than they may, taken together: nobody should be asked for more than little. */
+export function queuesAreFull(): boolean {
+  return queuedOctets() >= queueBudget;
+}
+
 onTurnEnd(flushCork);
 
 function flushCork(): void {
@@ -187,7 +192,7 @@ export class TcpConnection implements Connection, Pollable {
 
   #read(): void {
     let most = ROOM_OCTETS;
-    if (queuedOctets() >= queueBudget) most = SMALL_READ_OCTETS;
+    if (queuesAreFull()) most = SMALL_READ_OCTETS;
     else if (this.handler.expectsHead) most = HEAD_READ_OCTETS;
     else if (this.handler.unseen! > 0 && this.#error === 0 && this.#move()) return;
     const length = libc.recv(this.#fd, roomAddress, most, 0);

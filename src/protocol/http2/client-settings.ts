@@ -3,12 +3,13 @@ import type { TimerList } from "../../base/timer.ts";
 import type { HeadLimits } from "../http1/head-decoder.ts";
 import { DEFAULT_WINDOW_OCTETS, LEAST_MAX_FRAME_OCTETS, Setting } from "./frame.ts";
 import type { FrameLimits } from "./frame-decoder.ts";
+import { firstStreamWindow } from "./receive-window.ts";
 
 export interface Http2ClientSettings {
   readonly head: HeadLimits;
   /** Streams that we open at once, even if the origin server would take more. */
   readonly maxStreams: number;
-  /** What an origin server may send of one response, and of all of them, before it is taken. */
+  /** What an origin server may send of one response, and of all of them, before it is taken: windows begin smaller and grow up to this. */
   readonly streamWindowOctets: number;
   readonly connectionWindowOctets: number;
   /** After so long without an octet, while streams are open, PING asks whether the origin server is still there; null: never. */
@@ -38,6 +39,7 @@ export function clientSettings({ head, streamWindowOctets }: Http2ClientSettings
     Setting.noRfc7540Priorities,
     1,
   ];
-  if (streamWindowOctets !== DEFAULT_WINDOW_OCTETS) pairs.push(Setting.initialWindowSize, streamWindowOctets);
+  const window = firstStreamWindow(streamWindowOctets);
+  if (window !== DEFAULT_WINDOW_OCTETS) pairs.push(Setting.initialWindowSize, window);
   return pairs;
 }

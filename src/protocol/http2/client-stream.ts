@@ -18,7 +18,7 @@ import { MAX_WINDOW_OCTETS } from "./frame.ts";
 import { IncomingData } from "./incoming-data.ts";
 import type { MessageHead } from "./message-head.ts";
 import { OutgoingContent, type OutgoingOwner } from "./outgoing-content.ts";
-import { ReceiveWindow } from "./receive-window.ts";
+import { firstStreamWindow, ReceiveWindow } from "./receive-window.ts";
 import { answerHandshake, type RequestForm, writeRequestHead } from "./request-writer.ts";
 
 export class ClientStream implements SentRequest, ContentOwner, OutgoingOwner, Tunnel {
@@ -69,7 +69,8 @@ export class ClientStream implements SentRequest, ContentOwner, OutgoingOwner, T
     this.#firstOctetTime = firstOctetTime;
     this.#idleTime = idleTime;
     this.#taker = taker;
-    this.#window = new ReceiveWindow(client.settings.streamWindowOctets);
+    const { streamWindowOctets } = client.settings;
+    this.#window = new ReceiveWindow(firstStreamWindow(streamWindowOctets), streamWindowOctets);
   }
 
   /** @param authority for `:authority` */

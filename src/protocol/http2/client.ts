@@ -120,7 +120,11 @@ export class Http2ClientConnection implements ClientConnection, ConnectionHandle
     this.#idleTimer.cancel();
     if (this.#streams.size === 1) this.#listen();
     if (this.#streams.areUsedUp) this.#leave();
-    stream.send(authority);
+    try {
+      stream.send(authority);
+    } catch (thrown) {
+      stream.fail(thrown);
+    }
     return stream;
   }
 
@@ -255,6 +259,7 @@ export class Http2ClientConnection implements ClientConnection, ConnectionHandle
     this.#isClosed = true;
     this.#idleTimer.cancel();
     this.#pingTimer.cancel();
+    this.link.end();
     this.#owner.gone(this, why);
     for (const stream of this.#streams.all) stream.lose(why, cut);
   }
@@ -283,6 +288,7 @@ export class Http2ClientConnection implements ClientConnection, ConnectionHandle
     output.use(this.connection);
     output.goAway(0, ErrorCode.none);
     output.flush();
+    this.link.end();
     this.connection.close(false);
     this.#owner.gone(this, null);
   }

@@ -79,7 +79,11 @@ export class IncomingData implements ContentOwner {
 
   /** Gives the stream's window back, as long as somebody takes what comes. */
   #update(octets: number): void {
-    const update = this.window.take(octets, !this.#hasEnded && !this.#isDropped && !this.content.stopped);
+    const update = this.window.take(
+      octets,
+      !this.#hasEnded && !this.#isDropped && !this.content.stopped,
+      this.#link.roundTripMs,
+    );
     if (update === 0) return;
     const { out, connection } = this.#link;
     out.use(connection);

@@ -132,6 +132,10 @@ export class ResponseIntake implements FrameTaker {
     this.#client.onSettled(capacity);
   }
 
+  onSettingsAck(): void {
+    this.#client.link.settingsAnswered();
+  }
+
   onPing(ack: boolean, octets: Buffer, at: number): void {
     if (ack) return;
     this.#answer();
@@ -157,7 +161,6 @@ export class ResponseIntake implements FrameTaker {
 
   onFieldBlockBegin(): void {}
   onPriority(): void {}
-  onSettingsAck(): void {}
   onPriorityUpdate(): void {}
   onUnknown(): void {}
 }

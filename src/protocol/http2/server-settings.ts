@@ -6,6 +6,7 @@ import type { HeadLimits } from "../http1/head-decoder.ts";
 import type { FloodLimits } from "./floods.ts";
 import { DEFAULT_WINDOW_OCTETS, LEAST_MAX_FRAME_OCTETS, Setting } from "./frame.ts";
 import type { FrameLimits } from "./frame-decoder.ts";
+import { firstStreamWindow } from "./receive-window.ts";
 
 export interface Http2ServerSettings extends ContentTimes {
   readonly scheme: Scheme;
@@ -14,7 +15,7 @@ export interface Http2ServerSettings extends ContentTimes {
   readonly trailerOctets: number;
   /** Streams that a client may have open. */
   readonly maxStreams: number;
-  /** What a client may send of one request, and of all of them, before it is taken. */
+  /** What a client may send of one request, and of all of them, before it is taken: windows begin smaller and grow up to this. */
   readonly streamWindowOctets: number;
   readonly connectionWindowOctets: number;
   readonly floods: FloodLimits;
@@ -52,6 +53,7 @@ export function ourSettings({ head, maxStreams, streamWindowOctets }: Http2Serve
     Setting.noRfc7540Priorities,
     1,
   ];
-  if (streamWindowOctets !== DEFAULT_WINDOW_OCTETS) pairs.push(Setting.initialWindowSize, streamWindowOctets);
+  const window = firstStreamWindow(streamWindowOctets);
+  if (window !== DEFAULT_WINDOW_OCTETS) pairs.push(Setting.initialWindowSize, window);
   return pairs;
 }

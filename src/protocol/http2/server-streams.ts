@@ -14,7 +14,7 @@ import type { FrameTaker } from "./frame-decoder.ts";
 import type { FrameOutput } from "./frame-output.ts";
 import type { Goodbye } from "./goodbye.ts";
 import type { Link } from "./link.ts";
-import { ReceiveWindow } from "./receive-window.ts";
+import { firstStreamWindow, ReceiveWindow } from "./receive-window.ts";
 import { Reprioritized } from "./reprioritized.ts";
 import { RequestIntake } from "./request-intake.ts";
 import { ResetStreams } from "./reset-streams.ts";
@@ -265,17 +265,20 @@ export class ServerStreams implements FrameTaker {
     if (this.#settingsAcked) return this.#floods.frame("SETTINGS");
     this.#settingsAcked = true;
     this.server.settingsKnown();
+    this.link.settingsAnswered();
     // A smaller window than the one the client began with holds from now on (RFC 9113 §6.9.2).
-    const change = this.settings.streamWindowOctets - DEFAULT_WINDOW_OCTETS;
+    const change = firstStreamWindow(this.settings.streamWindowOctets) - DEFAULT_WINDOW_OCTETS;
     if (change < 0) for (const stream of this.#streams.values()) stream.moveReceiveWindow(change);
   }
 
   /** The window of a new stream: while the client may not know ours, what it may think it is. */
   newReceiveWindow(): ReceiveWindow {
     const { streamWindowOctets } = this.settings;
+    const first = firstStreamWindow(streamWindowOctets);
     return new ReceiveWindow(
+      first,
       streamWindowOctets,
-      this.#settingsAcked ? streamWindowOctets : Math.max(streamWindowOctets, DEFAULT_WINDOW_OCTETS),
+      this.#settingsAcked ? first : Math.max(first, DEFAULT_WINDOW_OCTETS),
     );
   }
 

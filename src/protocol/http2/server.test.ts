@@ -260,6 +260,24 @@ describe("flow control", () => {
     expect(new Set(turns.slice(0, 2).map(({ streamId }) => streamId)).size).toBe(2);
   });
 
+  test("an upload that the window holds up is given a larger one; one that nobody takes is not", () => {
+    const sinks = [new HandSink(), new HandSink()];
+    const settings = { streamWindowOctets: 1 << 20, connectionWindowOctets: 1 << 22 };
+    const peer = client(({ request }) => {
+      request.body.sendTo(sinks[peer.exchanges.length - 1]!);
+      return new Promise(() => {});
+    }, settings);
+    const given = (id: number) =>
+      peer
+        .framesOf(FrameType.windowUpdate)
+        .filter(({ streamId }) => streamId === id)
+        .reduce((sum, { payload }) => sum + payload.readUInt32BE(0), 0);
+    peer.post(1).post(3);
+    sinks[1]!.flow.pause();
+    for (const id of [1, 3]) for (let sent = 0; sent < 8; sent++) peer.data(id, "x".repeat(16_384));
+    expect([given(1), given(3)]).toEqual([(128 + 256) * 1024, 0]);
+  });
+
   describe("priorities (RFC 9218)", () => {
     /** Streams whose frames come as the connection's window grows, after another has used it up. @returns their numbers */
     function order(peer: TestClient, frames: number): number[] {

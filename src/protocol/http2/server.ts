@@ -203,6 +203,7 @@ export class Http2ServerConnection implements ServerConnection, ConnectionHandle
     this.#headTimer?.cancel();
     this.#age?.cancel();
     this.#goodbye.cancel();
+    this.link.end();
     this.hooks.closed(this);
   }
 
