@@ -38,6 +38,7 @@ export const FAILURES = {
   "expectation-failed": kind(417, "downstream"),
   "transfer-coding-unsupported": kind(501, "downstream"),
   "misdirected-request": kind(421, "downstream"),
+  "too-early": kind(425, "downstream"),
   // These two end a connection of HTTP/2 and what is in work on it; they are never sent as a status.
   "protocol-error": kind(400, "downstream"),
   flooding: kind(429, "downstream"),
@@ -63,6 +64,7 @@ export const FAILURES = {
   "queue-full": kind(503, "gateway"),
   "queue-timeout": kind(503, "gateway"),
   "circuit-open": kind(503, "gateway"),
+  "content-not-held": kind(503, "gateway"),
   internal: kind(500, "gateway"),
 
   // The origin server.
@@ -71,6 +73,12 @@ export const FAILURES = {
   "upstream-connect-refused": kind(502, "upstream", "connect"),
   "upstream-connect-failed": kind(502, "upstream", "connect"),
   "upstream-connect-timeout": kind(504, "upstream", "connect"),
+  // TLS with it did not come about, so nothing was sent: whoever answered is not to be trusted, the endpoint
+  // refused us by an alert, it took too long, or anything else.
+  "upstream-untrusted": kind(502, "upstream", "connect"),
+  "upstream-tls-refused": kind(502, "upstream", "connect"),
+  "upstream-tls-timeout": kind(504, "upstream", "connect"),
+  "upstream-tls-failed": kind(502, "upstream", "connect"),
   "upstream-refused": kind(503, "upstream", "connect"),
   "upstream-closed": kind(502, "upstream", "reset"),
   "upstream-reset": kind(502, "upstream", "reset"),

@@ -184,6 +184,11 @@ export class MessageHead implements FieldTaker {
     this.contentLength = length;
   }
 
+  /** For decoders that know of more lines than they give. */
+  refuseTooMany(): void {
+    this.#refuse(this.#tooLargeFailure(`there are more than limits.fields of ${this.#limits.fieldCount} field lines`));
+  }
+
   /** The block is complete: makes the field section. */
   end(): void {
     if (this.#cookie !== null) this.#append(Field.cookie, 6, `cookie: ${this.#cookie}\r\n`);

@@ -39,7 +39,7 @@ export function writeResponseHead(
 }
 
 /** NO_BODY without content says that nobody knows the length GET would have given (RFC 9110 §8.6). */
-function saysLength({ status, body }: HttpResponse, method: string): boolean {
+export function saysLength({ status, body }: HttpResponse, method: string): boolean {
   if (!isWithoutContent(status, method)) return true;
   return body !== NO_BODY && status >= 200 && status !== 204;
 }

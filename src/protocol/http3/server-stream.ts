@@ -1,0 +1,462 @@
+/**
+ * One request over HTTP/3 with its response. It ends when both are complete, or when either side gives
+ * the stream up.
+ *
+ * RFC 9114 §4 (messages), §4.1.1 (cancellation), RFC 9220 (WebSockets), RFC 8470 (early data).
+ */
+import { Failure } from "../../base/failure.ts";
+import { clock, Timer, type TimerList, timerList } from "../../base/timer.ts";
+import { DISCARD, NO_BODY } from "../../http/body.ts";
+import { failureResponse } from "../../http/error-response.ts";
+import { Exchange, type Informer } from "../../http/exchange.ts";
+import { FieldSection } from "../../http/field-section.ts";
+import { HttpRequest, HttpResponse } from "../../http/message.ts";
+import { PendingResponse, type ResponseWaiter } from "../../http/pending-response.ts";
+import { H3Error, type QuicFields, type QuicStreamTaker, type RequestStream } from "../../net/quic-runtime.ts";
+import { ContentClock } from "../http1/content-clock.ts";
+import { NOT_IN_TRAILERS } from "../http1/content-decoder.ts";
+import type { ContentOwner } from "../http1/incoming-content.ts";
+import { beginHandshake, endHandshake } from "../http2/extended-connect.ts";
+import { MessageHead } from "../http2/message-head.ts";
+import type { OutgoingOwner } from "../http2/outgoing-content.ts";
+import { RequestTarget } from "../http2/request-head.ts";
+import { isWithoutContent } from "../http2/response-head.ts";
+import { readFields } from "./head.ts";
+import { IncomingHeldContent } from "./incoming-content.ts";
+import { OutgoingStreamContent } from "./outgoing-content.ts";
+import { inOneLine, interimFields, type OutgoingFields, responseFields, tunnelFields } from "./response-fields.ts";
+import type { Http3ServerConnection } from "./server.ts";
+
+const head = new MessageHead();
+const target = new RequestTarget();
+const NO_FIELDS = new FieldSection();
+/** What a replay does no harm to (RFC 8470 §4). */
+const REPLAYABLE = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
+
+export class Http3Stream implements QuicStreamTaker, ResponseWaiter, Informer, OutgoingOwner, ContentOwner {
+  readonly #server: Http3ServerConnection;
+  readonly #stream: RequestStream;
+  readonly #outgoing: OutgoingStreamContent;
+  /** null before the head, and once it is over for the rest of the program. */
+  #exchange: Exchange | null = null;
+  /** Sec-WebSocket-Accept that the origin server owes us. */
+  #accept: string | null = null;
+
+  #incoming: IncomingHeldContent | null = null;
+  #declaredLength = -1;
+  #expectsContinue = false;
+  #isHandled = false;
+  #isRequestComplete = false;
+  /** For the head, then for the content, then for the tunnel. */
+  readonly #timer = new Timer(() => this.#expired());
+  #clock: ContentClock | null = null;
+
+  #isResponding = false;
+  #isResponded = false;
+  #isTunnel = false;
+  #isOver = false;
+  #tunnelIdleTime: TimerList | null = null;
+
+  constructor(server: Http3ServerConnection, stream: RequestStream) {
+    this.#server = server;
+    this.#stream = stream;
+    this.#outgoing = new OutgoingStreamContent(stream, server.settings.sendTime, this);
+    const { headTime } = server.settings;
+    if (headTime !== null) this.#timer.arm(headTime);
+  }
+
+  // ── request ────────────────────────────────────────────────────────────────────────────────
+
+  onHead(fields: QuicFields): void {
+    this.#guard(() => this.#begin(fields));
+  }
+
+  #begin(fields: QuicFields): void {
+    this.#timer.cancel();
+    if (this.#isOver) return;
+    const { settings, client } = this.#server;
+    readFields(head, "request", fields, settings.head);
+    if (head.tooLarge !== null) return this.#refuseHead(head.tooLarge);
+    const problem = target.resolve(head) ?? problemOfConnect();
+    if (problem !== null) return this.#malformed(problem);
+    if (head.otherExpectation !== null)
+      return this.#refuseHead(new Failure("expectation-failed", `Expect: ${head.otherExpectation} cannot be met`));
+    head.end();
+    // Only now: the field of the authority, and cookies in one line, are counted too.
+    if (head.tooLarge !== null) return this.#refuseHead(head.tooLarge);
+    const { protocol } = target;
+    const method = protocol === null ? target.method : "GET";
+    if (this.#stream.isEarly) {
+      if (protocol !== null || !REPLAYABLE.has(method))
+        return this.#refuseHead(new Failure("too-early", `${method} before the handshake was over (RFC 8470 §5.2)`));
+      head.fields.set("early-data", "1");
+    }
+    const request = new HttpRequest(method, "https", target.authority, target.target, head.fields, NO_BODY);
+    request.acceptsTrailers = head.teTrailers;
+    let exchange: Exchange;
+    try {
+      exchange = new Exchange(client, "HTTP/3", request, clock.now);
+    } catch (thrown) {
+      return this.#refuseHead(Failure.from(thrown));
+    }
+    exchange.informer = this;
+    this.#exchange = exchange;
+    this.#declaredLength = head.contentLength;
+    this.#expectsContinue = head.expectContinue;
+    if (protocol !== null) {
+      request.upgrade = protocol;
+      this.#accept = beginHandshake(protocol, head.fields);
+    }
+  }
+
+  /** RFC 9114 §4.1.2: a malformed request ends its stream. */
+  #malformed(problem: string): void {
+    this.#over();
+    this.#stream.cut(H3Error.message);
+    this.#server.hooks.malformed(this.#server.client, new Failure("request-malformed", problem), 0);
+    this.#server.streamRefused(this);
+  }
+
+  /** A head that can be read, and is answered without an exchange. */
+  #refuseHead(failure: Failure): void {
+    this.#over();
+    const fields: OutgoingFields = {
+      ":status": String(failure.status),
+      "proxy-status": `lintel; error=${failure.code}`,
+      "content-length": "0",
+    };
+    this.#stream.sendHead(fields, true);
+    this.#stream.stopReading(H3Error.none);
+    this.#server.hooks.malformed(this.#server.client, failure, 0);
+    this.#server.streamRefused(this);
+  }
+
+  /** There is content, or there may be. */
+  onContentBegins(): void {
+    this.#guard(() => {
+      const exchange = this.#exchange;
+      if (exchange === null || this.#isHandled) return;
+      const { settings } = this.#server;
+      const { request } = exchange;
+      const isTunnel = request.upgrade !== null || request.method === "CONNECT";
+      const declared = this.#declaredLength < 0 ? null : this.#declaredLength;
+      this.#incoming = new IncomingHeldContent(settings.held, isTunnel ? null : declared, this);
+      if (!isTunnel) {
+        this.#clock = new ContentClock(this.#timer, settings);
+        this.#clock.reset(this.#expectsContinue);
+        request.body = this.#incoming.content;
+      }
+      this.#handle(exchange);
+    });
+  }
+
+  #handle(exchange: Exchange): void {
+    this.#isHandled = true;
+    let result: HttpResponse | PromiseLike<HttpResponse>;
+    try {
+      result = this.#server.hooks.handle(exchange);
+    } catch (thrown) {
+      return this.onResponseFailed(thrown);
+    }
+    if (result instanceof HttpResponse) this.#respond(result);
+    else if (result instanceof PendingResponse) result.waitFor(this);
+    else
+      result.then(
+        (response) => this.onResponseReady(response),
+        (thrown) => this.onResponseFailed(thrown),
+      );
+  }
+
+  onOctets(octets: Uint8Array): void {
+    this.#guard(() => {
+      const incoming = this.#incoming;
+      const exchange = this.#exchange;
+      if (incoming === null || exchange === null) return;
+      exchange.requestOctets += octets.length;
+      if (!incoming.arrive(octets)) return this.#overflow();
+      if (this.#isTunnel) this.#tunnelActive();
+      else this.#clock?.arrived(octets.length);
+    });
+  }
+
+  #overflow(): void {
+    const message = "the origin server takes the content more slowly than the client sends it (limits.http3.held)";
+    this.refuse(new Failure("content-not-held", message));
+  }
+
+  onEnd(trailers: QuicFields | null): void {
+    this.#guard(() => this.#end(trailers));
+  }
+
+  #end(fields: QuicFields | null): void {
+    const exchange = this.#exchange;
+    this.#isRequestComplete = true;
+    if (exchange === null) return;
+    if (!this.#isHandled && exchange.request.upgrade === null && exchange.request.method !== "CONNECT") {
+      // The runtime has held the content against its declared length, and ended the session if they differ.
+      if (this.#declaredLength === 0) exchange.request.hasEmptyContent = true;
+      if (fields === null) return this.#handle(exchange);
+    }
+    if (!this.#isHandled) this.onContentBegins();
+    if (!this.#isTunnel) this.#timer.cancel();
+    this.#incoming?.end(fields === null ? null : this.#trailers(fields));
+    if (this.#isResponded) this.#finish();
+  }
+
+  /** @throws {Failure} `request-malformed` */
+  #trailers(fields: QuicFields): FieldSection {
+    const { head: limits, trailerOctets } = this.#server.settings;
+    readFields(head, "trailers", fields, { ...limits, fieldSectionOctets: trailerOctets });
+    const problem = head.problem ?? head.tooLarge?.message;
+    if (problem !== undefined) throw new Failure("request-malformed", problem);
+    head.end();
+    head.fields.deleteSet(NOT_IN_TRAILERS);
+    return head.fields;
+  }
+
+  contentWanted(): void {
+    if (!this.#isTunnel && !this.#isRequestComplete) this.#clock?.wait();
+  }
+
+  contentPaused(): void {
+    if (!this.#isTunnel) this.#clock?.pause();
+  }
+
+  contentCancelled(): void {}
+
+  // ── response ───────────────────────────────────────────────────────────────────────────────
+
+  sendInterim(status: number, fields: FieldSection): void {
+    // RFC 9114 §4.5: there is no 101, a tunnel is opened with 200.
+    if (this.#isResponding || this.#exchange === null || status === 101) return;
+    if (status === 100) {
+      if (this.#clock === null || !this.#clock.awaitsContinue) return;
+      this.#clock.continued();
+    }
+    this.#stream.sendInterim(interimFields(status, status === 100 ? NO_FIELDS : fields));
+  }
+
+  onResponseReady(response: HttpResponse): void {
+    this.#guard(() => this.#respond(response));
+  }
+
+  onResponseFailed(thrown: unknown): void {
+    const exchange = this.#exchange;
+    if (exchange === null || this.#isResponding) return;
+    const failure = Failure.from(thrown);
+    if (failure.code === "internal") this.#server.hooks.fault(thrown);
+    exchange.failure ??= failure;
+    this.#guard(() => this.#respond(failureResponse(failure)));
+  }
+
+  #respond(response: HttpResponse): void {
+    const exchange = this.#exchange;
+    if (exchange === null || this.#isResponding) return discard(response);
+    const refusal = this.#refusalOf(exchange, response);
+    if (refusal !== null) {
+      discard(response);
+      exchange.failure ??= refusal;
+      response = failureResponse(refusal);
+    }
+    this.#isResponding = true;
+    exchange.response = response;
+    if (exchange.failure === null) exchange.phase = "response-content";
+    if (response.tunnel !== null) return this.#beginTunnel(exchange, response);
+    const { body, status } = response;
+    const { method } = exchange.request;
+    const fields = responseFields(response, method, this.#server.settings.listenerFields);
+    if (body === NO_BODY || isWithoutContent(status, method)) {
+      this.#sendHead(fields, true);
+      if (body !== NO_BODY) discard(response);
+      return this.onContentSent();
+    }
+    this.#sendHead(fields, false);
+    this.#outgoing.follow(body.length);
+    body.sendTo(this.#outgoing);
+  }
+
+  #sendHead(fields: OutgoingFields, end: boolean): void {
+    try {
+      this.#stream.sendHead(fields, end);
+    } catch {
+      this.#stream.sendHead(inOneLine(fields), end);
+    }
+  }
+
+  /** What cannot be said here: a success would mean that the tunnel is open (RFC 9220 §3, RFC 9114 §4.4). */
+  #refusalOf({ request }: Exchange, { status, tunnel, fields }: HttpResponse): Failure | null {
+    const asksForTunnel = request.upgrade !== null || request.method === "CONNECT";
+    if (tunnel === null) {
+      if (status === 101 || (asksForTunnel && status >= 200 && status < 300))
+        return new Failure("upstream-malformed", `${status} instead of the tunnel that was asked for`);
+      return null;
+    }
+    if (this.#accept !== null && !endHandshake(this.#accept, fields))
+      return new Failure("upstream-malformed", "Sec-WebSocket-Accept does not answer our Sec-WebSocket-Key");
+    return null;
+  }
+
+  #beginTunnel(exchange: Exchange, response: HttpResponse): void {
+    this.#isTunnel = true;
+    exchange.phase = "tunnel";
+    const idleMs = exchange.timeouts?.tunnelIdleMs;
+    this.#tunnelIdleTime = idleMs === undefined ? this.#server.settings.tunnelIdleTime : timerList(idleMs);
+    this.#sendHead(tunnelFields(response), false);
+    this.#outgoing.follow(null);
+    response.tunnel!.accept(this.#incoming!.content);
+    response.body.sendTo(this.#outgoing);
+    this.#tunnelActive();
+  }
+
+  #tunnelActive(): void {
+    if (this.#exchange !== null && this.#tunnelIdleTime !== null) this.#timer.arm(this.#tunnelIdleTime);
+  }
+
+  onContentPassing(octets: number): void {
+    if (this.#exchange !== null) this.#exchange.responseOctets += octets;
+    if (this.#isTunnel) this.#tunnelActive();
+  }
+
+  onContentSent(): void {
+    this.#isResponded = true;
+    if (this.#isRequestComplete) return this.#finish();
+    if (this.#isTunnel) return;
+    // RFC 9114 §4.1: the client need not go on with a request that has its whole response.
+    this.#stopIncoming(new Failure("client-closed", "the response was complete before the request content"));
+    this.#stream.stopReading(H3Error.none);
+    this.#finish();
+  }
+
+  onContentCut(why: Failure): void {
+    const exchange = this.#exchange;
+    if (exchange === null) return;
+    exchange.failure ??= why;
+    this.#stopIncoming(why);
+    this.#stream.cut(this.#isTunnel ? H3Error.connect : H3Error.internal);
+    this.#finish();
+  }
+
+  onSendStalled(): void {
+    this.cut(new Failure("client-stalled", "the client took nothing of the response for timeouts.send"));
+  }
+
+  onRoom(): void {
+    this.#guard(() => this.#outgoing.onRoom());
+  }
+
+  // ── ends ───────────────────────────────────────────────────────────────────────────────────
+
+  onClosed(reason: string): void {
+    this.#guard(() => {
+      if (this.#exchange === null) {
+        // Before its head, or after its end.
+        if (!this.#isOver) {
+          this.#over();
+          this.#server.streamDone(this, false);
+        }
+        return;
+      }
+      this.lose(new Failure("client-closed", reason));
+    });
+  }
+
+  #over(): void {
+    this.#isOver = true;
+    this.#timer.cancel();
+  }
+
+  #finish(): void {
+    const exchange = this.#exchange;
+    this.#exchange = null;
+    if (this.#isOver) return;
+    this.#over();
+    this.#server.streamDone(this, true);
+    if (exchange === null) return;
+    if (exchange.failure === null) exchange.phase = "done";
+    exchange.waitsFor = null;
+    this.#server.hooks.finish(exchange);
+  }
+
+  #stopIncoming(why: Failure): void {
+    if (!this.#isRequestComplete) this.#incoming?.stop(why);
+  }
+
+  /** Nobody waits for the response any more: the client cancelled it, or is gone. */
+  lose(why: Failure): void {
+    const exchange = this.#exchange;
+    if (this.#isOver) return;
+    // First: a response that comes of what follows is not wanted.
+    this.#exchange = null;
+    this.#over();
+    if (exchange !== null) {
+      exchange.failure ??= why;
+      this.#incoming?.stop(why);
+      this.#outgoing.stop(why);
+      exchange.abort(why);
+    }
+    this.#server.streamDone(this, false);
+    if (exchange !== null) this.#server.hooks.finish(exchange);
+  }
+
+  /** We give up on it. */
+  cut(why: Failure, code: number = H3Error.requestCancelled): void {
+    this.#stream.cut(code);
+    this.lose(why);
+  }
+
+  /** The exchange ends with this failure: by a response if there is none yet. */
+  refuse(failure: Failure): void {
+    const exchange = this.#exchange;
+    if (exchange === null || this.#isResponding) return this.cut(failure);
+    exchange.failure ??= failure;
+    this.#stopIncoming(failure);
+    // Whoever waits for the response brings the failure; nobody does once the handler has returned without.
+    exchange.abort(failure);
+    if (this.#exchange === exchange) this.#respond(failureResponse(failure));
+  }
+
+  #expired(): void {
+    this.#guard(() => {
+      if (this.#exchange === null) {
+        const failure = new Failure("head-timeout", "the request head took longer than timeouts.head");
+        this.#server.hooks.malformed(this.#server.client, failure, 0);
+        return this.cut(failure, H3Error.requestIncomplete);
+      }
+      if (this.#isTunnel)
+        return this.cut(new Failure("tunnel-idle", "nothing passed the tunnel for timeouts.tunnelIdle"));
+      if (this.#clock!.awaitsContinue) {
+        // Nobody upstream said 100 in time: the client may begin (RFC 9110 §10.1.1).
+        this.sendInterim(100, NO_FIELDS);
+        this.#clock!.wait();
+        return;
+      }
+      this.refuse(new Failure("content-timeout", "no request content for timeouts.contentIdle"));
+    });
+  }
+
+  /** The runtime's callbacks and promises must not see what is thrown: a fault costs this stream only. */
+  #guard(act: () => void): void {
+    try {
+      act();
+    } catch (thrown) {
+      const failure = Failure.from(thrown);
+      if (failure.code === "internal") this.#server.hooks.fault(thrown);
+      if (failure.code === "request-malformed") this.cut(failure, H3Error.message);
+      else if (failure.code === "internal") this.cut(failure, H3Error.internal);
+      else this.refuse(failure);
+    }
+  }
+}
+
+function problemOfConnect(): string | null {
+  if (head.contentLength >= 0 && target.method === "CONNECT") return "Content-Length in CONNECT (RFC 9110 §9.3.6)";
+  return null;
+}
+
+/** Takes back content that nobody wants. */
+function discard(response: HttpResponse): void {
+  response.body.sendTo({
+    ...DISCARD,
+    begin: (flow) => flow.cancel(new Failure("client-closed", "the response is not wanted any more")),
+  });
+}
