@@ -173,14 +173,16 @@ export interface CertificateConfig {
   readonly names: readonly string[] | null;
 }
 
-export interface ListenerTlsConfig {
+/** How TLS is ended. */
+export interface TlsEndConfig {
   readonly profile: "modern" | "intermediate" | "custom";
   /** Only with `profile: custom`. */
   readonly custom: CustomProfileConfig | null;
   /** Name whose certificate clients get that name none; null: the first certificate. */
   readonly default: string | null;
   readonly unknownNames: "default" | "refuse";
-  readonly alpn: readonly ("h2" | "http/1.1")[];
+  /** Protocols to agree on, best first; empty: nothing is agreed on. */
+  readonly alpn: readonly string[];
   /** ms. */
   readonly handshakeTimeout: number;
   /** Per worker. */
@@ -199,6 +201,10 @@ export type TlsVersionConfig = "TLSv1.2" | "TLSv1.3";
 
 /** Where plain requests go for hosts that a certificate covers. */
 export interface HttpsRedirectConfig {
+export interface ListenerTlsConfig extends TlsEndConfig {
+  readonly alpn: readonly ("h2" | "http/1.1")[];
+}
+
   readonly status: 301 | 302 | 307 | 308;
   /** null: that of the site's first listener with TLS. */
   readonly port: number | null;
@@ -243,7 +249,6 @@ export interface OriginTlsConfig {
   readonly identity: { readonly cert: string; readonly key: string } | null;
   /** null: the endpoint's host. */
   readonly serverName: string | null;
-  readonly alpn: readonly ("h2" | "http/1.1")[];
   readonly minVersion: TlsVersionConfig;
   /** ms. */
   readonly handshakeTimeout: number;

@@ -1,5 +1,5 @@
 /** The part of the config at layer 4: connections and datagrams that are relayed without a look at what they carry. */
-import type { CustomProfileConfig } from "./gateway-config.ts";
+import type { TlsEndConfig } from "./gateway-config.ts";
 
 /** What `tcp` and `udp` have in common. */
 export interface RelayConfig {
@@ -40,27 +40,13 @@ export interface TcpConfig extends RelayConfig {
   /** CIDR blocks of peers whose connections begin with a PROXY header. */
   readonly proxyProtocol: readonly string[];
   /** null: octets are passed through as they are. */
-  readonly tls: TcpTlsConfig | null;
+  readonly tls: TlsEndConfig | null;
   readonly timeouts: {
     /** From the accepted connection to its PROXY header and ClientHello; ms, Infinity: off. */
     readonly hello: number;
     /** Without an octet in either direction; ms, Infinity: off. */
     readonly idle: number;
   };
-}
-
-/** How a `tcp` entry ends TLS: as a listener does (`ListenerTlsConfig`), but it may agree on any protocol. */
-export interface TcpTlsConfig {
-  readonly profile: "modern" | "intermediate" | "custom";
-  readonly custom: CustomProfileConfig | null;
-  readonly default: string | null;
-  readonly unknownNames: "default" | "refuse";
-  /** Empty: nothing is agreed on. */
-  readonly alpn: readonly string[];
-  /** ms. */
-  readonly handshakeTimeout: number;
-  /** Per worker. */
-  readonly maxHandshakes: number;
 }
 
 export interface UdpConfig extends RelayConfig {

@@ -4,7 +4,7 @@
  * and costs nothing else.
  */
 import type { Facts, Log } from "../base/log.ts";
-import type { ListenerTlsConfig } from "../config/gateway-config.ts";
+import type { TlsEndConfig } from "../config/gateway-config.ts";
 import type { ClientInfo } from "../http/exchange.ts";
 import type { Connection } from "../net/connection.ts";
 import { type ProxyHeaderOwner, ProxyHeaderStage } from "../net/proxy-header-stage.ts";
@@ -31,7 +31,7 @@ export interface EntranceSettings {
   readonly localAddress: string;
   readonly localPort: number;
   /** null: plain. */
-  readonly tls: ListenerTlsConfig | null;
+  readonly tls: TlsEndConfig | null;
   /** CIDR blocks of peers who send a PROXY header. */
   readonly proxyProtocol: readonly string[];
   readonly log: Log;

@@ -7,15 +7,16 @@ import { closeSync, openSync, readFileSync, unlinkSync, writeSync } from "node:f
 import { tmpdir } from "node:os";
 import type { Log } from "../base/log.ts";
 import { readJson, writeJson } from "../base/plain-json.ts";
-import type { ListenerConfig } from "../config/gateway-config.ts";
 import type { Address } from "../net/address.ts";
 import { libc } from "../net/libc.ts";
+import type { ListenKind, ListenSpec } from "./listen-spec.ts";
 import { duplicate, isEnded, setInherited } from "./process-image.ts";
 import { type BoundListener, bindListener, bindMore, socketFileOf } from "./supervisor-listen.ts";
 import type { SavedOverrides } from "./upstream-directory.ts";
 import { EXIT_WITHIN_MS } from "./workers.ts";
 
 export interface InheritedListener {
+  readonly kind: ListenKind;
   /** Of the listener. */
   readonly name: string;
   /** As the config said it. */
@@ -110,15 +111,18 @@ export class Handover {
   }
 
   /** Takes the sockets of that address over, or binds new ones. */
-  readonly bind = async (config: ListenerConfig, slots: number): Promise<BoundListener[]> => {
-    const free = this.facts.listeners.filter((one) => one.written === config.address && !this.#taken.has(one));
+  readonly bind = async (config: ListenSpec, slots: number): Promise<BoundListener[]> => {
+    const free = this.facts.listeners.filter(
+      (one) =>
+        one.written === config.address && (one.kind === "udp") === (config.kind === "udp") && !this.#taken.has(one),
+    );
     const first = free.find(({ name }) => name === config.name) ?? free[0];
     if (first === undefined) return bindListener(config, slots);
     const same = free.filter(({ name }) => name === first.name);
     for (const one of same) this.#taken.add(one);
     return same.map(({ address, fds }) => {
       const copies = fds.slice(0, slots).map(duplicate);
-      for (const fd of copies) libc.listen(fd, config.backlog);
+      if (config.kind !== "udp") for (const fd of copies) libc.listen(fd, config.backlog);
       if (fds.length > 1) copies.push(...bindMore(config, address, slots - copies.length));
       const removeFile = socketFileOf(address);
       const close = () => {

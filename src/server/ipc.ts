@@ -6,12 +6,14 @@
 import type { ClientCount } from "../telemetry/client-sketch.ts";
 import type { TlsMaterial } from "../tls/tls-material.ts";
 import type { EndpointSet } from "../upstream/endpoint-spec.ts";
+import type { ListenKind } from "./listen-spec.ts";
 import type { PackedConfig } from "./packed-config.ts";
 
 /** A listening socket of a worker. A listener has one for each address it listens on. */
 export interface ListenSocket {
   /** Of the socket, for the life of the supervisor: what is kept over a reload keeps its id. */
   readonly id: number;
+  readonly kind: ListenKind;
   /** Name of the listener. */
   readonly name: string;
 }

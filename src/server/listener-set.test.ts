@@ -1,9 +1,9 @@
 import { afterEach, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import type { ListenerConfig } from "../config/gateway-config.ts";
 import { encodeSockaddr } from "../net/address.ts";
 import { openSockets, Peer } from "../net/testing.ts";
+import type { ListenSpec } from "./listen-spec.ts";
 import { type HeldListener, ListenErrors, ListenerSet } from "./listener-set.ts";
 
 const sets: ListenerSet[] = [];
@@ -11,21 +11,18 @@ afterEach(() => {
   for (const set of sets.splice(0)) set.close();
 });
 
-async function create(...listeners: ListenerConfig[]) {
+async function create(...listeners: ListenSpec[]) {
   const set = new ListenerSet(2);
   sets.push(set);
   (await set.prepare(listeners)).commit();
   return set;
 }
 
-const listener = (name: string, address = "127.0.0.1:0", backlog = 16): ListenerConfig => ({
+const listener = (name: string, address = "127.0.0.1:0", backlog = 16): ListenSpec => ({
+  kind: "http",
   name,
   address,
   backlog,
-  maxConnections: 10,
-  allowConnect: false,
-  tls: null,
-  proxyProtocol: [],
 });
 
 const ids = (held: readonly HeldListener[]) => held.map(({ id }) => id);
@@ -43,13 +40,11 @@ test("a listener of the same address is kept, whatever else is said of it, with 
   const set = await create(listener("web"));
   const [web] = set.all;
   using _ = new Peer(encodeSockaddr(web!.address));
-  const change = await set.prepare([
-    { ...listener("shop", "127.0.0.1:0", 64), maxConnections: 99, allowConnect: true },
-  ]);
+  const change = await set.prepare([{ ...listener("shop", "127.0.0.1:0", 64), kind: "tcp" }]);
   expect([change.added, change.removed]).toEqual([[], []]);
   change.commit();
   set.closeRemoved(change);
-  expect(set.all).toMatchObject([{ id: web!.id, name: "shop", fds: web!.fds }]);
+  expect(set.all).toMatchObject([{ id: web!.id, kind: "tcp", name: "shop", fds: web!.fds }]);
   const peers = await Promise.any(web!.fds.map((fd) => Peer.accept(fd)));
   peers.close();
 });

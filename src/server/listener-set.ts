@@ -3,15 +3,16 @@
  * over a reload if its listener's address reads the same, whatever else is said of it; clients in its
  * queue notice nothing.
  */
-import type { ListenerConfig } from "../config/gateway-config.ts";
 import type { Address } from "../net/address.ts";
 import { libc } from "../net/libc.ts";
 import type { ListenSocket } from "./ipc.ts";
+import type { ListenKind, ListenSpec } from "./listen-spec.ts";
 import { type BoundListener, bindListener, type ListenError } from "./supervisor-listen.ts";
 
 /** One address that is listened on. */
 export interface HeldListener {
   readonly id: number;
+  readonly kind: ListenKind;
   /** Of the listener. */
   readonly name: string;
   /** As the config says it. */
@@ -44,7 +45,7 @@ interface Held extends HeldListener {
 }
 
 /** Binds a listener; replaced by what takes sockets over from another program. */
-export type Bind = (config: ListenerConfig, slots: number) => Promise<BoundListener[]>;
+export type Bind = (spec: ListenSpec, slots: number) => Promise<BoundListener[]>;
 
 export class ListenerSet {
   readonly #slots: number;
@@ -66,18 +67,21 @@ export class ListenerSet {
    * Binds what another config adds; nothing that is in force changes.
    * @throws {ListenErrors} with each listener that cannot be bound; then nothing stays bound
    */
-  async prepare(listeners: readonly ListenerConfig[]): Promise<ListenerChange> {
+  async prepare(listeners: readonly ListenSpec[]): Promise<ListenerChange> {
     const left = new Set(this.#held);
     const next: Held[] = [];
     const added: Held[] = [];
     const problems: ListenError[] = [];
     // Those that keep their name choose first: two may listen on a port that the system chooses.
-    const kept = new Map<ListenerConfig, Held[]>();
+    const kept = new Map<ListenSpec, Held[]>();
     for (const byName of [true, false]) {
       for (const config of listeners) {
         if (kept.has(config)) continue;
         const found = [...left].filter(
-          ({ written, name }) => written === config.address && (!byName || name === config.name),
+          ({ kind, written, name }) =>
+            written === config.address &&
+            (kind === "udp") === (config.kind === "udp") &&
+            (!byName || name === config.name),
         );
         const [first] = found;
         if (first === undefined) continue;
@@ -89,7 +93,7 @@ export class ListenerSet {
     for (const config of listeners) {
       const same = kept.get(config);
       if (same !== undefined) {
-        next.push(...same.map((one) => ({ ...one, name: config.name })));
+        next.push(...same.map((one) => ({ ...one, kind: config.kind, name: config.name })));
         continue;
       }
       try {
@@ -112,7 +116,7 @@ export class ListenerSet {
       added,
       removed,
       commit: () => {
-        for (const config of listeners) for (const { fds } of kept.get(config) ?? []) relisten(fds, config.backlog);
+        for (const config of listeners) for (const { fds } of kept.get(config) ?? []) relisten(fds, config);
         this.#held = next;
       },
       abort,
@@ -126,7 +130,7 @@ export class ListenerSet {
 
   /** What the worker of a slot listens on, as that of the change if one is given. */
   sockets(slot: number, held: readonly HeldListener[] = this.#held): readonly (ListenSocket & { fd: number })[] {
-    return held.map(({ id, name, fds }) => ({ id, name, fd: fds[slot % fds.length]! }));
+    return held.map(({ id, kind, name, fds }) => ({ id, kind, name, fd: fds[slot % fds.length]! }));
   }
 
   close(): void {
@@ -134,15 +138,15 @@ export class ListenerSet {
     this.#held = [];
   }
 
-  #hold(bound: BoundListener, config: ListenerConfig): Held {
+  #hold(bound: BoundListener, { kind, name, address: written }: ListenSpec): Held {
     const { address, fds } = bound;
-    return { id: ++this.#lastId, name: config.name, written: config.address, address, fds, bound };
+    return { id: ++this.#lastId, kind, name, written, address, fds, bound };
   }
 }
 
 /** The queue's length can be changed while it is used. */
-function relisten(fds: readonly number[], backlog: number): void {
-  for (const fd of fds) libc.listen(fd, backlog);
+function relisten(fds: readonly number[], { kind, backlog }: ListenSpec): void {
+  if (kind !== "udp") for (const fd of fds) libc.listen(fd, backlog);
 }
 
 function closeAll(held: readonly Held[]): void {

@@ -15,6 +15,7 @@ import { CertificateDirectory, type CertificateSource, type PreparedCertificates
 import { describeChanges } from "./config-changes.ts";
 import { zoneSizes } from "./endpoint-places.ts";
 import type { FromWorker, ServeFacts, Start } from "./ipc.ts";
+import { listenSpecs } from "./listen-spec.ts";
 import type { ListenerChange, ListenerSet } from "./listener-set.ts";
 import { refuseNotServed } from "./not-served.ts";
 import { type PackedConfig, packConfig } from "./packed-config.ts";
@@ -163,7 +164,7 @@ export class Service {
   async #exchange(next: Servable): Promise<string[]> {
     const { listeners } = this.#options;
     const attempt = ++this.#attempts;
-    const change = await listeners.prepare(next.config.listeners);
+    const change = await listeners.prepare(listenSpecs(next.config));
     let made: InForce | null = null;
     let prepared: PreparedDirectory | null = null;
     let certificates: PreparedCertificates | null = null;
@@ -257,7 +258,13 @@ export class Service {
     const facts = factsOf(made);
     return this.workers.prepare(made.attempt, (slot, send) => {
       this.#channels.get(slot)![0].send(listeners.sockets(slot, added));
-      send({ ...facts, kind: "prepare", sets, material, listeners: next.map(({ id, name }) => ({ id, name })) });
+      send({
+        ...facts,
+        kind: "prepare",
+        sets,
+        material,
+        listeners: next.map(({ id, kind, name }) => ({ id, kind, name })),
+      });
     });
   }
 
@@ -279,7 +286,7 @@ export class Service {
       sets: this.directory.sets(),
       material: this.certificates.material,
       version: this.certificates.version,
-      listeners: sockets.map(({ id, name }, i) => ({ id, name, fd: FIRST_INHERITED_FD + i })),
+      listeners: sockets.map(({ id, kind, name }, i) => ({ id, kind, name, fd: FIRST_INHERITED_FD + i })),
       zoneFd: FIRST_INHERITED_FD + sockets.length,
       channelFd: FIRST_INHERITED_FD + sockets.length + 1,
     };

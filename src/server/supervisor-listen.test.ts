@@ -1,17 +1,14 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import type { ListenerConfig } from "../config/gateway-config.ts";
+import type { ListenSpec } from "./listen-spec.ts";
 import { bindListener } from "./supervisor-listen.ts";
 
-const listener = (address: string): ListenerConfig => ({
+const listener = (address: string, kind: ListenSpec["kind"] = "http"): ListenSpec => ({
+  kind,
   name: "web",
   address,
-  maxConnections: 100,
   backlog: 16,
-  allowConnect: false,
-  tls: null,
-  proxyProtocol: [],
 });
 
 /** Can something connect there? */
@@ -26,6 +23,27 @@ async function accepts(place: { hostname: string; port: number } | { unix: strin
 }
 
 const portOf = (bound: { address: unknown }): number => (bound.address as { port: number }).port;
+
+describe("a UDP listener", () => {
+  test("has a socket of its own for each slot, all on the port that the system chose", async () => {
+    const [bound] = await bindListener(listener("127.0.0.1:0", "udp"), 2);
+    expect(bound!.fds).toHaveLength(2);
+    expect(portOf(bound!)).toBeGreaterThan(0);
+    const [tcp] = await bindListener(listener(`127.0.0.1:${portOf(bound!)}`), 1);
+    tcp!.close();
+    bound!.close();
+  });
+
+  test("says who has its port", async () => {
+    const [first] = await bindListener(listener("127.0.0.1:0", "udp"), 2);
+    await expect(bindListener(listener(`127.0.0.1:${portOf(first!)}`, "udp"), 1)).rejects.toThrow(
+      /udp "web" cannot listen on .*\(process \d+\) already does/,
+    );
+    first!.close();
+    const [again] = await bindListener(listener(`127.0.0.1:${portOf(first!)}`, "udp"), 1);
+    again!.close();
+  });
+});
 
 describe("a TCP listener", () => {
   test("has a socket for each slot, all on the port that the system chose", async () => {

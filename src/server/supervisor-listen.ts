@@ -6,7 +6,6 @@
 
 import { lookup } from "node:dns/promises";
 import { chmodSync, lstatSync, unlinkSync } from "node:fs";
-import type { ListenerConfig } from "../config/gateway-config.ts";
 import {
   type Address,
   encodeSockaddr,
@@ -27,11 +26,13 @@ import {
   SO_REUSEADDR,
   SO_REUSEPORT,
   SOCK_CLOEXEC,
+  SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOCK_STREAM,
   SOL_SOCKET,
   setOption,
 } from "../net/libc.ts";
+import type { ListenSpec } from "./listen-spec.ts";
 import { portOwner } from "./supervisor-port-owner.ts";
 
 /** The sockets of one address. */
@@ -47,6 +48,8 @@ export interface BoundListener {
 /** An address cannot be listened on; the message says what to do. */
 export class ListenError extends Error {}
 
+type IpAddress = Address & { readonly kind: "tcp" };
+
 const EACCES = 13;
 const EADDRINUSE = 98;
 const UNIX_MODE = 0o666;
@@ -55,7 +58,7 @@ const UNIX_MODE = 0o666;
  * @returns one entry per address: a host name may have several
  * @throws {ListenError}
  */
-export async function bindListener(config: ListenerConfig, slots: number): Promise<BoundListener[]> {
+export async function bindListener(config: ListenSpec, slots: number): Promise<BoundListener[]> {
   const address = parseAddress(config.address);
   if (address === null) throw new ListenError(`${titleOf(config)}: ${config.address} is not an address`);
   if (address.kind === "unix") return [bindUnix(config, address)];
@@ -63,7 +66,7 @@ export async function bindListener(config: ListenerConfig, slots: number): Promi
   try {
     for (const host of await hostsOf(titleOf(config), address.host)) {
       const port = address.port === 0 && bound.length > 0 ? (bound[0]!.address as typeof address).port : address.port;
-      bound.push(bindTcp(config, { kind: "tcp", host, port }, slots));
+      bound.push(bindIp(config, { kind: "tcp", host, port }, slots));
     }
     return bound;
   } catch (error) {
@@ -92,9 +95,10 @@ function hasIpv6(): boolean {
   return bound;
 }
 
-function bindTcp(config: ListenerConfig, wanted: Address & { kind: "tcp" }, slots: number): BoundListener {
+function bindIp(config: ListenSpec, wanted: IpAddress, slots: number): BoundListener {
   const who = titleOf(config);
-  claimAddress(who, wanted);
+  const type = typeOf(config);
+  claimAddress(who, wanted, type);
   const fds: number[] = [];
   let address = wanted;
   const close = () => {
@@ -102,10 +106,10 @@ function bindTcp(config: ListenerConfig, wanted: Address & { kind: "tcp" }, slot
   };
   try {
     for (let slot = 0; slot < slots; slot++) {
-      const fd = bindSocket(who, address, true);
+      const fd = bindSocket(who, address, true, type);
       fds.push(fd);
       if (address.port === 0) address = { ...address, port: boundPort(fd) };
-      if (libc.listen(fd, config.backlog) !== 0) throw refused(who, address, errno());
+      if (type === SOCK_STREAM && libc.listen(fd, config.backlog) !== 0) throw refused(who, address, errno());
     }
   } catch (error) {
     close();
@@ -114,20 +118,21 @@ function bindTcp(config: ListenerConfig, wanted: Address & { kind: "tcp" }, slot
   return { name: config.name, address, fds, close };
 }
 
-function bindSocket(who: string, address: Address & { kind: "tcp" }, shared: boolean): number {
+function bindSocket(who: string, address: IpAddress, shared: boolean, type: number): number {
   const sockaddr = encodeSockaddr(address);
-  const fd = openSocket(who, familyOf(sockaddr), address);
-  setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+  const fd = openSocket(who, familyOf(sockaddr), address, type);
+  // For datagrams it would let two share a port.
+  if (type === SOCK_STREAM) setOption(fd, SOL_SOCKET, SO_REUSEADDR, 1);
   if (shared) setOption(fd, SOL_SOCKET, SO_REUSEPORT, 1);
   if (address.host === "::") setOption(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
   if (libc.bind(fd, sockaddr, sockaddr.length) === 0) return fd;
   const error = errno();
   libc.close(fd);
-  throw refused(who, address, error);
+  throw refused(who, address, error, type);
 }
 
-function openSocket(who: string, family: number, address: Address): number {
-  const fd = libc.socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+function openSocket(who: string, family: number, address: Address, type: number = SOCK_STREAM): number {
+  const fd = libc.socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) throw refused(who, address, errno());
   return fd;
 }
@@ -138,10 +143,10 @@ function boundPort(fd: number): number {
   return sockaddrPort(octets);
 }
 
-function refused(who: string, address: Address, error: number): ListenError {
+function refused(who: string, address: Address, error: number, type: number = SOCK_STREAM): ListenError {
   const place = `${who} cannot listen on ${formatAddress(address)}`;
   if (error === EADDRINUSE) {
-    const owner = address.kind === "tcp" ? portOwner(address.port) : null;
+    const owner = address.kind === "tcp" ? portOwner(address.port, type === SOCK_DGRAM ? "udp" : "tcp") : null;
     return new ListenError(`${place}: ${owner ?? "another process"} already does. Stop it or choose another address`);
   }
   if (error === EACCES && address.kind === "tcp") {
@@ -154,7 +159,7 @@ function refused(who: string, address: Address, error: number): ListenError {
 }
 
 /** One socket that all slots accept from. A file that nobody accepts on is left from a crash and goes. */
-function bindUnix(config: ListenerConfig, address: Address & { kind: "unix" }): BoundListener {
+function bindUnix(config: ListenSpec, address: Address & { kind: "unix" }): BoundListener {
   const who = titleOf(config);
   claimAddress(who, address);
   const sockaddr = encodeSockaddr(address);
@@ -187,14 +192,14 @@ export function socketFileOf(address: Address): () => void {
 }
 
 /** Further sockets beside those that listen on an address already, by the same user. @returns fewer if the system refuses */
-export function bindMore(config: ListenerConfig, address: Address, count: number): number[] {
+export function bindMore(config: ListenSpec, address: Address, count: number): number[] {
   const fds: number[] = [];
   if (address.kind === "unix") return fds;
   try {
     while (fds.length < count) {
-      const fd = bindSocket(titleOf(config), address, true);
+      const fd = bindSocket(titleOf(config), address, true, typeOf(config));
       fds.push(fd);
-      libc.listen(fd, config.backlog);
+      if (config.kind !== "udp") libc.listen(fd, config.backlog);
     }
   } catch {
     // Another user's, or a port that needs a privilege we gave up: those there are will be shared.
@@ -209,9 +214,9 @@ export function bindMore(config: ListenerConfig, address: Address, count: number
  * @param who for the message, such as `listener "web"`
  * @throws {ListenError}
  */
-export function claimAddress(who: string, address: Address): void {
+export function claimAddress(who: string, address: Address, type: number = SOCK_STREAM): void {
   if (address.kind === "unix") removeStale(who, address);
-  else if (address.port !== 0) libc.close(bindSocket(who, address, false));
+  else if (address.port !== 0) libc.close(bindSocket(who, address, false, type));
 }
 
 function removeStale(who: string, address: Address & { kind: "unix" }): void {
@@ -235,6 +240,8 @@ function unlinkIfAllowed(path: string): void {
   }
 }
 
-const titleOf = ({ name }: ListenerConfig): string => `listener "${name}"`;
+const typeOf = ({ kind }: ListenSpec): number => (kind === "udp" ? SOCK_DGRAM : SOCK_STREAM);
+
+const titleOf = ({ kind, name }: ListenSpec): string => `${kind === "http" ? "listener" : kind} "${name}"`;
 
 const inodeOf = (path: string): number => lstatSync(path, { throwIfNoEntry: false })?.ino ?? -1;

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import program from "../../package.json" with { type: "json" };
 import type { Log } from "../base/log.ts";
 import type { AdminConfig, GatewayConfig } from "../config/gateway-config.ts";
-import { type Address, formatAddress } from "../net/address.ts";
+import { formatAddress } from "../net/address.ts";
 import { accessLogPath } from "../telemetry/access-log.ts";
 import { renderMetrics } from "../telemetry/exposition.ts";
 import { processLog } from "../telemetry/process-log.ts";
@@ -19,7 +19,8 @@ import { ConfigWatch } from "./config-watch.ts";
 import { type ConfigStatus, type Control, ControlError, type UpgradeBegun } from "./control.ts";
 import type { Handover } from "./handover.ts";
 import { readOverrides, writeOverrides } from "./kept-overrides.ts";
-import { ListenErrors, ListenerSet } from "./listener-set.ts";
+import { listenSpecs } from "./listen-spec.ts";
+import { type HeldListener, ListenErrors, ListenerSet } from "./listener-set.ts";
 import { dropPrivileges, findAccount, prepareLogFile } from "./privileges.ts";
 import { type LoadedConfig, Reloader } from "./reload.ts";
 import { type Servable, Service } from "./service.ts";
@@ -70,7 +71,7 @@ export async function runSupervisor(options: SupervisorOptions): Promise<number>
   const cleanUp: (() => void)[] = [() => listeners.close()];
   try {
     checkFileLimit(config, count, log);
-    (await listeners.prepare(config.listeners)).commit();
+    (await listeners.prepare(listenSpecs(config))).commit();
     becomeUser(options, folder, log);
     const supervisor = new Supervisor(options, folder, count, listeners, log);
     cleanUp.push(() => supervisor.close());
@@ -151,8 +152,8 @@ class Supervisor {
       const begun = await Promise.race([starting, signals.first]);
       if (begun === "failed") return 1;
       if (begun === "started") {
-        for (const { name, address } of this.#listeners.all) {
-          this.#log.info(`listening on ${this.#urlOf(name, address)}`, { listener: name });
+        for (const listener of this.#listeners.all) {
+          this.#log.info(`listening on ${this.#urlOf(listener)}`, { listener: listener.name });
         }
         if (this.#admin !== undefined) this.#log.info(`admin on ${this.#admin.url}`);
         this.#versions.record({ tree, origin, trigger: handover ? "upgrade" : "start" });
@@ -267,7 +268,13 @@ class Supervisor {
     const workersLeft = await workers.handOver();
     const facts = {
       version: program.version,
-      listeners: this.#listeners.all.map(({ name, written, address, fds }) => ({ name, written, address, fds })),
+      listeners: this.#listeners.all.map(({ kind, name, written, address, fds }) => ({
+        kind,
+        name,
+        written,
+        address,
+        fds,
+      })),
       workers: workersLeft,
       draining: this.#options.handover?.workers ?? [],
       overrides: directory.overrides(),
@@ -288,7 +295,7 @@ class Supervisor {
       version: program.version,
       startedAt: this.#startedAt,
       workers: () => workers.view(),
-      listeners: () => this.#listeners.all.map(({ name, address }) => ({ name, url: this.#urlOf(name, address) })),
+      listeners: () => this.#listeners.all.map((one) => ({ name: one.name, url: this.#urlOf(one) })),
       config: () => this.#status(),
       metrics: () => renderMetrics(this.#service.metrics.registry, zone, slotName),
       stats: () => readStats(this.#service.metrics.registry, zone),
@@ -304,10 +311,11 @@ class Supervisor {
   }
 
   /** For people to click on. */
-  #urlOf(listener: string, address: Address): string {
+  #urlOf({ kind, name: wanted, address }: HeldListener): string {
     const { listeners } = this.#service.current.config;
-    const isSecure = listeners.some(({ name, tls }) => name === listener && tls !== null);
+    const isSecure = listeners.some(({ name, tls }) => name === wanted && tls !== null);
     if (address.kind === "unix") return formatAddress(address);
+    if (kind !== "http") return `${kind}://${formatAddress(address)}`;
     return `${isSecure ? "https" : "http"}://${formatAddress(address)}`;
   }
 

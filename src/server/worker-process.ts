@@ -225,7 +225,7 @@ class Worker {
 
   /** @param received descriptors by id of the socket; they are closed if it cannot be built */
   async #build(message: Prepare, received: ReadonlyMap<number, number>): Promise<Pending> {
-    const sockets = message.listeners.map(({ id, name }) => ({ id, name, fd: received.get(id) ?? null }));
+    const sockets = message.listeners.map((one) => ({ ...one, fd: received.get(one.id) ?? null }));
     let telemetry: Telemetry | null = null;
     let handedOn = false;
     try {

@@ -20,6 +20,7 @@ import {
   type Level,
   Registry,
 } from "./registry.ts";
+import { type RelayMetrics, tcpMetrics, type UdpMetrics, udpMetrics } from "./relay-metrics.ts";
 
 const STATUS_CLASSES = ["1xx", "2xx", "3xx", "4xx", "5xx"] as const;
 const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CONNECT", "TRACE", "other"] as const;
@@ -100,6 +101,9 @@ export class GatewayMetrics {
   #noRoute!: RouteMetrics;
   #noListener!: ListenerMetrics;
   readonly #upstreams = new Map<string, UpstreamMetrics>();
+  readonly #relayListeners = new Map<string, ListenerMetrics>();
+  readonly #tcp = new Map<string, RelayMetrics>();
+  readonly #udp = new Map<string, UdpMetrics>();
 
   /** @param placement where the cells lie; by default one after the other */
   static of(config: GatewayConfig, placement?: Placement): GatewayMetrics {
@@ -141,6 +145,14 @@ export class GatewayMetrics {
   *#register(config: GatewayConfig): Steps<void> {
     const r = this.registry;
     const listeners = config.listeners.map(({ name }) => name);
+    for (const entry of config.tcp) {
+      this.#relayListeners.set(
+        entry.name,
+        this.#createListener(entry.name, 0, entry.tls !== null || entry.proxyProtocol.length > 0),
+      );
+      this.#tcp.set(entry.name, tcpMetrics(r, entry));
+    }
+    for (const entry of config.udp) this.#udp.set(entry.name, udpMetrics(r, entry));
     for (const [number, { name, tls, proxyProtocol }] of config.listeners.entries()) {
       const arrives = (tls ?? null) !== null || (proxyProtocol ?? []).length > 0;
       this.#listeners.set(name, this.#createListener(name, number, arrives));
@@ -175,6 +187,16 @@ export class GatewayMetrics {
 
   listener(name: string): ListenerMetrics {
     return this.#listeners.get(name) ?? this.#noListener;
+  }
+
+  /** Of an entry of `tcp`: its connections, and what is relayed. */
+  tcp(name: string): RelayMetrics & { readonly listener: ListenerMetrics } {
+    return { ...this.#tcp.get(name)!, listener: this.#relayListeners.get(name)! };
+  }
+
+  /** Of an entry of `udp`. */
+  udp(name: string): UdpMetrics {
+    return this.#udp.get(name)!;
   }
 
   /** @returns what exchanges without a route count in, if there is none of that name */

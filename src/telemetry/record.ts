@@ -37,6 +37,17 @@ export class ExchangeRecorder {
     this.#accessLog?.record(exchange);
   }
 
+  /** As `record`, for a connection or a session at layer 4: it is counted by route where it is relayed. */
+  recordRelay(exchange: Exchange): void {
+    const { attempts, upstream } = exchange;
+    if (attempts !== null && upstream !== null) {
+      const failures = this.#metrics.upstream(upstream)?.failures;
+      for (const { failure } of attempts) if (failure !== null) failures?.add(codeNumber(failure.code), 1);
+    }
+    this.clients?.count(exchange);
+    this.#accessLog?.record(exchange);
+  }
+
   /**
    * A request that never became an exchange, because its head is wrong, too large or too slow.
    * Logged and counted like any other, with what is known of it.

@@ -30,5 +30,7 @@ export function sampleExchange(target = "/shop?id=1", fields: Record<string, str
 export const SAMPLE_CONFIG = {
   listeners: [{ name: "web" }, { name: "inner" }],
   sites: [{ name: "main", routes: [{ name: "shop" }, { name: "rest" }] }],
+  tcp: [],
+  udp: [],
   upstreams: [{ name: "app", endpoints: [{ address: "10.0.0.1:80" }, { address: "10.0.0.2:80" }] }],
 } as unknown as GatewayConfig;

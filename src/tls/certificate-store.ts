@@ -10,9 +10,9 @@
 import type {
   ClientAuthConfig,
   GatewayConfig,
-  ListenerTlsConfig,
   SiteConfig,
   SiteTlsConfig,
+  TlsEndConfig,
 } from "../config/gateway-config.ts";
 import { compileRegex } from "../config/pattern.ts";
 import type { ClientHello } from "../net/tls-client-hello.ts";
@@ -48,10 +48,14 @@ export function hasRules({ tls }: Pick<SiteConfig, "tls">): boolean {
 }
 
 /** Listeners with TLS, of whatever kind, and the sites whose rules hold there. */
-function tlsListeners({ listeners, sites }: GatewayConfig) {
-  return listeners.flatMap(({ name, tls }) =>
-    tls === null ? [] : [{ name, tls, sites: sites.filter((site) => site.listeners.includes(name)) }],
-  );
+function tlsListeners({ listeners, sites, tcp }: GatewayConfig) {
+  return [
+    ...listeners.flatMap(({ name, tls }) =>
+      tls === null ? [] : [{ name, tls, sites: sites.filter((site) => site.listeners.includes(name)) }],
+    ),
+    // At layer 4 there are no sites, and so no rules of theirs.
+    ...tcp.flatMap(({ name, tls }) => (tls === null ? [] : [{ name, tls, sites: [] }])),
+  ];
 }
 
 export class CertificateStore {
@@ -137,12 +141,12 @@ export class CertificateStore {
     };
   }
 
-  #fallback(tls: ListenerTlsConfig): Bundle | undefined {
+  #fallback(tls: TlsEndConfig): Bundle | undefined {
     if (tls.default !== null) return this.#bundles.get(tls.default) ?? this.#bundles.match(tls.default);
     return this.#bundles.fallback ?? undefined;
   }
 
-  #context({ certificates }: Bundle, tls: ListenerTlsConfig, rules: SiteTlsConfig | null): TlsContext {
+  #context({ certificates }: Bundle, tls: TlsEndConfig, rules: SiteTlsConfig | null): TlsContext {
     const { custom } = tls;
     const profile = PROFILES[tls.profile === "custom" ? "intermediate" : tls.profile];
     const file = (path: string | null | undefined) => (path == null ? null : this.#file(path));
@@ -252,7 +256,7 @@ const MOST_REMEMBERED = 10_000;
 
 /** What one listener needs to know of its sites. */
 class ListenerNames {
-  readonly tls: ListenerTlsConfig;
+  readonly tls: TlsEndConfig;
   readonly sites: readonly SiteConfig[];
   readonly chosen = new Map<string, ChosenIdentity | null>();
   readonly #byName = new NameTable<SiteConfig>();
@@ -260,7 +264,7 @@ class ListenerNames {
   readonly #below = new Map<string, SiteConfig>();
   readonly #regexes: (readonly [RegExp, SiteConfig])[] = [];
 
-  constructor(tls: ListenerTlsConfig, sites: readonly SiteConfig[]) {
+  constructor(tls: TlsEndConfig, sites: readonly SiteConfig[]) {
     this.tls = tls;
     this.sites = sites;
     for (const site of sites) {

@@ -9,9 +9,9 @@ import type {
   OriginTlsConfig,
   SiteTlsConfig,
   TlsConfig,
+  TlsEndConfig,
 } from "../gateway-config.ts";
 import { readHostPattern } from "../pattern.ts";
-import type { TcpTlsConfig } from "../relay-config.ts";
 import { acme, local } from "./acme.ts";
 import { hsts, httpsRedirect } from "./https.ts";
 import { span, textOption, wholeNumber } from "./text.ts";
@@ -128,7 +128,7 @@ const relayFields = listenerFields
 export const relayTls = z
   .union([z.boolean(), relayFields])
   .meta({ description: "End TLS here: `true`, or how. Default: octets pass through as they are." })
-  .transform((value, ctx): TcpTlsConfig | null =>
+  .transform((value, ctx): TlsEndConfig | null =>
     value === false ? null : withProfile(value === true ? relayFields.parse({}) : value, ctx),
   );
 

@@ -12,9 +12,14 @@ import { escapeQuoted } from "./escape.ts";
 export function combinedLine(exchange: Exchange): string {
   const { request } = exchange;
   const { by, phase, code } = outcomeOf(exchange);
-  const first = `${request.method} ${exchange.clientTarget} ${exchange.protocol}`;
+  const { protocol } = exchange;
+  // At layer 4 there is no request: the listener stands for it.
+  const first =
+    protocol === "TCP" || protocol === "UDP"
+      ? `${protocol} ${exchange.client.listener}`
+      : `${request.method} ${exchange.clientTarget} ${protocol}`;
   return (
-    `${exchange.clientAddress || "-"} - - [${nowCommonLog()}] "${request.method === "" ? "-" : escapeQuoted(first)}"` +
+    `${exchange.clientAddress || "-"} - - [${nowCommonLog()}] "${request.method === "" && protocol.startsWith("HTTP") ? "-" : escapeQuoted(first)}"` +
     ` ${statusOf(exchange)} ${exchange.responseOctets} "${field(exchange, Field["referer"])}"` +
     ` "${field(exchange, Field["user-agent"])}" "${code === null ? phase : `${by}:${phase}:${code}`}"`
   );

@@ -13,7 +13,8 @@ const USER_AGENT = Field["user-agent"];
 const REFERER = Field["referer"];
 
 export function jsonLine(exchange: Exchange): string {
-  const { request, failure } = exchange;
+  const { request, failure, protocol } = exchange;
+  if (protocol === "TCP" || protocol === "UDP") return relayLine(exchange);
   const attempt = decidingAttempt(exchange);
   let line = `{"time":"${nowMs()}","client":${text(exchange.clientAddress)},"method":${text(request.method)}`;
   line += `,"host":${text(exchange.host)},"target":${text(exchange.clientTarget)},"protocol":"${exchange.protocol}"`;
@@ -29,6 +30,27 @@ export function jsonLine(exchange: Exchange): string {
   } else line += `,"endpoint":null,"attempts":0,"connectMs":null,"firstOctetMs":null`;
   line += `,"userAgent":${field(exchange, USER_AGENT)},"referer":${field(exchange, REFERER)}`;
   if (exchange.hasId) line += `,"requestId":${jsonString(exchange.id)}`;
+  const ended =
+    failure === null ? `{"by":null,"phase":"${exchange.phase}","code":null}` : outcome(failure, exchange.phase);
+  return `${line},"outcome":${ended}}`;
+}
+
+/** Of a connection or a session at layer 4 (relay/). */
+function relayLine(exchange: Exchange): string {
+  const { client, failure, attempts } = exchange;
+  let line = `{"time":"${nowMs()}","client":${text(exchange.clientAddress)},"clientPort":${client.peerPort}`;
+  line += `,"protocol":"${exchange.protocol}","listener":${jsonString(client.listener)},"route":${name(exchange.route)}`;
+  if (exchange.protocol === "TCP") line += `,"serverName":${text(client.tls?.serverName ?? "")}`;
+  line += `,"receivedOctets":${exchange.requestOctets},"sentOctets":${exchange.responseOctets}`;
+  line += `,"durationMs":${ms(clock.now - exchange.startedAt)},"upstream":${name(exchange.upstream)}`;
+  const attempt = attempts?.at(-1);
+  if (attempt === undefined) line += `,"endpoint":null,"attempts":0,"connectMs":null,"firstOctetMs":null`;
+  else {
+    line += `,"endpoint":${jsonString(attempt.endpoint)},"attempts":${attempts!.length}`;
+    line += `,"connectMs":${span(attempt.startedAt, attempt.connectedAt)}`;
+    line += `,"firstOctetMs":${span(attempt.startedAt, attempt.firstOctetAt)}`;
+    if (attempts!.length > 1) line += `,"tries":[${attempts!.map((one) => tried(exchange, one)).join()}]`;
+  }
   const ended =
     failure === null ? `{"by":null,"phase":"${exchange.phase}","code":null}` : outcome(failure, exchange.phase);
   return `${line},"outcome":${ended}}`;
