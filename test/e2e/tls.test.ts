@@ -1,0 +1,296 @@
+/** TLS toward clients through the whole program, with curl and openssl as clients. */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import net from "node:net";
+import tls from "node:tls";
+import { curl, curlPath } from "../support/curl.ts";
+import { Gateway } from "../support/gateway.ts";
+import { Origin } from "../support/origin.ts";
+import { RawClient } from "../support/raw.ts";
+import { CertificateFolder, openssl, opensslPath, shown } from "../support/tls.ts";
+import { until } from "../support/until.ts";
+
+const files = new CertificateFolder();
+const { authority } = files;
+const clients = new CertificateFolder();
+/** Fields of the request that came last, by name. */
+let seen = "";
+let origin: Origin;
+let gateway: Gateway;
+
+const portOf = (name: string) => Number(new URL(gateway.url(`listener=${name}`)).port);
+
+beforeAll(async () => {
+  origin = await Origin.start();
+  origin.script = (request) => {
+    seen = request.head.text.toLowerCase();
+    return request.reply({ content: "from the origin server" });
+  };
+  clients.put("alice", clients.authority.issue([], { subject: "alice", use: "client", serial: 7 }));
+  clients.put("mallory", clients.authority.issue([], { subject: "mallory", use: "client", serial: 8 }));
+  clients.put("late", clients.authority.issue([], { subject: "late", use: "client", until: -0.5 }));
+  clients.write("list.crl", clients.authority.revoke(8));
+  const clientAuth = { ca: clients.file("ca.pem"), crl: clients.file("list.crl") };
+  gateway = await Gateway.start({
+    workers: 1,
+    timeouts: { drain: "5s" },
+    listeners: [
+      { name: "plain", address: "127.0.0.1:0" },
+      { name: "secure", address: "127.0.0.1:0", tls: { handshakeTimeout: "2s" }, maxConnections: 50 },
+      { name: "strict", address: "127.0.0.1:0", tls: { unknownNames: "refuse", profile: "modern" } },
+      { name: "behind", address: "127.0.0.1:0", tls: { alpn: ["http/1.1"] }, proxyProtocol: ["127.0.0.0/8"] },
+    ],
+    tls: {
+      redirect: { port: 8443 },
+      certificates: [
+        files.put("ecdsa", authority.issue(["a.test", "www.a.test"], { subject: "ecdsa" })),
+        files.put("rsa", authority.issue(["a.test"], { subject: "rsa", kind: "rsa" })),
+        files.put("wild", authority.issue(["*.wild.test"], { subject: "wild" })),
+        files.put("more", authority.issue(["staff.test", "guests.test", "new.test", "open.test"], { subject: "more" })),
+      ],
+    },
+    upstreams: { app: { endpoints: `127.0.0.1:${origin.port}` } },
+    sites: [
+      { name: "a", hosts: ["a.test", "www.a.test", "one.wild.test"], to: "app", tls: { hsts: { subdomains: true } } },
+      { name: "staff", hosts: "staff.test", to: "app", tls: { clientAuth } },
+      { name: "guests", hosts: "guests.test", to: "app", tls: { clientAuth: { ...clientAuth, mode: "optional" } } },
+      { name: "new", hosts: "new.test", to: "app", tls: { minVersion: "1.3" } },
+      { name: "open", hosts: "open.test", to: "app", tls: { redirect: false } },
+      { name: "rest", to: "app" },
+    ],
+  });
+}, 30_000);
+
+afterAll(async () => {
+  await gateway?.stop();
+  origin?.stop();
+  files.remove();
+  clients.remove();
+});
+
+/** Of a metric, all series whose labels hold the text. */
+async function sum(name: string, labels = ""): Promise<number> {
+  const metrics = await gateway.metrics();
+  let total = 0;
+  for (const [series, value] of metrics) if (series.startsWith(`${name}{`) && series.includes(labels)) total += value;
+  return total;
+}
+
+describe.skipIf(curlPath === null)("curl", () => {
+  test.each([
+    ["--http1.1", "HTTP/1.1 200"],
+    ["--http2", "HTTP/2 200"],
+  ])("%s is answered in what was agreed on (RFC 7301)", async (flag, start) => {
+    const answer = await files.curl("a.test", portOf("secure"), "/x", flag);
+    expect(answer.heads).toStartWith(start);
+    expect(answer.text).toBe("from the origin server");
+    expect(seen).toContain("x-forwarded-proto: https\r\n");
+    expect(seen).toContain(`x-forwarded-port: ${portOf("secure")}\r\n`);
+    expect(seen).toMatch(/forwarded: for=127\.0\.0\.1;host="a\.test:\d+";proto=https/);
+  });
+
+  test("gets HSTS over HTTPS, and never over plain HTTP (RFC 6797 §7.2)", async () => {
+    const secure = await files.curl("a.test", portOf("secure"), "/");
+    expect(secure.field("strict-transport-security")).toBe("max-age=31536000; includeSubDomains");
+    const plain = await curl("-H", "host: a.test", `${gateway.url("listener=plain")}/`);
+    expect(plain.field("strict-transport-security")).toBeUndefined();
+  });
+
+  test.each([
+    ["a.test", "/x?y=1", 308, "https://a.test:8443/x?y=1"],
+    ["one.wild.test:80", "/", 308, "https://one.wild.test:8443/"],
+    // No certificate: a browser would only be warned.
+    ["unknown.test", "/", 200, undefined],
+    // Its site wants none.
+    ["open.test", "/", 200, undefined],
+  ])("asks for %s%s over plain HTTP: %i", async (host, target, status, location) => {
+    const answer = await curl("-H", `host: ${host}`, `${gateway.url("listener=plain")}${target}`);
+    expect([answer.status, answer.field("location")]).toEqual([status, location]);
+  });
+
+  test("behind a proxy that sends PROXY headers has its own address", async () => {
+    const answer = await files.curl("a.test", portOf("behind"), "/", "--haproxy-protocol");
+    expect(answer.status).toBe(200);
+    const client = await RawClient.connect(portOf("behind"));
+    await client.send("PROXY TCP4 192.0.2.9 198.51.100.1 4711 443\r\n");
+    // Its handshake follows; that it is not broken off is what the next test needs.
+    client.destroy();
+    expect(seen).toContain("x-real-ip: 127.0.0.1\r\n");
+  });
+});
+
+describe.skipIf(opensslPath === null)("the certificate", () => {
+  test.each<[string, string | null, string[], string | null]>([
+    ["by its exact name", "www.a.test", [], "ecdsa"],
+    ["of ECDSA where the client has both", "a.test", [], "ecdsa"],
+    ["of RSA where the client has no other", "a.test", ["-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"], "rsa"],
+    ["by a wildcard", "x.wild.test", [], "wild"],
+    ["for a name of nobody: the default", "nobody.test", [], "ecdsa"],
+    ["for no name: the default", null, [], "ecdsa"],
+  ])("is found %s", async (_, name, args, expected) => {
+    expect(await shown(portOf("secure"), name, ...args)).toBe(expected);
+  });
+
+  test("is refused for a name of nobody if the listener wants that", async () => {
+    const said = await openssl(portOf("strict"), ["-servername", "nobody.test"]);
+    expect(said).toContain("unrecognized name");
+    expect(await shown(portOf("strict"), "a.test")).toBe("ecdsa");
+  });
+
+  test("is not shown over a version that the listener, or the site, does not speak", async () => {
+    const before = await sum("lintel_tls_handshake_failures_total", 'reason="no-common-version"');
+    for (const [listener, name] of [
+      ["strict", "a.test"],
+      ["secure", "new.test"],
+    ] as const) {
+      expect(await shown(portOf(listener), name, "-tls1_2")).toBeNull();
+      expect(await shown(portOf(listener), name, "-tls1_3")).toBe(name === "a.test" ? "ecdsa" : "more");
+    }
+    expect(await shown(portOf("secure"), "a.test", "-tls1_1", "-cipher", "DEFAULT:@SECLEVEL=0")).toBeNull();
+    await gateway.says(/a TLS handshake failed .*code=no-common-version reason="no TLS version in common"/);
+    await until(
+      async () => (await sum("lintel_tls_handshake_failures_total", 'reason="no-common-version"')) === before + 3,
+      "three failures in the metrics",
+    );
+  });
+
+  test.each(["-tls1_2", "-tls1_3"])("need not be sent again: a session is resumed (%s)", async (version) => {
+    const session = files.file(`session${version}`);
+    const request = "GET / HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\n\r\n";
+    const args = ["-servername", "a.test", version, "-ign_eof"];
+    expect(await openssl(portOf("secure"), [...args, "-sess_out", session], request)).toContain("New, TLSv1");
+    expect(await openssl(portOf("secure"), [...args, "-sess_in", session], request)).toContain("Reused, TLSv1");
+    expect(await sum("lintel_tls_resumed_total", 'listener="secure"')).toBeGreaterThan(0);
+  });
+});
+
+describe.skipIf(curlPath === null)("a site with client certificates", () => {
+  const show = (name: string) => ["--cert", clients.file(`${name}.pem`), "--key", clients.file(`${name}.key`)];
+  const staff = (...args: string[]) => files.curl("staff.test", portOf("secure"), "/", ...args);
+
+  test.each(["--http1.1", "--http2"])("lets in who has one, and says who it is (%s)", async (version) => {
+    const lies = ["-H", "x-client-subject: CN=root", "-H", "X_Client_Subject: CN=root", "-H", "client-cert: :AAAA:"];
+    const answer = await staff(version, ...show("alice"), ...lies);
+    expect(answer.status).toBe(200);
+    expect(seen).toContain("x-client-verified: yes\r\n");
+    expect(seen).toContain("x-client-subject: cn=alice\r\n");
+    expect(seen).toMatch(/x-client-fingerprint: [0-9a-f]{64}\r\n/);
+    expect(seen).not.toContain("cn=root");
+    expect(seen).not.toContain("client-cert:");
+  });
+
+  test.each([
+    ["none", [], /client certificate was refused|no client certificate was sent/],
+    ["one of another CA", ["--cert", files.file("ecdsa.pem"), "--key", files.file("ecdsa.key")], /was refused/],
+    ["one that is revoked", show("mallory"), /the certificate is revoked/],
+    ["one that has expired", show("late"), /the certificate has expired/],
+  ])("does not let in who has %s, and the log says why", async (_, args, reason) => {
+    const answer = await staff(...args);
+    expect(answer.status).toBe(0);
+    expect(answer.exitCode).not.toBe(0);
+    await gateway.says(reason);
+  });
+
+  test("is not reached over a connection that was made for another name: 421", async () => {
+    for (const version of ["--http1.1", "--http2"]) {
+      const answer = await files.curl("open.test", portOf("secure"), "/", "-H", "host: staff.test", version);
+      expect(answer.status).toBe(421);
+    }
+    // Nor in the clear.
+    const plain = await curl("-H", "host: guests.test", `${gateway.url("listener=plain")}/`);
+    expect(plain.status).toBe(308);
+  });
+
+  test("may let in those without, and those it does not trust, and tell them apart", async () => {
+    const guests = (...args: string[]) => files.curl("guests.test", portOf("secure"), "/", ...args);
+    expect((await guests("-H", "x-client-verified: yes")).status).toBe(200);
+    expect(seen).not.toContain("x-client-");
+    expect((await guests(...show("mallory"))).status).toBe(200);
+    expect(seen).toContain("x-client-verified: no\r\n");
+    expect(seen).not.toContain("x-client-subject");
+    expect((await guests(...show("alice"))).status).toBe(200);
+    expect(seen).toContain("x-client-subject: cn=alice\r\n");
+  });
+
+  test("elsewhere nobody can claim to be somebody", async () => {
+    const lies = ["-H", "x-client-subject: CN=root", "-H", "x-client-verified: yes"];
+    expect((await files.curl("open.test", portOf("secure"), "/", ...lies)).status).toBe(200);
+    expect(seen).not.toContain("x-client-");
+  });
+});
+
+describe("what is no good handshake", () => {
+  /** Connections, and what is on its way to be one. */
+  const open = async () =>
+    (await sum("lintel_connections_active", 'listener="secure"')) +
+    (await sum("lintel_arrivals_active", 'listener="secure"'));
+
+  /** Sends something, and reads until the connection ends. @param then what to do instead of waiting */
+  function attack(octets: Uint8Array | string, then: "wait" | "reset" | "close" = "wait"): Promise<void> {
+    return new Promise((resolve) => {
+      const socket = net.connect(portOf("secure"), "127.0.0.1", () => {
+        socket.write(octets);
+        if (then === "reset") socket.resetAndDestroy();
+        else if (then === "close") socket.end();
+      });
+      socket.resume();
+      socket.on("error", () => {});
+      socket.on("close", () => resolve());
+    });
+  }
+
+  /** The first octets that a client sends. */
+  function clientHello(): Promise<Buffer> {
+    return new Promise((resolve) => {
+      const trap = net.createServer((socket) => {
+        socket.once("data", (octets: Buffer) => {
+          resolve(octets);
+          socket.destroy();
+          trap.close();
+        });
+        socket.on("error", () => {});
+      });
+      trap.listen(0, "127.0.0.1", () => {
+        const { port } = trap.address() as net.AddressInfo;
+        tls.connect({ port, host: "127.0.0.1", servername: "a.test" }).on("error", () => {});
+      });
+    });
+  }
+
+  test("is closed, counted by its reason, and leaves nothing behind", async () => {
+    const hello = await clientHello();
+    await attack("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    await attack(Buffer.alloc(1000, 0xff));
+    await attack(Buffer.from([21, 3, 1, 0, 2, 2, 40]));
+    await attack(Buffer.concat([Buffer.from([22, 3, 1, 0, 4, 2, 0, 0, 0]), hello]));
+    await attack(hello.subarray(0, 40), "close");
+    await attack(hello.subarray(0, 40));
+    await attack("");
+    await attack(hello, "reset");
+    await until(async () => (await open()) === 0, "no connection to be left");
+    for (const reason of ["not-tls", "malformed", "client-left", "timeout"])
+      expect([reason, await sum("lintel_tls_handshake_failures_total", `reason="${reason}"`)]).not.toEqual([reason, 0]);
+    expect(gateway.output).toContain('reason="the client speaks plain HTTP"');
+  });
+
+  test("a thousand of them take no place from others", async () => {
+    const hello = await clientHello();
+    // More at a time than the listener takes connections.
+    const lanes = Array.from({ length: 20 }, async (_, lane) => {
+      for (let i = 0; i < 50; i++) {
+        const cut = (lane * 50 + i) % (hello.length + 1);
+        await attack(hello.subarray(0, cut), i % 2 === 0 ? "reset" : "close");
+      }
+    });
+    await Promise.all(lanes);
+    await until(async () => (await open()) === 0, "no connection to be left");
+    const answers = Array.from({ length: 60 }, () => files.curl("a.test", portOf("secure"), "/"));
+    expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(Array(60).fill(200));
+  }, 60_000);
+
+  test("without its PROXY header a connection ends, and is counted", async () => {
+    const client = await RawClient.connect(portOf("behind"));
+    await client.send("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    await client.closed();
+    expect(await sum("lintel_proxy_header_failures_total")).toBeGreaterThan(0);
+  });
+});
