@@ -48,6 +48,7 @@ class Check {
     }
     this.#hosts(sites, listeners);
     this.#tls(sites);
+    this.#http3();
     this.#problems.push(...checkAutomatic(this.#tree));
     this.#admin();
     this.#problems.push(...checkRelays(this.#tree, this.#upstreams, this.#used));
@@ -86,6 +87,27 @@ class Check {
       if (value["tls"] === undefined || own.some((name) => secure.has(name))) continue;
       const message = `${title("site", { value, path })} has "tls", but none of its listeners does`;
       this.#add([...path, "tls"], "unused-tls", message, 'a listener has it with "tls: true"', "warning", "key");
+    }
+  }
+
+  /** HTTP/3 has TLS in it, and a UDP port. */
+  #http3(): void {
+    for (const { value, path } of maps(this.#tree["listeners"], ["listeners"])) {
+      if (value["http3"] !== true && !isMap(value["http3"])) continue;
+      const who = title("listener", { value, path });
+      if (value["tls"] !== true && !isMap(value["tls"]))
+        this.#add(
+          [...path, "http3"],
+          "http3-without-tls",
+          `${who} has HTTP/3, and no TLS`,
+          'add "tls: true"',
+          "error",
+          "key",
+        );
+      else if (/^unix:/i.test(String(value["address"]))) {
+        const message = `${who} has HTTP/3, and a unix socket: there are no datagrams to it`;
+        this.#add([...path, "http3"], "http3-without-port", message, "give it an address with a port", "error", "key");
+      }
     }
   }
 

@@ -62,8 +62,20 @@ export interface ListenerConfig {
   readonly allowConnect: boolean;
   /** null: plain. */
   readonly tls: ListenerTlsConfig | null;
+  /** null: none. Only with `tls`, and not on unix sockets. */
+  readonly http3: ListenerHttp3Config | null;
   /** CIDR blocks of peers whose connections begin with a PROXY header. */
   readonly proxyProtocol: readonly string[];
+}
+
+/** HTTP/3 on the UDP port of the listener's number. */
+export interface ListenerHttp3Config {
+  /** ms that clients remember it for. */
+  readonly maxAge: number;
+  /** Clients that come over TCP are told of it. */
+  readonly advertise: boolean;
+  /** Safe requests are taken before the handshake is over (RFC 8470). */
+  readonly earlyData: boolean;
 }
 
 export interface TlsConfig {
@@ -266,7 +278,22 @@ export interface LimitsConfig {
   /** Per chunk. */
   readonly chunkExtensions: number;
   readonly http2: Http2LimitsConfig;
+  readonly http3: Http3LimitsConfig;
   readonly content: number;
+}
+
+/** For the life of the program. */
+export interface Http3LimitsConfig {
+  /** Of one session. */
+  readonly streams: number;
+  /** Octets. */
+  readonly streamWindow: number;
+  readonly sessionWindow: number;
+  readonly sessionsPerAddress: number;
+  /** Octets, over all requests. */
+  readonly held: number;
+  /** Of certificates, per listener. */
+  readonly names: number;
 }
 
 /** Of one connection of HTTP/2. */

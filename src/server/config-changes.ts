@@ -21,10 +21,12 @@ export function keepFixed(
 ): { readonly config: GatewayConfig; readonly kept: readonly string[] } {
   const kept: string[] = FIXED.filter((name) => !Bun.deepEquals(next[name], current[name]));
   if (!Bun.deepEquals(next.telemetry.log, current.telemetry.log)) kept.push("telemetry.log");
+  if (!Bun.deepEquals(next.limits.http3, current.limits.http3)) kept.push("limits.http3");
   if (kept.length === 0) return { config: next, kept };
   const { workers, user, admin, zone, state } = current;
   const telemetry = { ...next.telemetry, log: current.telemetry.log };
-  return { config: { ...next, workers, user, admin, zone, state, telemetry }, kept };
+  const limits = { ...next.limits, http3: current.limits.http3 };
+  return { config: { ...next, workers, user, admin, zone, state, telemetry, limits }, kept };
 }
 
 /** More would not be read. */

@@ -1,6 +1,7 @@
 /** `limits` and `timeouts` of the gateway. */
 import { z } from "zod";
 import { byteSize, duration } from "../../base/option.ts";
+import { http3Limits } from "./http3.ts";
 import { wholeNumber } from "./text.ts";
 
 /** RFC 9113 §6.9.1: 2^31-1 octets at most. Less than the default of 65,535 would only slow uploads down. */
@@ -46,6 +47,7 @@ export const limits = z
 export const timeouts = z
   .strictObject({
     head: duration("From the first octet of a request to the end of its head.", "30s"),
+    http3: http3Limits,
     contentIdle: duration("Without an octet of request content.", "30s"),
     contentRate: byteSize(
       "Least octets of request content per second, after 5 s of grace; `off` for none.",

@@ -1,6 +1,7 @@
 /** `listeners` and `admin`: where we listen. */
 import { z } from "zod";
 import { type Reading, readListenAddress } from "../address.ts";
+import { listenerHttp3 } from "./http3.ts";
 import { label, textOption, wholeNumber } from "./text.ts";
 import { listenerTls, proxyProtocol } from "./tls.ts";
 
@@ -25,6 +26,7 @@ const listener = z
       .default(false)
       .meta({ description: "May the CONNECT method reach a route? Otherwise it is refused with 405." }),
     tls: listenerTls.prefault(false),
+    http3: listenerHttp3.prefault(false),
     proxyProtocol,
   })
   .meta({ title: "Listener", description: "One address to listen on." });
