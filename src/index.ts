@@ -421,6 +421,7 @@ export interface Limits {
     streams?: number;
     streamWindow?: Size;
     connectionWindow?: Size;
+    windowGrowth?: Size;
     resets?: number;
     resetsPerSecond?: number;
     frames?: number;
@@ -449,6 +450,8 @@ export interface Timeouts {
   upstreamIdle?: Duration;
   /** The whole exchange. Default: off. */
   exchange?: Duration;
+  /** After so long a connection of HTTP/2 takes no new requests. Default: off. */
+  connectionAge?: Duration;
   /** A tunnel (WebSocket, CONNECT) without an octet in either direction. Default: 1h. */
   tunnelIdle?: Duration;
   /** Before we send 100 (Continue) ourselves, if the origin server does not. Default: 1s. */

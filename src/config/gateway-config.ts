@@ -302,6 +302,8 @@ export interface Http2LimitsConfig {
   /** Octets. */
   readonly streamWindow: number;
   readonly connectionWindow: number;
+  /** Of all connections of a worker together. */
+  readonly windowGrowth: number;
   readonly resets: number;
   readonly resetsPerSecond: number;
   readonly frames: number;
@@ -320,6 +322,7 @@ export interface TimeoutsConfig {
   readonly firstOctet: number;
   readonly upstreamIdle: number;
   readonly exchange: number;
+  readonly connectionAge: number;
   readonly tunnelIdle: number;
   readonly continue: number;
   readonly drain: number;

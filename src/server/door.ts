@@ -4,7 +4,7 @@
  */
 import { Failure } from "../base/failure.ts";
 import type { Log } from "../base/log.ts";
-import { clock, timerList } from "../base/timer.ts";
+import { clock, type TimerList, timerList } from "../base/timer.ts";
 import type { GatewayConfig, ListenerConfig } from "../config/gateway-config.ts";
 import type { ClientInfo, Exchange } from "../http/exchange.ts";
 import type { Scheme } from "../http/message.ts";
@@ -208,7 +208,14 @@ export function engineSettings({ limits, timeouts }: GatewayConfig, scheme: Sche
     connectionWindowOctets: connectionWindow,
     floods,
     settingsTime: timerList(SETTINGS_MS),
-    maxAgeTime: null,
+    maxAgeTimes: spread(timeouts.connectionAge),
   };
   return { http1, http2 };
+}
+
+/** A tenth less to a tenth more: connections that began together do not all come back at once. */
+function spread(ms: number): TimerList[] {
+  if (ms === Number.POSITIVE_INFINITY) return [];
+  const lists = [0.9, 0.95, 1, 1.05, 1.1].map((part) => timerList(Math.max(1, Math.round(ms * part))));
+  return lists.filter((list) => list !== null);
 }

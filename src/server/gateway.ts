@@ -7,6 +7,7 @@ import type { Log } from "../base/log.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { libc } from "../net/libc.ts";
 import { setQueueBudget } from "../net/tcp.ts";
+import { windowGrowth } from "../protocol/http2/window-growth.ts";
 import type { ServerConnection } from "../protocol/server-connection.ts";
 import type { Zone } from "../state/zone.ts";
 import type { GatewayMetrics } from "../telemetry/metrics.ts";
@@ -168,6 +169,7 @@ export class Gateway {
     upstreams.commit();
     store.commit();
     setQueueBudget(config.limits.queued);
+    windowGrowth.most = config.limits.http2.windowGrowth;
     const before = this.#generation;
     const doors = new Map<number, Door>();
     for (const { id, name, fd } of sockets) {

@@ -129,3 +129,17 @@ test("the preface may come in any pieces", async () => {
     expect([first[3], first[5], first[6], first[7], first[8]]).toEqual([4, 0, 0, 0, 0]);
   }
 });
+
+test("a connection that grows old is replaced, and no request is lost", async () => {
+  await using old = await Gateway.start({
+    workers: 1,
+    listeners: ["127.0.0.1:0"],
+    sites: [{ to: `127.0.0.1:${origin.port}` }],
+    timeouts: { connectionAge: "100ms" },
+  });
+  const peer = Bun.spawn(["node", join(import.meta.dir, "http2-age-peer.mjs"), old.url(), "8"], { stdout: "pipe" });
+  const { connections, answered, lost } = JSON.parse(await peer.stdout.text());
+  expect(lost).toEqual([]);
+  expect(connections).toBe(8);
+  expect(answered).toBeGreaterThan(8);
+});

@@ -22,9 +22,17 @@ export const limits = z
     http2: z
       .strictObject({
         streams: wholeNumber(1, 10_000, "Requests at one time on one connection.").prefault(128),
-        streamWindow: byteSize("Content a client may send of one request before it is taken.", "256KiB").pipe(window),
-        connectionWindow: byteSize("Content a client may send on one connection before it is taken.", "1MiB").pipe(
-          window,
+        streamWindow: byteSize(
+          "Content a peer may send of one message before it is taken: 256 KiB at first, and up to this if that holds it up.",
+          "4MiB",
+        ).pipe(window),
+        connectionWindow: byteSize(
+          "Content a peer may send on one connection before it is taken: 512 KiB at first, and up to this.",
+          "16MiB",
+        ).pipe(window),
+        windowGrowth: byteSize(
+          "By how much the windows of all connections of a worker together may be larger than at first.",
+          "64MiB",
         ),
         resets: wholeNumber(
           1,
@@ -39,6 +47,7 @@ export const limits = z
       })
       .prefault({})
       .meta({ title: "HTTP/2 limits", description: "What one connection of HTTP/2 may ask for." }),
+    http3: http3Limits,
     queued: byteSize("What a worker may have queued for slow peers before it reads in small pieces only.", "16MiB"),
   })
   .prefault({})
@@ -47,7 +56,6 @@ export const limits = z
 export const timeouts = z
   .strictObject({
     head: duration("From the first octet of a request to the end of its head.", "30s"),
-    http3: http3Limits,
     contentIdle: duration("Without an octet of request content.", "30s"),
     contentRate: byteSize(
       "Least octets of request content per second, after 5 s of grace; `off` for none.",
@@ -59,6 +67,10 @@ export const timeouts = z
     firstOctet: duration("From the request sent to the first octet of the response.", "60s"),
     upstreamIdle: duration("Without an octet of the response's content.", "60s"),
     exchange: duration("The whole exchange.", "off"),
+    connectionAge: duration(
+      "After so long, give or take a tenth, a connection of HTTP/2 takes no new requests and ends with its last one.",
+      "off",
+    ),
     tunnelIdle: duration("A tunnel (WebSocket, CONNECT) without an octet in either direction.", "1h"),
     continue: duration("Before we send 100 (Continue) ourselves, if the origin server does not.", "1s"),
     drain: duration("What is in flight may finish when a worker stops.", "30s"),

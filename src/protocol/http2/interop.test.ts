@@ -52,7 +52,7 @@ const settings = {
   ...SETTINGS,
   streamWindowOctets: 256 * 1024,
   connectionWindowOctets: 1024 * 1024,
-  maxAgeTime: timerList(3_600_000),
+  maxAgeTimes: [timerList(3_600_000)!],
 };
 const listener = new Listener(fd, 100, {
   onConnection(connection) {

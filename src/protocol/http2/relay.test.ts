@@ -213,7 +213,7 @@ class Relay implements ExchangeHooks, Http2ClientOwner {
         continueTime: null,
         tunnelIdleTime: null,
         settingsTime: null,
-        maxAgeTime: null,
+        maxAgeTimes: [],
         contentRate: 0,
       },
       this,

@@ -26,8 +26,8 @@ export interface Http2ServerSettings extends ContentTimes {
   readonly tunnelIdleTime: TimerList | null;
   /** Until the client says that it has our settings (RFC 9113 §6.5.3). */
   readonly settingsTime: TimerList | null;
-  /** After so long a connection takes no new streams, and ends with its last one. */
-  readonly maxAgeTime: TimerList | null;
+  /** After so long a connection takes no new streams, and ends with its last one: one of these each; none: it may grow old. */
+  readonly maxAgeTimes: readonly TimerList[];
 }
 
 /** A head may be cut into so many frames of the least size, however large its limit is. */

@@ -612,7 +612,7 @@ describe("times", () => {
 
   test("after its greatest age a connection takes no new streams, and ends with its last", () => {
     const answers = new Answers();
-    const peer = client(answers.handle, { maxAgeTime: timerList(300_000), keepAliveTime: null }).get(1);
+    const peer = client(answers.handle, { maxAgeTimes: [timerList(300_000)!], keepAliveTime: null }).get(1);
     pass(300_001);
     expect(peer.goAways).toEqual([[2 ** 31 - 1, 0]]);
     pass(1001);

@@ -58,9 +58,10 @@ export class Http2ServerConnection implements ServerConnection, ConnectionHandle
     this.link.openWindow();
     if (settings.headTime !== null) this.#rest.arm(settings.headTime);
     if (settings.settingsTime !== null) this.#settingsTimer.arm(settings.settingsTime);
-    if (settings.maxAgeTime !== null) {
+    const { maxAgeTimes } = settings;
+    if (maxAgeTimes.length > 0) {
       this.#age = new Timer(() => this.drain());
-      this.#age.arm(settings.maxAgeTime);
+      this.#age.arm(maxAgeTimes[Math.floor(Math.random() * maxAgeTimes.length)]!);
     }
   }
 

@@ -40,7 +40,7 @@ export const SETTINGS: Http2ServerSettings = {
   continueTime: timerList(1000),
   tunnelIdleTime: timerList(3_600_000),
   settingsTime: timerList(10_000),
-  maxAgeTime: null,
+  maxAgeTimes: [],
   contentRate: 0,
 };
 

@@ -33,7 +33,7 @@ export function serve(connection: FakeConnection, application: Application): Ser
       continueTime: null,
       tunnelIdleTime: null,
       settingsTime: null,
-      maxAgeTime: null,
+      maxAgeTimes: [],
       contentRate: 0,
     },
     {
