@@ -10,7 +10,6 @@ import { catalog } from "../src/cli/catalog.ts";
 import { loadConfig } from "../src/config/load.ts";
 import type { ClientInfo, Exchange } from "../src/http/exchange.ts";
 import type { Connection, ConnectionHandler } from "../src/net/connection.ts";
-import type { TcpConnection } from "../src/net/tcp.ts";
 import { type ExchangeHooks, Http1ServerConnection } from "../src/protocol/http1/server.ts";
 import { engineSettings } from "../src/server/door.ts";
 import { staticSets, zoneSizes } from "../src/server/endpoint-places.ts";
@@ -85,8 +84,8 @@ const generation = await Generation.build({
 const [endpoint] = prepared.upstreams.get("127.0.0.1:9")!.endpoints;
 
 const upstreamConnection = new NoConnection();
-const client = endpoint!.adopt(upstreamConnection as unknown as TcpConnection);
-endpoint!.idle(client);
+const client = endpoint!.pool.adopt(upstreamConnection);
+endpoint!.pool.idle(client);
 
 const info = (): ClientInfo => ({
   listener: config.listeners[0]!.name,

@@ -40,6 +40,8 @@ export function checkUpstream(written: unknown, path: Path, title: string, local
     ejectionOutOfOrder(here),
     ...weakSticky(here),
     unusedHost(here),
+    unusedAuto(here),
+    ...unusedStreams(here),
   ].filter((problem) => problem !== null);
 }
 
@@ -147,6 +149,30 @@ function unusedHost({ options, path, title }: Here): PlacedProblem | null {
   if (options["host"] === undefined || !isMap(options["branding"])) return null;
   const message = `${title} has branding, which sets Host: "host" is not used`;
   return warning([...path, "host"], "unused-host", message, 'remove "host", or the branding');
+}
+
+/** Without TLS nobody says which protocol it is. */
+function unusedAuto({ options, path, title }: Here): PlacedProblem | null {
+  if (options["protocol"] !== "auto" || isMap(options["tls"]) || options["tls"] === true) return null;
+  const message = `${title} has no TLS, where alone endpoints say which protocol they speak: "auto" is "http1"`;
+  return warning(
+    [...path, "protocol"],
+    "unused-auto",
+    message,
+    'add "tls", or write "http2" if they speak it',
+    "value",
+  );
+}
+
+function unusedStreams({ options, path, title }: Here): PlacedProblem[] {
+  const { pool, protocol = "http1" } = options;
+  if (!isMap(pool) || protocol !== "http1") return [];
+  return ["streams", "connections"]
+    .filter((key) => pool[key] !== undefined)
+    .map((key) => {
+      const message = `"${key}" is for connections of HTTP/2, and ${title} is spoken to in HTTP/1.1`;
+      return warning([...path, "pool", key], "unused-streams", message, 'write "protocol: http2" or "auto"');
+    });
 }
 
 function warning(

@@ -201,6 +201,10 @@ export interface TlsEndConfig {
   readonly maxHandshakes: number;
 }
 
+export interface ListenerTlsConfig extends TlsEndConfig {
+  readonly alpn: readonly ("h2" | "http/1.1")[];
+}
+
 export interface CustomProfileConfig {
   readonly minVersion: TlsVersionConfig;
   readonly maxVersion: TlsVersionConfig;
@@ -213,10 +217,6 @@ export type TlsVersionConfig = "TLSv1.2" | "TLSv1.3";
 
 /** Where plain requests go for hosts that a certificate covers. */
 export interface HttpsRedirectConfig {
-export interface ListenerTlsConfig extends TlsEndConfig {
-  readonly alpn: readonly ("h2" | "http/1.1")[];
-}
-
   readonly status: 301 | 302 | 307 | 308;
   /** null: that of the site's first listener with TLS. */
   readonly port: number | null;
@@ -356,10 +356,24 @@ export interface UpstreamConfig {
   readonly tls: OriginTlsConfig | null;
   /** The external origin worked under our own name ("https://shop.vendor.example"); null: none. */
   readonly branding: { readonly as: string } | null;
+  /** `http2`: that alone, by ALPN or, without TLS, by prior knowledge; `auto`: whichever the endpoint says (ALPN). */
+  readonly protocol: "http1" | "http2" | "auto";
+  /** Version of the PROXY header that connections begin with; null: none. */
+  readonly proxyProtocol: 1 | 2 | null;
   /** Per endpoint and worker. */
-  readonly pool: { readonly maxIdle: number; readonly idleTimeout: number };
+  readonly pool: PoolConfig;
   /** Milliseconds; the gateway's where the upstream has none of its own. */
   readonly timeouts: { readonly connect: number; readonly firstOctet: number; readonly idle: number };
+}
+
+export interface PoolConfig {
+  readonly maxIdle: number;
+  /** ms. */
+  readonly idleTimeout: number;
+  /** Exchanges at one time on a connection of HTTP/2. */
+  readonly streams: number;
+  /** Connections of HTTP/2; Infinity: as many as are needed. */
+  readonly connections: number;
 }
 
 /** What a definition of a list (middlewares, balancers, providers) is created with. */

@@ -80,7 +80,7 @@ function dial(port: number, name: string, how: TlsClientSettings): Promise<Diall
         resolve({ connection, facts, heard });
       },
       onConnectFailed: (error) => resolve(`no connection: ${error}`),
-      onHandshakeFailed: resolve,
+      onHandshakeFailed: (problem, reason) => resolve(`${problem}: ${reason}`),
       fault: reject,
     });
   });
@@ -104,11 +104,11 @@ describe("the certificate", () => {
     ["app.test", "connected"],
     ["APP.test", "connected"],
     ["one.wild.test", "connected"],
-    ["wild.test", "the certificate is for other names"],
-    ["two.labels.wild.test", "the certificate is for other names"],
-    ["other.test", "the certificate is for other names"],
+    ["wild.test", "untrusted: the certificate is for other names"],
+    ["two.labels.wild.test", "untrusted: the certificate is for other names"],
+    ["other.test", "untrusted: the certificate is for other names"],
     ["127.0.0.1", "connected"],
-    ["127.0.0.2", "the certificate is for other names"],
+    ["127.0.0.2", "untrusted: the certificate is for other names"],
   ])("for %s: %s (RFC 9525 §6)", async (name, expected) => {
     expect(await outcome(await origin(app), name)).toBe(expected);
   });
@@ -124,22 +124,22 @@ describe("the certificate", () => {
     [
       "expired",
       authority.issue(["app.test", "127.0.0.1", "localhost"], { until: -0.5 }),
-      "the certificate has expired",
+      "untrusted: the certificate has expired",
     ],
     [
       "not valid yet",
       authority.issue(["app.test", "127.0.0.1", "localhost"], { from: 1 }),
-      "the certificate is not valid yet",
+      "untrusted: the certificate is not valid yet",
     ],
     [
       "of another CA",
       new Authority("Other").issue(["app.test", "127.0.0.1", "localhost"]),
-      "the CA of the certificate is not known",
+      "untrusted: the CA of the certificate is not known",
     ],
     [
       "meant for clients",
       authority.issue(["app.test", "127.0.0.1", "localhost"], { use: "client" }),
-      "the certificate is not meant for this use",
+      "untrusted: the certificate is not meant for this use",
     ],
   ])("that is %s is refused", async (_what, pair, reason) => {
     const port = await origin(pair);
@@ -154,7 +154,7 @@ describe("the certificate", () => {
   });
 
   test("is checked against the CAs of the runtime if none are given", async () => {
-    expect(await outcome(await origin(app), "app.test", settings({}, { ca: null }))).toMatch(/^the CA/);
+    expect(await outcome(await origin(app), "app.test", settings({}, { ca: null }))).toMatch(/^untrusted: the CA/);
   });
 
   test("with another key than the pinned one is refused, whoever signed it", async () => {
@@ -163,7 +163,7 @@ describe("the certificate", () => {
     const wrong = pinOf(new X509Certificate(authority.cert));
     expect(await outcome(port, "app.test", settings({ verify: false, pins: [wrong, pin] }))).toBe("connected");
     expect(await outcome(port, "app.test", settings({ verify: true, pins: [wrong] }))).toBe(
-      "the server's public key is not one that is pinned",
+      "untrusted: the server's public key is not one that is pinned",
     );
     expect(await outcome(port, "other.test", settings({ verify: false, pins: [pin] }))).toBe("connected");
   });
@@ -206,7 +206,7 @@ describe("the handshake", () => {
   test("with a version the server does not have fails", async () => {
     const port = await origin(app, { maxVersion: "TLSv1.2" });
     expect(await outcome(port, "app.test", settings({}, { minVersion: "TLSv1.3" }))).toBe(
-      "the peer does not speak the version (protocol_version)",
+      "refused: the peer does not speak the version (protocol_version)",
     );
   });
 
@@ -215,17 +215,44 @@ describe("the handshake", () => {
       listen(createServer((socket) => serve(socket.on("error", () => {}).resume())));
     const before = openSockets();
     const http = await peer((socket) => socket.end("HTTP/1.1 400 Bad Request\r\n\r\n"));
-    expect(await outcome(http, "app.test")).toBe("what was sent is not TLS");
+    expect(await outcome(http, "app.test")).toBe("protocol: what was sent is not TLS");
     const garbage = await peer((socket) => socket.write(Buffer.alloc(100, 0xee)));
-    expect(await outcome(garbage, "app.test")).toBe("what was sent is not TLS");
+    expect(await outcome(garbage, "app.test")).toBe("protocol: what was sent is not TLS");
     const leaves = await peer((socket) => socket.end());
-    expect(await outcome(leaves, "app.test")).toBe("the server closed the connection during the handshake");
+    expect(await outcome(leaves, "app.test")).toBe("protocol: the server closed the connection during the handshake");
     const resets = await peer((socket) => socket.once("data", () => socket.resetAndDestroy()));
-    expect(await outcome(resets, "app.test")).toBe("the connection was lost during the handshake (ECONNRESET)");
+    expect(await outcome(resets, "app.test")).toBe(
+      "protocol: the connection was lost during the handshake (ECONNRESET)",
+    );
     const silent = await peer(() => {});
-    expect(await outcome(silent, "app.test", settings({ handshakeTimeoutMs: 50 }))).toBe("the handshake took too long");
+    expect(await outcome(silent, "app.test", settings({ handshakeTimeoutMs: 50 }))).toBe(
+      "timeout: the handshake took too long",
+    );
     for (const close of closers.splice(0)) close();
     await until(() => openSockets() <= before);
+  });
+
+  test("comes after what has to go before it", async () => {
+    let port = 0;
+    const first = await new Promise<string>((resolve) => {
+      const server = createServer((socket) => {
+        socket
+          .on("error", () => {})
+          .once("data", (octets) => {
+            resolve(octets.toString("latin1"));
+            socket.destroy();
+          });
+      });
+      void listen(server).then((found) => {
+        port = found;
+        const sockaddr = encodeSockaddr({ kind: "tcp", host: "127.0.0.1", port });
+        const quiet = { onConnected() {}, onConnectFailed() {}, onHandshakeFailed() {}, fault() {} };
+        new TlsConnecting(sockaddr, 2000, "app.test", settings(), null, quiet, Buffer.from("PROXY UNKNOWN\r\n"));
+      });
+    });
+    // Both may come in one read.
+    expect(first).toStartWith("PROXY UNKNOWN\r\n");
+    expect(["", "\x16"]).toContain(first.slice(15, 16));
   });
 
   test("can be called off at any moment, and nobody hears of it", async () => {
@@ -237,7 +264,7 @@ describe("the handshake", () => {
       const connecting = new TlsConnecting(sockaddr, 2000, "app.test", settings(), null, {
         onConnected: (connection) => connection.destroy(),
         onConnectFailed: (error) => heard.push(error),
-        onHandshakeFailed: (reason) => heard.push(reason),
+        onHandshakeFailed: (_problem, reason) => heard.push(reason),
         fault: (thrown) => heard.push(String(thrown)),
       });
       if (ms > 0) await wait(ms);

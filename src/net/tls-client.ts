@@ -5,7 +5,7 @@ import { isIp } from "./address.ts";
 import { type ConnectHandler, Connecting } from "./connect.ts";
 import type { TcpConnection } from "./tcp.ts";
 import { type HandshakeOwner, TlsConnection } from "./tls-connection.ts";
-import { type TlsContext, tlsReason } from "./tls-runtime.ts";
+import { isAlert, type RuntimeSocket, type TlsContext, tlsReason } from "./tls-runtime.ts";
 
 /** How an upstream's endpoints are spoken to. Made once; contexts cost 20 KB. */
 export interface TlsClientSettings {
@@ -27,17 +27,27 @@ export interface OriginFacts {
   readonly resumed: boolean;
 }
 
+/**
+ * Why there is no TLS connection, as RFC 9209 §2.3 tells apart.
+ * - `untrusted`: whoever answered could not show that it is the server
+ * - `refused`: the server said by an alert that it does not want the connection
+ * - `timeout`: the handshake took too long
+ * - `protocol`: anything else, such as no version in common
+ */
+export type HandshakeProblem = "untrusted" | "refused" | "timeout" | "protocol";
+
 export interface TlsConnectHandler {
   onConnected(connection: TlsConnection, facts: OriginFacts): void;
   /** There was no connection. @param error an errno name; "ETIMEDOUT" also when our own time limit passed */
   onConnectFailed(error: string): void;
   /** There was, but not for this. @param reason in words, such as "the certificate has expired" */
-  onHandshakeFailed(reason: string): void;
+  onHandshakeFailed(problem: HandshakeProblem, reason: string): void;
   /** `onConnected` threw; that connection is destroyed. */
   fault(thrown: unknown): void;
 }
 
 const MOST_SESSIONS = 4;
+const LEFT = "the server closed the connection during the handshake";
 
 /**
  * What earlier connections to one endpoint can be resumed with. Each is used once (RFC 8446 §C.4),
@@ -62,7 +72,8 @@ export class TlsConnecting implements ConnectHandler, HandshakeOwner {
   readonly #serverName: string;
   readonly #sessions: TlsSessions | null;
   readonly #handler: TlsConnectHandler;
-  readonly #timer = new Timer(() => this.#fail("the handshake took too long"));
+  readonly #preamble: Uint8Array | null;
+  readonly #timer = new Timer(() => this.#fail("timeout", "the handshake took too long"));
   readonly #connecting: Connecting;
   #secure: TlsConnection | null = null;
   #done = false;
@@ -72,6 +83,7 @@ export class TlsConnecting implements ConnectHandler, HandshakeOwner {
    * @param connectMs   for the connection alone; Infinity: the kernel's own limit
    * @param serverName  host name or IP address that the certificate must be good for; a name is sent as SNI
    * @param sessions    of this endpoint and these settings; null: nothing is resumed
+   * @param preamble    octets that go before the handshake (a PROXY header); null: none
    */
   constructor(
     sockaddr: Uint8Array,
@@ -80,11 +92,13 @@ export class TlsConnecting implements ConnectHandler, HandshakeOwner {
     settings: TlsClientSettings,
     sessions: TlsSessions | null,
     handler: TlsConnectHandler,
+    preamble: Uint8Array | null = null,
   ) {
     this.#settings = settings;
     this.#serverName = serverName;
     this.#sessions = sessions;
     this.#handler = handler;
+    this.#preamble = preamble;
     this.#connecting = new Connecting(sockaddr, connectMs, this);
   }
 
@@ -100,6 +114,8 @@ export class TlsConnecting implements ConnectHandler, HandshakeOwner {
     const { context, verify, alpn, handshakeTimeoutMs } = this.#settings;
     const timeout = timerList(handshakeTimeoutMs);
     if (timeout !== null) this.#timer.arm(timeout);
+    // The kernel's buffer is empty: it takes the whole of it.
+    if (this.#preamble !== null) connection.write(this.#preamble);
     const secure = new TlsConnection(
       connection.surrender(),
       {
@@ -132,12 +148,17 @@ export class TlsConnecting implements ConnectHandler, HandshakeOwner {
     this.#handler.fault(thrown);
   }
 
-  onHandshake(connection: TlsConnection, ok: boolean, why: Error | null): void {
+  onHandshake(connection: TlsConnection, ok: boolean, why: (Error & { readonly code?: string }) | null): void {
     if (this.#done) return;
     this.#secure = connection;
-    const distrust = this.#distrust(connection, ok, why);
-    if (distrust !== "") return this.#fail(distrust);
-    const socket = connection.socket!;
+    const { socket } = connection;
+    // Its name for a handshake that went wrong; everything else is about the certificate.
+    if (socket === null || (!ok && (why === null || why.code === "EPROTO" || why.code === "ECONNRESET"))) {
+      if (why === null || why.code === "ECONNRESET") return this.#fail("protocol", LEFT);
+      return this.#fail(isAlert(why) ? "refused" : "protocol", tlsReason(why));
+    }
+    const distrust = this.#distrust(socket, ok, why);
+    if (distrust !== "") return this.#fail("untrusted", distrust);
     const facts: OriginFacts = {
       version: socket.getTLSVersion(),
       cipher: socket.getCipher()?.name ?? "",
@@ -156,20 +177,15 @@ export class TlsConnecting implements ConnectHandler, HandshakeOwner {
 
   onHandshakeLost(_connection: TlsConnection, error: string): void {
     this.#secure = null;
-    if (error === "") this.#fail("the server closed the connection during the handshake");
-    else this.#fail(/^E[A-Z]+$/.test(error) ? `the connection was lost during the handshake (${error})` : error);
+    if (error === "") this.#fail("protocol", LEFT);
+    else if (/^E[A-Z]+$/.test(error)) this.#fail("protocol", `the connection was lost during the handshake (${error})`);
+    else this.#fail("protocol", error);
   }
 
   /** "" if it is who it should be. */
-  #distrust(connection: TlsConnection, ok: boolean, why: (Error & { readonly code?: string }) | null): string {
+  #distrust(socket: RuntimeSocket, ok: boolean, why: (Error & { readonly code?: string }) | null): string {
     const { verify, pins } = this.#settings;
-    const { socket } = connection;
     const code = why?.code;
-    // Its name for a handshake that went wrong; everything else is about the certificate.
-    if (socket === null || (!ok && (why === null || code === "EPROTO" || code === "ECONNRESET"))) {
-      if (why === null || code === "ECONNRESET") return "the server closed the connection during the handshake";
-      return tlsReason(why);
-    }
     const byAddress = isIp(this.#serverName);
     // Without a server name the runtime looks for "localhost", but only after everything else was right.
     const trusted = (ok && socket.authorized) || (byAddress && code === "ERR_TLS_CERT_ALTNAME_INVALID");
@@ -184,13 +200,13 @@ export class TlsConnecting implements ConnectHandler, HandshakeOwner {
       : "the server's public key is not one that is pinned";
   }
 
-  #fail(reason: string): void {
+  #fail(problem: HandshakeProblem, reason: string): void {
     if (this.#done) return;
     this.#end();
     const secure = this.#secure;
     this.#secure = null;
     secure?.destroy();
-    this.#handler.onHandshakeFailed(reason);
+    this.#handler.onHandshakeFailed(problem, reason);
   }
 
   #end(): void {

@@ -229,6 +229,11 @@ const REASONS: Readonly<Record<string, string>> = {
   INVALID_PURPOSE: "the certificate is not meant for this use",
 };
 
+/** The peer said so, by an alert; the library names such errors in this way. */
+export function isAlert(why: Error): boolean {
+  return /OPENSSL_internal:(?:SSLV3_ALERT|TLSV1)_/.test(why.message);
+}
+
 /** What went wrong, in words if it is something usual, else as the library says it. */
 export function tlsReason(why: Error & { readonly code?: string }): string {
   const library = /OPENSSL_internal:(\w+)/.exec(why.message)?.[1];

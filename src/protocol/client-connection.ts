@@ -30,7 +30,8 @@ export interface ClientConnection {
   /** Requests sent so far; more than none means that it was kept. */
   readonly requests: number;
   /**
-   * Sends a request on a connection that its endpoint gave for it.
+   * Sends a request on a connection that its endpoint gave for it. Content that throws fails the
+   * request, so the taker may be called before this returns.
    * @param authority       for Host, or `:authority`
    * @param firstOctetTime  limit until a response; null: none
    * @param idleTime        limit without an octet of the response's content; null: none

@@ -8,9 +8,9 @@ import { type BodySink, type Flow, NO_BODY } from "../http/body.ts";
 import type { Attempt as AttemptFacts, Exchange } from "../http/exchange.ts";
 import type { FieldSection } from "../http/field-section.ts";
 import { type HttpResponse, isIdempotent } from "../http/message.ts";
-import type { ResponseTaker } from "../protocol/client-connection.ts";
-import type { Http1ClientConnection } from "../protocol/http1/client.ts";
-import type { ConnectionTaker, Endpoint } from "../upstream/endpoint.ts";
+import type { ClientConnection, ResponseTaker, SentRequest } from "../protocol/client-connection.ts";
+import type { Endpoint } from "../upstream/endpoint.ts";
+import type { ConnectionTaker } from "../upstream/pool.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { ReplayBody } from "./replay.ts";
 
@@ -42,7 +42,8 @@ export class Attempt implements AttemptFacts, ResponseTaker, ConnectionTaker {
   readonly #owner: AttemptOwner;
   /** The exchange is counted on the endpoint, and this attempt owes it. */
   #counted = true;
-  #client: Http1ClientConnection | null = null;
+  /** What has been sent, while something may still come of it. */
+  #sent: SentRequest | null = null;
   #connecting: { cancel(): void } | null = null;
   #timer: Timer | null = null;
 
@@ -66,7 +67,7 @@ export class Attempt implements AttemptFacts, ResponseTaker, ConnectionTaker {
 
   /** Connecting, and from the whole request to the response head, in ms: the client's own time is not the endpoint's. */
   get latencyMs(): number {
-    const completeAt = this.#client?.requestCompleteAt ?? 0;
+    const completeAt = this.#sent?.requestCompleteAt ?? 0;
     const clientMs = completeAt === 0 ? 0 : completeAt - this.connectedAt;
     return this.firstOctetAt - this.startedAt - clientMs;
   }
@@ -74,8 +75,9 @@ export class Attempt implements AttemptFacts, ResponseTaker, ConnectionTaker {
   /** @param limit until the response head */
   start(limit: TimerList | null): void {
     this.#limit(limit);
-    const { method, body } = this.#owner.exchange.request;
-    const kept = this.target.takeIdle(body !== NO_BODY || !isIdempotent(method));
+    const { exchange } = this.#owner;
+    const { method, body } = exchange.request;
+    const kept = this.target.take(exchange, body !== NO_BODY || !isIdempotent(method));
     if (kept !== null) this.#send(kept, true);
     else this.#connect();
   }
@@ -103,29 +105,25 @@ export class Attempt implements AttemptFacts, ResponseTaker, ConnectionTaker {
   #connect(): void {
     const { exchange, upstream } = this.#owner;
     exchange.phase = "connect";
-    this.#connecting = this.target.connect(exchange.timeouts?.connectMs ?? upstream.settings.connectMs, this);
+    this.#connecting = this.target.connect(exchange, exchange.timeouts?.connectMs ?? upstream.settings.connectMs, this);
   }
 
-  #send(client: Http1ClientConnection, reused: boolean): void {
+  #send(client: ClientConnection, reused: boolean): void {
     const { exchange, upstream } = this.#owner;
     const { request, timeouts } = exchange;
     const { settings } = upstream;
     this.reused = reused;
     this.connectedAt = clock.now;
     exchange.phase = "first-octet";
-    this.#client = client;
     this.#owner.onSending();
     const { content } = this.#owner;
     if (content !== null && this.#timer !== null) this.#limitAfter(content, this.#timer);
     const firstOctet = timerList(timeouts?.firstOctetMs ?? settings.firstOctetMs);
     const idle = timerList(timeouts?.upstreamIdleMs ?? settings.idleMs);
-    try {
-      client.send(request, this.#authority(), firstOctet, idle, this);
-    } catch (thrown) {
-      // A fault of ours ends this exchange, and nothing else.
-      this.#disconnect();
-      this.onFailed(Failure.from(thrown));
-    }
+    const sent = client.send(request, this.#authority(), firstOctet, idle, this);
+    // Content that was at hand may have shown already that nothing will come of it.
+    if (this.failure !== null || !this.#counted) sent.cancel();
+    else this.#sent = sent;
   }
 
   /** Host for the origin server; an HTTP/1.0 client may have given none. */
@@ -140,7 +138,7 @@ export class Attempt implements AttemptFacts, ResponseTaker, ConnectionTaker {
 
   // ── what the connection says ───────────────────────────────────────────────────────────────
 
-  onClient(client: Http1ClientConnection): void {
+  onClient(client: ClientConnection): void {
     this.#connecting = null;
     this.#send(client, false);
   }
@@ -162,7 +160,7 @@ export class Attempt implements AttemptFacts, ResponseTaker, ConnectionTaker {
 
   onFailed(failure: Failure): void {
     this.#timer?.cancel();
-    this.#client = null;
+    this.#sent = null;
     this.#connecting = null;
     this.failure = failure;
     this.#owner.onFailed(this, failure);
@@ -170,13 +168,13 @@ export class Attempt implements AttemptFacts, ResponseTaker, ConnectionTaker {
 
   onComplete(failure: Failure | null): void {
     if (!this.#counted) return; // Dropped, or called off: nobody's business any more.
-    this.#client = null;
+    this.#sent = null;
     this.failure = failure;
     this.#owner.onComplete(this, failure);
   }
 
   #expired(limit: TimerList): void {
-    if (this.#client !== null && this.#owner.content?.isMoving()) return this.#timer!.arm(limit);
+    if (this.#sent !== null && this.#owner.content?.isMoving()) return this.#timer!.arm(limit);
     this.#disconnect();
     const ms = limit.durationMs;
     this.onFailed(
@@ -220,16 +218,16 @@ export class Attempt implements AttemptFacts, ResponseTaker, ConnectionTaker {
 
   /** Ends the response where it is. */
   stop(why: Failure): void {
-    this.#client?.stop(why);
+    this.#sent?.stop(why);
   }
 
   #disconnect(): void {
-    const client = this.#client;
+    const sent = this.#sent;
     const connecting = this.#connecting;
-    this.#client = null;
+    this.#sent = null;
     this.#connecting = null;
     connecting?.cancel();
-    client?.cancel();
+    sent?.cancel();
   }
 }
 

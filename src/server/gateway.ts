@@ -18,6 +18,8 @@ import { Certificates, type PreparedStore } from "./certificates.ts";
 import { Door } from "./door.ts";
 import type { Arrival } from "./entrance.ts";
 import { Generation } from "./generation.ts";
+import type { ListenKind } from "./listen-spec.ts";
+import { type RelaySocket, Relays } from "./relays.ts";
 import { type PreparedUpstreams, Upstreams } from "./upstreams.ts";
 
 export interface GatewayOptions {
@@ -36,6 +38,7 @@ export interface GatewayOptions {
 export interface GatewaySocket {
   /** The same over reloads. */
   readonly id: number;
+  readonly kind: ListenKind;
   /** Of the listener. */
   readonly name: string;
   /** null: the gateway has it already. */
@@ -73,6 +76,9 @@ export class Gateway {
   readonly #connections = new Set<ServerConnection>();
   /** Those whose PROXY header or handshake is not over. */
   readonly #arrivals = new Set<Arrival>();
+  readonly #relays: Relays;
+  /** Of the sockets in force, by id. */
+  #fds = new Map<number, number>();
   #doors = new Map<number, Door>();
   #generation: Generation | null = null;
   #onEmpty: (() => void) | null = null;
@@ -81,6 +87,12 @@ export class Gateway {
     this.#options = options;
     this.#upstreams = new Upstreams(options);
     this.#certificates = new Certificates((name) => options.askForCertificate(name));
+    this.#relays = new Relays({
+      ...options,
+      certificates: this.#certificates,
+      arrivals: this.#arrivals,
+      onClosed: this.#closed,
+    });
   }
 
   /** @throws {Error} if it cannot be built; what serves is untouched, and sockets that came with it are closed */
@@ -88,7 +100,7 @@ export class Gateway {
     const { config, directory, metrics, sets, sockets, material } = facts;
     let upstreams: PreparedUpstreams | null = null;
     try {
-      upstreams = await this.#upstreams.prepare(config, sets, metrics);
+      upstreams = await this.#upstreams.prepare(config, sets, metrics, material);
       const { log } = this.#options;
       const generation = await Generation.build({
         config,
@@ -121,6 +133,7 @@ export class Gateway {
   /** Certificates, or what else the TLS part of the config in force names, have changed. */
   useMaterial(material: TlsMaterial): void {
     this.#certificates.change(material);
+    this.#upstreams.useMaterial(material);
     for (const door of this.#doors.values()) door.materialChanged();
   }
 
@@ -136,16 +149,19 @@ export class Gateway {
    */
   async drain(graceMs: number, gentle: boolean): Promise<void> {
     for (const door of this.#doors.values()) door.shut();
+    this.#relays.shut();
     // A request may be on its way on a kept connection: it is read before the idle ones are closed.
     const lastMs = Math.min(graceMs, gentle ? GENTLE_IDLE_MS : LAST_REQUESTS_MS);
     const grace = graceMs === Infinity ? null : graceMs;
     await this.#empty(lastMs);
     for (const arrival of [...this.#arrivals]) arrival.drain();
     for (const connection of [...this.#connections]) connection.drain();
+    this.#relays.drain();
     await this.#empty(grace === null ? null : grace - lastMs);
     for (const arrival of [...this.#arrivals]) arrival.cancel();
     for (const connection of [...this.#connections])
       connection.terminate(new Failure("shutting-down", "the drain time is over"));
+    this.#relays.terminate();
     this.#upstreams.close();
     this.#generation?.retire();
   }
@@ -172,14 +188,23 @@ export class Gateway {
     windowGrowth.most = config.limits.http2.windowGrowth;
     const before = this.#generation;
     const doors = new Map<number, Door>();
-    for (const { id, name, fd } of sockets) {
+    const relays: RelaySocket[] = [];
+    const fds = new Map(sockets.map(({ id, fd }) => [id, fd ?? this.#fds.get(id)!]));
+    for (const { id, kind, name } of sockets) {
+      if (kind !== "http") {
+        relays.push({ id, kind, name, fd: fds.get(id)! });
+        continue;
+      }
       const listener = config.listeners.find((one) => one.name === name)!;
-      const door = fd === null ? this.#doors.get(id)! : this.#open(fd);
+      const door = this.#doors.get(id) ?? this.#open(fds.get(id)!);
       door.use(listener, config, metrics.listener(name), generation);
       doors.set(id, door);
     }
     for (const [id, door] of this.#doors) if (!doors.has(id)) this.#remove(door);
+    this.#relays.use(relays, config, metrics, upstreams.upstreams);
     for (const [id, door] of doors) if (!this.#doors.has(id)) door.listener.start();
+    for (const [id, fd] of this.#fds) if (!fds.has(id)) libc.close(fd);
+    this.#fds = fds;
     this.#doors = doors;
     this.#generation = generation;
     before?.retire();
@@ -198,14 +223,13 @@ export class Gateway {
   /** Its connections finish; they are closed when no request can be on its way any more. */
   #remove(door: Door): void {
     door.shut();
-    libc.close(door.fd);
     setTimeout(() => {
       for (const connection of [...this.#connections]) if (connection.hooks === door) connection.drain();
     }, GENTLE_IDLE_MS);
   }
 
   get #isEmpty(): boolean {
-    return this.#connections.size === 0 && this.#arrivals.size === 0;
+    return this.#connections.size === 0 && this.#arrivals.size === 0 && this.#relays.open === 0;
   }
 
   readonly #closed = (): void => {

@@ -17,7 +17,6 @@ import { zoneSizes } from "./endpoint-places.ts";
 import type { FromWorker, ServeFacts, Start } from "./ipc.ts";
 import { listenSpecs } from "./listen-spec.ts";
 import type { ListenerChange, ListenerSet } from "./listener-set.ts";
-import { refuseNotServed } from "./not-served.ts";
 import { type PackedConfig, packConfig } from "./packed-config.ts";
 import { type PreparedDirectory, type SavedOverrides, UpstreamDirectory } from "./upstream-directory.ts";
 import { hashOf } from "./versions.ts";
@@ -82,7 +81,7 @@ export class Service {
   #stopSampling: () => void;
   #exchanging = false;
 
-  /** @throws {Error} if the first config does not fit into the shared memory, or says what is not served yet */
+  /** @throws {Error} if the first config does not fit into the shared memory */
   constructor(first: Servable, options: ServiceOptions) {
     const { count, log, saved, save } = options;
     this.#options = options;
@@ -208,9 +207,8 @@ export class Service {
     this.zone.close();
   }
 
-  /** @throws {Error} if it does not fit into the shared memory, or says what is not served yet */
+  /** @throws {Error} if it does not fit into the shared memory */
   #make(servable: Servable): InForce {
-    refuseNotServed(servable.config);
     const noting = new Noting(this.#allocation);
     try {
       const metrics = GatewayMetrics.of(servable.config, noting);

@@ -6,13 +6,14 @@
 import type { Log } from "../base/log.ts";
 import type { GatewayConfig, UpstreamConfig } from "../config/gateway-config.ts";
 import { Slices } from "../net/slices.ts";
-import type { Http1ClientSettings } from "../protocol/http1/client.ts";
 import { Branding } from "../proxy/branding.ts";
 import type { Zone } from "../state/zone.ts";
 import type { GatewayMetrics } from "../telemetry/metrics.ts";
+import { NO_MATERIAL, type TlsMaterial } from "../tls/tls-material.ts";
 import { balancers } from "../upstream/balancers/index.ts";
 import { Circuit } from "../upstream/circuit.ts";
-import { Endpoint, type EndpointObserver, type EndpointSettings } from "../upstream/endpoint.ts";
+import { Endpoint } from "../upstream/endpoint.ts";
+import type { EndpointObserver, EndpointSettings } from "../upstream/endpoint-settings.ts";
 import type { EndpointSet, PlacedEndpoint } from "../upstream/endpoint-spec.ts";
 import { EndpointState } from "../upstream/endpoint-state.ts";
 import { PassiveHealth } from "../upstream/health/passive.ts";
@@ -21,6 +22,7 @@ import { Resolver } from "../upstream/resolver.ts";
 import { RetryBudget } from "../upstream/retry-budget.ts";
 import { Sticky } from "../upstream/sticky.ts";
 import { Upstream, type UpstreamSettings } from "../upstream/upstream.ts";
+import { type ConnectionPlan, connectionPlan, endpointSettings } from "./connection-plan.ts";
 
 export interface UpstreamsOptions {
   readonly zone: Zone;
@@ -34,7 +36,8 @@ export interface UpstreamsOptions {
 /** An upstream with what it was made of. */
 interface Entry {
   readonly config: UpstreamConfig;
-  readonly endpointSettings: EndpointSettings;
+  plan: ConnectionPlan;
+  endpointSettings: EndpointSettings;
   readonly upstream: Upstream;
   endpoints: ReadonlyMap<string, Endpoint>;
 }
@@ -52,6 +55,7 @@ export class Upstreams {
   readonly #options: UpstreamsOptions;
   readonly #resolver: Resolver;
   #entries = new Map<string, Entry>();
+  #config: GatewayConfig | null = null;
   #metrics: GatewayMetrics | null = null;
   /** Latest change of each upstream: an earlier one that is still looking up names is overtaken. */
   readonly #changes = new Map<string, EndpointSet>();
@@ -61,11 +65,15 @@ export class Upstreams {
     this.#resolver = new Resolver(options.log);
   }
 
-  /** Builds what a config says beside what is in force. Names of new endpoints are looked up before it settles. */
+  /**
+   * Builds what a config says beside what is in force. Names of new endpoints are looked up before it settles.
+   * @throws {Error} if what an upstream's TLS needs is missing or broken
+   */
   async prepare(
     config: GatewayConfig,
     sets: readonly EndpointSet[],
     metrics: GatewayMetrics,
+    material: TlsMaterial = NO_MATERIAL,
   ): Promise<PreparedUpstreams> {
     const before = this.#entries;
     const byName = new Map(sets.map((set) => [set.upstream, set]));
@@ -76,14 +84,14 @@ export class Upstreams {
     for (const upstream of config.upstreams) {
       const set = byName.get(upstream.name);
       if (set === undefined) throw new Error(`upstream ${upstream.name}: the supervisor sent no endpoints`);
-      const entry = this.#entry(config, upstream, set, before.get(upstream.name));
       const kept = before.get(upstream.name);
-      const reusable = kept !== undefined && Bun.deepEquals(kept.endpointSettings, entry.endpointSettings);
+      const entry = this.#entry(config, upstream, set, material, kept);
+      const reusable = kept?.endpointSettings === entry.endpointSettings;
       const endpoints: Endpoint[] = [];
       for (const placed of set.endpoints) {
         if (slices.isOver) await slices.next();
         metrics.addEndpoint(upstream.name, placed.address, placed.cells);
-        const existing = reusable ? kept.endpoints.get(placed.address) : undefined;
+        const existing = reusable ? kept!.endpoints.get(placed.address) : undefined;
         const endpoint = existing ?? this.#endpoint(upstream.name, placed, entry.endpointSettings, metrics);
         if (existing === undefined) made.push(endpoint);
         endpoints.push(endpoint);
@@ -95,6 +103,7 @@ export class Upstreams {
     return {
       upstreams: new Map([...entries].map(([name, { upstream }]) => [name, upstream])),
       commit: () => {
+        this.#config = config;
         this.#metrics = metrics;
         this.#entries = entries;
         this.#changes.clear();
@@ -137,6 +146,25 @@ export class Upstreams {
     }
   }
 
+  /** CAs, certificates or keys of upstreams may have changed: connections are made with the new ones from now on. */
+  useMaterial(material: TlsMaterial): void {
+    const config = this.#config;
+    if (config === null) return;
+    for (const [name, entry] of this.#entries) {
+      const plan = connectionPlan(config, entry.config, material);
+      if (Bun.deepEquals(plan, entry.plan)) continue;
+      try {
+        entry.endpointSettings = endpointSettings(plan);
+      } catch (thrown) {
+        const error = thrown instanceof Error ? thrown.message : String(thrown);
+        this.#options.log.error("TLS of an upstream stays as it was", { upstream: name, error });
+        continue;
+      }
+      entry.plan = plan;
+      for (const endpoint of entry.endpoints.values()) endpoint.renew(entry.endpointSettings);
+    }
+  }
+
   close(): void {
     this.#resolver.stop();
     for (const { upstream } of this.#entries.values()) upstream.close();
@@ -163,19 +191,30 @@ export class Upstreams {
   }
 
   /** The one before, if nothing but its endpoints and what the supervisor does about them has changed. */
-  #entry(config: GatewayConfig, upstream: UpstreamConfig, set: EndpointSet, before: Entry | undefined): Entry {
-    const endpointSettings = endpointSettingsOf(config, upstream);
+  #entry(
+    config: GatewayConfig,
+    upstream: UpstreamConfig,
+    set: EndpointSet,
+    material: TlsMaterial,
+    before: Entry | undefined,
+  ): Entry {
+    const plan = connectionPlan(config, upstream, material);
     const settings = settingsOf(config, upstream);
+    const connectsAsBefore = before !== undefined && Bun.deepEquals(before.plan, plan);
     if (
-      before !== undefined &&
+      connectsAsBefore &&
       Bun.deepEquals(ownPart(before.config), ownPart(upstream)) &&
-      Bun.deepEquals(before.endpointSettings, endpointSettings) &&
       Bun.deepEquals(before.upstream.settings, settings)
     ) {
       return { ...before, config: upstream };
     }
-    const made = new Upstream(settings, this.#parts(upstream, set));
-    return { config: upstream, endpointSettings, upstream: made, endpoints: new Map() };
+    return {
+      config: upstream,
+      plan,
+      endpointSettings: connectsAsBefore ? before.endpointSettings : settingsFor(upstream.name, plan),
+      upstream: new Upstream(settings, this.#parts(upstream, set)),
+      endpoints: new Map(),
+    };
   }
 
   #parts(config: UpstreamConfig, set: EndpointSet) {
@@ -240,17 +279,14 @@ function ownPart({ endpoints: _, discover: __, health: { check: ___, ...health }
   return { ...own, health };
 }
 
-function endpointSettingsOf({ limits }: GatewayConfig, { pool, slowStart }: UpstreamConfig): EndpointSettings {
-  const http1: Http1ClientSettings = {
-    head: {
-      requestLineOctets: limits.requestLine,
-      fieldLineOctets: Math.max(limits.fieldLine, 16 * 1024),
-      fieldSectionOctets: Math.max(limits.fieldSection, 64 * 1024),
-      fieldCount: Math.max(limits.fields, 200),
-    },
-    content: { trailerOctets: limits.trailers, chunkExtensionOctets: limits.chunkExtensions },
-  };
-  return { maxIdle: pool.maxIdle, idleTimeMs: pool.idleTimeout, slowStartMs: slowStart, http1 };
+/** @throws {Error} that says which upstream it is */
+function settingsFor(upstream: string, plan: ConnectionPlan): EndpointSettings {
+  try {
+    return endpointSettings(plan);
+  } catch (thrown) {
+    const reason = thrown instanceof Error ? thrown.message : String(thrown);
+    throw new Error(`tls of upstream ${upstream}: ${reason}`, { cause: thrown });
+  }
 }
 
 function settingsOf(config: GatewayConfig, upstream: UpstreamConfig): UpstreamSettings {

@@ -2,7 +2,6 @@ import { expect, test } from "bun:test";
 import type { OriginTlsConfig } from "../config/gateway-config.ts";
 import { originSettings } from "./origin-settings.ts";
 import { Authority } from "./testing.ts";
-import { NO_MATERIAL } from "./tls-material.ts";
 
 const authority = new Authority();
 const gateway = authority.issue([], { subject: "gateway", use: "client" });
@@ -12,27 +11,30 @@ const tls: OriginTlsConfig = {
   pins: [],
   identity: { cert: "gateway.pem", key: "gateway.key" },
   serverName: null,
-  alpn: ["h2", "http/1.1"],
   minVersion: "TLSv1.3",
   handshakeTimeout: 1000,
 };
 const files = { "ca.pem": authority.cert, "gateway.pem": gateway.cert, "gateway.key": gateway.key };
 
-test("what connections to an upstream are made with", () => {
-  expect(originSettings(tls, { ...NO_MATERIAL, files })).toMatchObject({
+test.each([
+  ["http1", "\x08http/1.1"],
+  ["http2", "\x02h2"],
+  ["auto", "\x02h2\x08http/1.1"],
+] as const)("what connections to an upstream with protocol %s are made with", (protocol, alpn) => {
+  expect(originSettings(tls, protocol, { files })).toMatchObject({
     verify: true,
     pins: [],
-    alpn: Buffer.from("\x02h2\x08http/1.1"),
+    alpn: Buffer.from(alpn),
     handshakeTimeoutMs: 1000,
   });
 });
 
 test.each(Object.keys(files))("without %s there are no connections", (missing) => {
   const { [missing]: _, ...rest } = files as Record<string, string>;
-  expect(() => originSettings(tls, { ...NO_MATERIAL, files: rest })).toThrow(`${missing} could not be read`);
+  expect(() => originSettings(tls, "auto", { files: rest })).toThrow(`${missing} could not be read`);
 });
 
 test("a key of another certificate is refused", () => {
   const other = { ...files, "gateway.key": authority.issue([]).key };
-  expect(() => originSettings(tls, { ...NO_MATERIAL, files: other })).toThrow("the key is not the certificate's");
+  expect(() => originSettings(tls, "auto", { files: other })).toThrow("the key is not the certificate's");
 });

@@ -1,14 +1,21 @@
-/** From an upstream's `tls` to what its connections are made with. */
-import type { OriginTlsConfig } from "../config/gateway-config.ts";
+/** From an upstream's `tls` and `protocol` to what its connections are made with. */
+import type { OriginTlsConfig, UpstreamConfig } from "../config/gateway-config.ts";
 import type { TlsClientSettings } from "../net/tls-client.ts";
 import { alpnWire, createTlsContext } from "../net/tls-runtime.ts";
 import { PROFILES } from "./profiles.ts";
 import type { TlsMaterial } from "./tls-material.ts";
 
+/** Names of ALPN, best first. */
+const PROTOCOLS = { http1: ["http/1.1"], http2: ["h2"], auto: ["h2", "http/1.1"] } as const;
+
 /** @throws {Error} if a file could not be read, or the library does not take it */
-export function originSettings(tls: OriginTlsConfig, material: TlsMaterial): TlsClientSettings {
+export function originSettings(
+  tls: OriginTlsConfig,
+  protocol: UpstreamConfig["protocol"],
+  { files }: Pick<TlsMaterial, "files">,
+): TlsClientSettings {
   const text = (path: string): string => {
-    const found = material.files[path];
+    const found = files[path];
     // Without its CA an origin server would be checked against others, or not at all.
     if (found === undefined) throw new Error(`${path} could not be read`);
     return found;
@@ -27,7 +34,7 @@ export function originSettings(tls: OriginTlsConfig, material: TlsMaterial): Tls
     }),
     verify: tls.verify,
     pins: tls.pins,
-    alpn: alpnWire(tls.alpn),
+    alpn: alpnWire(PROTOCOLS[protocol]),
     handshakeTimeoutMs: tls.handshakeTimeout,
   };
 }

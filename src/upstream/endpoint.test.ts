@@ -9,7 +9,8 @@ import { libc } from "../net/libc.ts";
 import { jump, LOOPBACK, listening, openSockets, Peer, pass, until, wait } from "../net/testing.ts";
 import type { ResponseTaker } from "../protocol/client-connection.ts";
 import type { Http1ClientConnection } from "../protocol/http1/client.ts";
-import type { ConnectionTaker, Endpoint } from "./endpoint.ts";
+import type { Endpoint } from "./endpoint.ts";
+import type { ConnectionTaker } from "./pool.ts";
 import { type EndpointFacts, endpoint, Tally } from "./testing.ts";
 
 let before = 0;
@@ -62,7 +63,7 @@ class Taker implements ConnectionTaker, ResponseTaker {
 /** @param isLong one of the addresses does not answer: its time passes at once */
 async function connect(one: Endpoint, isLong = false): Promise<Taker> {
   const taker = new Taker();
-  one.connect(10_000, taker);
+  one.pool.connectHttp1(10_000, taker);
   if (isLong) jump(10_000);
   await until(() => taker.client !== null || taker.failure !== null);
   return taker;
@@ -89,12 +90,12 @@ async function use(client: Http1ClientConnection, peer: Peer): Promise<void> {
 describe("the pool", () => {
   test("a connection is kept after its exchange, and taken again", async () => {
     const { one, tally, fd } = served();
-    expect(one.takeIdle(false)).toBeNull();
+    expect(one.pool.takeIdle(false)).toBeNull();
     const { client, peer } = await opened(one, fd);
     expect(one.idleConnections).toBe(0);
     await use(client, peer);
     expect({ idle: one.idleConnections, tally: [tally.active, tally.idle] }).toEqual({ idle: 1, tally: [0, 1] });
-    expect(one.takeIdle(false)).toBe(client);
+    expect(one.pool.takeIdle(false)).toBe(client);
     expect({ idle: one.idleConnections, tally: [tally.active, tally.idle] }).toEqual({ idle: 0, tally: [1, 0] });
     await use(client, peer);
     expect(client.requests).toBe(2);
@@ -105,12 +106,12 @@ describe("the pool", () => {
     const { one, fd } = served();
     const [a, b, c] = [await opened(one, fd), await opened(one, fd), await opened(one, fd)];
     for (const { client, peer } of [b, a, c]) await use(client, peer);
-    expect([one.takeIdle(false), one.takeIdle(true), one.takeIdle(false), one.takeIdle(false)]).toEqual([
-      c.client,
-      a.client,
-      b.client,
-      null,
-    ]);
+    expect([
+      one.pool.takeIdle(false),
+      one.pool.takeIdle(true),
+      one.pool.takeIdle(false),
+      one.pool.takeIdle(false),
+    ]).toEqual([c.client, a.client, b.client, null]);
     for (const { client } of [a, b, c]) client.connection.destroy();
   });
 
@@ -137,7 +138,7 @@ describe("the pool", () => {
     await use(client, peer);
     const idleSince = clock.now;
     await wait(5);
-    one.takeIdle(false);
+    one.pool.takeIdle(false);
     await use(client, peer);
     jump(5000, idleSince);
     expect(one.idleConnections).toBe(1);
@@ -152,7 +153,7 @@ describe("the pool", () => {
     const { client, peer } = await opened(one, fd);
     await use(client, peer);
     const taker = new Taker();
-    one
+    one.pool
       .takeIdle(false)!
       .send(new HttpRequest("GET", "http", "origin", "/", new FieldSection(), NO_BODY), "origin", null, null, taker);
     jump(5000);
@@ -172,7 +173,7 @@ describe("the pool", () => {
     else if (what === "reset") dead.peer.reset();
     else dead.peer.send("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n");
     await until(() => one.idleConnections === 1);
-    expect(one.takeIdle(false)).toBe(kept.client);
+    expect(one.pool.takeIdle(false)).toBe(kept.client);
     kept.client.connection.destroy();
     expect(tally).toMatchObject({ closed: 1, idle: 0 });
   });
@@ -185,7 +186,7 @@ describe("the pool", () => {
     await use(dead.client, dead.peer);
     // No turn of the loop passes between the end and the question.
     dead.peer.close();
-    expect(one.takeIdle(true)).toBe(kept.client);
+    expect(one.pool.takeIdle(true)).toBe(kept.client);
     expect(one.idleConnections).toBe(0);
     expect(tally).toMatchObject({ closed: 1, active: 1, idle: 0 });
     kept.client.connection.destroy();
@@ -248,7 +249,7 @@ describe("connecting", () => {
 
   test("a name without an address fails later, never from within connect", async () => {
     const taker = new Taker();
-    endpoint("app:80").connect(1000, taker);
+    endpoint("app:80").pool.connectHttp1(1000, taker);
     expect(taker.failure).toBeNull();
     await pass();
     expect(taker.failure).toMatchObject({ code: "upstream-resolve-failed", retry: "connect" });
@@ -259,7 +260,7 @@ describe("connecting", () => {
     using _peer = new Peer(hole.sockaddr);
     const takers = [[], [refusing()], [hole.sockaddr, refusing()], [refusing(), hole.sockaddr]].map((sockaddrs) => {
       const taker = new Taker();
-      const opening = endpoint("app:80", { sockaddrs }).connect(60, taker);
+      const opening = endpoint("app:80", { sockaddrs }).pool.connectHttp1(60, taker);
       if (sockaddrs[1] === hole.sockaddr) setTimeout(() => opening.cancel(), 20);
       else opening.cancel();
       return taker;
@@ -275,7 +276,7 @@ test("an endpoint that opened and lost 100 connections counts none", async () =>
   for (let i = 0; i < 100; i++) {
     const { client, peer } = await opened(one, fd);
     if (i % 4 !== 0) await use(client, peer);
-    if (i % 4 === 1) one.takeIdle(true);
+    if (i % 4 === 1) one.pool.takeIdle(true);
     if (i % 3 === 0) peer.reset();
     else peer.close();
   }

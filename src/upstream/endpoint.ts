@@ -1,46 +1,23 @@
 /**
- * One address of an upstream: what the balancer weighs, and the connections that are kept to it.
- * Idle connections form a stack: the one used last is the one most surely alive.
+ * One address of an upstream: what the balancer weighs, and the connections to it (pool.ts). Where
+ * origin servers are told who the client is (PROXY protocol), each client has a pool of its own.
  */
-import { Failure } from "../base/failure.ts";
-import { type TimerList, timerList } from "../base/timer.ts";
-import { type ConnectHandler, Connecting } from "../net/connect.ts";
+import type { Exchange } from "../http/exchange.ts";
 import { machineNow } from "../net/machine-clock.ts";
-import type { TcpConnection } from "../net/tcp.ts";
-import { type ClientOwner, Http1ClientConnection, type Http1ClientSettings } from "../protocol/http1/client.ts";
+import { type ProxyAddresses, writeProxyHeader } from "../net/proxy-protocol.ts";
+import { TlsSessions } from "../net/tls-client.ts";
+import type { ClientConnection } from "../protocol/client-connection.ts";
+import type { EndpointObserver, EndpointSettings } from "./endpoint-settings.ts";
 import type { EndpointSpec } from "./endpoint-spec.ts";
 import type { EndpointState } from "./endpoint-state.ts";
-
-/** What all endpoints of an upstream share. */
-export interface EndpointSettings {
-  readonly maxIdle: number;
-  readonly idleTimeMs: number;
-  /** Time until an endpoint that came (back) has its whole share; 0: at once. */
-  readonly slowStartMs: number;
-  readonly http1: Http1ClientSettings;
-}
-
-/** What an endpoint tells telemetry. */
-export interface EndpointObserver {
-  /** A connection was opened; it is active. */
-  connectionOpened(): void;
-  /** @param idle it waited in the pool when it was closed */
-  connectionClosed(idle: boolean): void;
-  becameIdle(): void;
-  becameActive(): void;
-  fault(thrown: unknown): void;
-}
-
-/** Who asked for a connection. */
-export interface ConnectionTaker {
-  onClient(client: Http1ClientConnection): void;
-  onConnectFailed(failure: Failure): void;
-}
+import { Opening, type OpenTaker, serverNameOf } from "./opening.ts";
+import { type ConnectionTaker, Pool, type PoolOwner } from "./pool.ts";
+import { proxyAddresses } from "./proxy-out.ts";
 
 /** Least part of its weight that an endpoint in slow start has: with less it would never be tried. */
 const FIRST_SHARE = 0.1;
 
-export class Endpoint implements ClientOwner {
+export class Endpoint implements PoolOwner {
   /** "host:port" or "unix:/path". */
   readonly address: string;
   /** Shared with all processes of the machine. */
@@ -49,11 +26,17 @@ export class Endpoint implements ClientOwner {
   spec: EndpointSpec;
   /** The kernel's form of the address; several if a name has several. Replaced when the name is resolved again. */
   sockaddrs: readonly Uint8Array[] = [];
-  readonly #settings: EndpointSettings;
+  /** Of all its pools. */
+  idleConnections = 0;
+  #settings: EndpointSettings;
   readonly #observer: EndpointObserver;
-  readonly #idleTime: TimerList | null;
-  #idle: Http1ClientConnection[] = [];
+  readonly #serverName: string;
+  #sessions: TlsSessions | null;
   #closed = false;
+  #pool: Pool;
+  /** One for each client, by the PROXY header that says who it is; null: clients share connections. */
+  #clientPools: Map<string, Pool> | null;
+  readonly #keys = new WeakMap<Pool, string>();
 
   constructor(spec: EndpointSpec, state: EndpointState, settings: EndpointSettings, observer: EndpointObserver) {
     this.address = spec.address;
@@ -61,7 +44,10 @@ export class Endpoint implements ClientOwner {
     this.state = state;
     this.#settings = settings;
     this.#observer = observer;
-    this.#idleTime = timerList(settings.idleTimeMs);
+    this.#serverName = serverNameOf(spec.address);
+    this.#sessions = settings.tls === null ? null : new TlsSessions();
+    this.#pool = new Pool(settings, this, observer, null);
+    this.#clientPools = settings.proxyProtocol === null ? null : new Map();
   }
 
   /** Nominal share, 0 to 1000. */
@@ -84,121 +70,101 @@ export class Endpoint implements ClientOwner {
     return this.state.inFlight;
   }
 
-  get idleConnections(): number {
-    return this.#idle.length;
+  /** What all clients share. */
+  get pool(): Pool {
+    return this.#pool;
+  }
+
+  /** A connection that is there and takes this exchange now; null: `connect`. @param alive see `Pool.take` */
+  take(exchange: Exchange, alive: boolean): ClientConnection | null {
+    if (this.#clientPools === null) return this.#pool.take(exchange.request, alive);
+    return this.#clientPool(exchange).take(exchange.request, alive);
+  }
+
+  /** Gets a connection. The taker hears of it later, never from within. @returns what cancels it */
+  connect(exchange: Exchange, timeoutMs: number, taker: ConnectionTaker): { cancel(): void } {
+    const pool = this.#clientPools === null ? this.#pool : this.#clientPool(exchange);
+    return pool.connect(exchange.request, timeoutMs, taker);
   }
 
   /**
-   * A kept connection, or null if one has to be opened.
-   * @param alive only one that the kernel says has not ended: a system call that a request which
-   *   may not be sent twice is worth
+   * Opens a connection for other than HTTP, as the upstream says (TLS, PROXY header), and counts it:
+   * `closed` is to be called when it has ended.
+   * @param addresses for the PROXY header; null: there is nothing to tell
    */
-  takeIdle(alive: boolean): Http1ClientConnection | null {
-    for (let client = this.#idle.at(-1); client !== undefined; client = this.#idle.at(-1)) {
-      if (!alive || client.connection.isQuiet()) {
-        this.#idle.pop();
-        this.#observer.becameActive();
-        return client;
-      }
-      client.closeIdle();
-    }
-    return null;
+  open(addresses: ProxyAddresses | null, timeoutMs: number, taker: OpenTaker): { cancel(): void } {
+    const { proxyProtocol } = this.#settings;
+    const preamble = proxyProtocol === null ? null : writeProxyHeader(proxyProtocol, addresses);
+    return this.dial(preamble, timeoutMs, true, {
+      onOpened: (connection, alpn) => {
+        this.#observer.connectionOpened();
+        taker.onOpened(connection, alpn);
+      },
+      onOpenFailed: (failure) => taker.onOpenFailed(failure),
+    });
   }
 
-  /** Opens a connection. The taker hears of it later, never from within. @returns what cancels it */
-  connect(timeoutMs: number, taker: ConnectionTaker): { cancel(): void } {
-    const opening = new Opening(this.sockaddrs, timeoutMs, taker, this);
+  /** A connection from `open` has ended. */
+  closed(): void {
+    this.#observer.connectionClosed(false);
+  }
+
+  /** For its pools. */
+  dial(preamble: Uint8Array | null, timeoutMs: number, http1: boolean, taker: OpenTaker): { cancel(): void } {
+    const { address, sockaddrs } = this;
+    const { tls } = this.#settings;
+    const opening = new Opening(
+      {
+        address,
+        sockaddrs,
+        tls: tls === null ? null : http1 ? tls.http1Client : tls.client,
+        serverName: tls?.serverName ?? this.#serverName,
+        sessions: this.#sessions,
+        preamble,
+      },
+      timeoutMs,
+      taker,
+    );
     opening.start();
     return opening;
   }
 
-  /** Wraps a connection that was just opened. */
-  adopt(connection: TcpConnection): Http1ClientConnection {
-    const client = new Http1ClientConnection(connection, this.#settings.http1, this);
-    connection.handler = client;
-    this.#observer.connectionOpened();
-    return client;
+  /** Connections of another client's pool are never used: they have told the origin server who that is. */
+  #clientPool(exchange: Exchange): Pool {
+    const header = writeProxyHeader(this.#settings.proxyProtocol!, proxyAddresses(exchange));
+    const key = header.toString("latin1");
+    const known = this.#clientPools!.get(key);
+    if (known !== undefined) return known;
+    const pool = new Pool(this.#settings, this, this.#observer, header);
+    this.#clientPools!.set(key, pool);
+    this.#keys.set(pool, key);
+    if (this.#closed) pool.close();
+    return pool;
   }
 
-  idle(client: Http1ClientConnection): void {
-    if (this.#closed || this.#idle.length >= this.#settings.maxIdle) {
-      client.closeIdle();
-      return;
-    }
-    client.rest(this.#idleTime);
-    this.#idle.push(client);
-    this.#observer.becameIdle();
+  emptied(pool: Pool): void {
+    const key = this.#keys.get(pool);
+    if (key !== undefined && this.#clientPools?.get(key) === pool) this.#clientPools.delete(key);
   }
 
-  gone(client: Http1ClientConnection): void {
-    const at = this.#idle.lastIndexOf(client);
-    if (at >= 0) this.#idle.splice(at, 1);
-    this.#observer.connectionClosed(at >= 0);
-  }
-
-  fault(thrown: unknown): void {
-    this.#observer.fault(thrown);
+  /** Connects in another way from now on: what is there is used up and closed. */
+  renew(settings: EndpointSettings): void {
+    this.#closePools();
+    this.#settings = settings;
+    this.#sessions = settings.tls === null ? null : new TlsSessions();
+    this.#pool = new Pool(settings, this, this.#observer, null);
+    if (this.#closed) this.#pool.close();
+    this.#clientPools = settings.proxyProtocol === null ? null : new Map();
   }
 
   /** Closes what is idle now, and everything else as it becomes idle. */
   close(): void {
     this.#closed = true;
-    for (const client of this.#idle.slice()) client.closeIdle();
-  }
-}
-
-/** Tries the addresses of an endpoint in turn until one takes the connection. */
-class Opening implements ConnectHandler {
-  readonly #sockaddrs: readonly Uint8Array[];
-  readonly #timeoutMs: number;
-  readonly #taker: ConnectionTaker;
-  readonly #endpoint: Endpoint;
-  #next = 0;
-  #connecting: Connecting | null = null;
-  #cancelled = false;
-
-  constructor(sockaddrs: readonly Uint8Array[], timeoutMs: number, taker: ConnectionTaker, endpoint: Endpoint) {
-    this.#sockaddrs = sockaddrs;
-    this.#timeoutMs = timeoutMs;
-    this.#taker = taker;
-    this.#endpoint = endpoint;
+    this.#closePools();
   }
 
-  start(): void {
-    const sockaddr = this.#sockaddrs[this.#next++];
-    if (sockaddr === undefined) queueMicrotask(() => this.#failUnresolved());
-    else this.#connecting = new Connecting(sockaddr, this.#timeoutMs, this);
-  }
-
-  cancel(): void {
-    this.#cancelled = true;
-    this.#connecting?.cancel();
-  }
-
-  #failUnresolved(): void {
-    if (this.#cancelled) return;
-    this.#taker.onConnectFailed(
-      new Failure("upstream-resolve-failed", `${this.#endpoint.address}: the name has no address`),
-    );
-  }
-
-  onConnected(connection: TcpConnection): void {
-    this.#taker.onClient(this.#endpoint.adopt(connection));
-  }
-
-  fault(thrown: unknown): void {
-    this.#endpoint.fault(thrown);
-    this.#taker.onConnectFailed(Failure.from(thrown));
-  }
-
-  onConnectFailed(error: string): void {
-    if (this.#next < this.#sockaddrs.length) return this.start();
-    const code =
-      error === "ECONNREFUSED"
-        ? "upstream-connect-refused"
-        : error === "ETIMEDOUT"
-          ? "upstream-connect-timeout"
-          : "upstream-connect-failed";
-    this.#taker.onConnectFailed(new Failure(code, `${this.#endpoint.address}: connect failed: ${error}`));
+  #closePools(): void {
+    this.#pool.close();
+    for (const pool of [...(this.#clientPools?.values() ?? [])]) pool.close();
   }
 }

@@ -1,7 +1,8 @@
 /** For tests of upstreams and what sends to them: endpoints without an address, and counts of what they told telemetry. */
 import { machineNow } from "../net/machine-clock.ts";
 import type { Http1ClientSettings } from "../protocol/http1/client.ts";
-import { Endpoint, type EndpointObserver } from "./endpoint.ts";
+import { Endpoint } from "./endpoint.ts";
+import type { EndpointObserver, EndpointSettings } from "./endpoint-settings.ts";
 import { EndpointState, privateMemory, type StateMemory, sharedCells, TIME_CELLS } from "./endpoint-state.ts";
 
 const HTTP1: Http1ClientSettings = {
@@ -43,7 +44,7 @@ export class Tally implements EndpointObserver {
   }
 }
 
-export interface EndpointFacts {
+export interface EndpointFacts extends Partial<Pick<EndpointSettings, "http2" | "tls" | "proxyProtocol">> {
   readonly weight?: number;
   readonly backup?: boolean;
   readonly priority?: number;
@@ -68,7 +69,9 @@ export function endpoint(address: string, facts: EndpointFacts = {}): Endpoint {
   const { maxIdle = 64, idleTimeMs = 60_000, slowStartMs = 0, tally = new Tally() } = facts;
   const spec = { address, weight, backup, priority, locality, maxInFlight };
   const state = facts.state ?? stateIn(privateMemory());
-  const made = new Endpoint(spec, state, { maxIdle, idleTimeMs, slowStartMs, http1: HTTP1 }, tally);
+  const { http2 = null, tls = null, proxyProtocol = null } = facts;
+  const settings = { maxIdle, idleTimeMs, slowStartMs, http1: HTTP1, http2, tls, proxyProtocol };
+  const made = new Endpoint(spec, state, settings, tally);
   for (let i = 0; i < (facts.inFlight ?? 0); i++) state.begin();
   if (facts.status !== undefined) state.mark(facts.status);
   if (facts.latencyMs !== undefined) state.observeLatency(facts.latencyMs, machineNow());

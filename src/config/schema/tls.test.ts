@@ -35,7 +35,6 @@ test("TLS to endpoints is one word, and verifies", async () => {
     pins: [],
     identity: null,
     serverName: null,
-    alpn: ["http/1.1"],
     minVersion: "TLSv1.2",
     handshakeTimeout: 5000,
   });

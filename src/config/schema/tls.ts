@@ -221,11 +221,6 @@ const originFields = z.strictObject({
   serverName: textOption("bad-host", readName, {
     description: "Name to ask for and to check. Default: the endpoint's host.",
   }).optional(),
-  alpn: z
-    .array(z.enum(["h2", "http/1.1"]))
-    .min(1)
-    .default(["http/1.1"])
-    .meta({ description: "Protocols to agree on, best first." }),
   minVersion: version("Lowest version.").prefault("1.2"),
   handshakeTimeout: span("For the handshake, beyond the connection.", "5s", 10),
 });

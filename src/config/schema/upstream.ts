@@ -120,10 +120,29 @@ function fullUpstream(catalog: Catalog) {
       host: host.prefault("keep"),
       branding,
       tls: originTls,
+      protocol: z.enum(["http1", "http2", "auto"]).default("http1").meta({
+        description:
+          "`http2` is that alone: by ALPN over TLS, else by prior knowledge (h2c); `auto`, over TLS, is whichever the endpoint says.",
+      }),
+      proxyProtocol: z
+        .enum(["off", "v1", "v2"])
+        .default("off")
+        .transform((value) => (value === "off" ? null : value === "v1" ? 1 : 2))
+        .meta({
+          description:
+            "Begin each connection with a PROXY header that says who the client is. Connections are not shared between clients then.",
+        }),
       pool: z
         .strictObject({
           maxIdle: wholeNumber(0, 100_000, "Idle connections kept.").prefault(64),
           idleTimeout: duration("How long an idle connection is kept.", "60s"),
+          streams: wholeNumber(1, 1_000_000, "Exchanges at one time on a connection of HTTP/2.").prefault(100),
+          connections: orOff(
+            "Connections of HTTP/2 at one time; `off` for as many as are needed. At the limit exchanges wait for a stream, as for a connection.",
+            wholeNumber(1, 100_000, "Connections of HTTP/2 at one time."),
+          )
+            .transform((value) => value ?? Number.POSITIVE_INFINITY)
+            .prefault("off"),
         })
         .prefault({})
         .meta({ title: "Pool", description: "Connections kept open, per endpoint and worker." }),

@@ -160,7 +160,11 @@ export class Http1ClientConnection implements ClientConnection, SentRequest, Con
     } else {
       this.#requestDone = false;
       this.requestCompleteAt = 0;
-      body.sendTo(this);
+      try {
+        body.sendTo(this);
+      } catch (thrown) {
+        this.#close(Failure.from(thrown));
+      }
     }
     return this;
   }

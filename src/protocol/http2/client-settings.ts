@@ -1,11 +1,14 @@
 /** What all client connections of an upstream share, and what they tell its origin servers (RFC 9113 §6.5.2). */
 import type { TimerList } from "../../base/timer.ts";
+import type { Scheme } from "../../http/message.ts";
 import type { HeadLimits } from "../http1/head-decoder.ts";
 import { DEFAULT_WINDOW_OCTETS, LEAST_MAX_FRAME_OCTETS, Setting } from "./frame.ts";
 import type { FrameLimits } from "./frame-decoder.ts";
 import { firstStreamWindow } from "./receive-window.ts";
 
 export interface Http2ClientSettings {
+  /** For `:scheme`: that of the connection, which some origin servers insist on; absent: the request's. */
+  readonly scheme?: Scheme;
   readonly head: HeadLimits;
   /** Streams that we open at once, even if the origin server would take more. */
   readonly maxStreams: number;

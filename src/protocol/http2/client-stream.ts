@@ -80,8 +80,9 @@ export class ClientStream implements SentRequest, ContentOwner, OutgoingOwner, T
     const { body } = request;
     if (request.method === "CONNECT") this.#form = "connect";
     else if (request.upgrade !== null && link.peer.enableConnectProtocol) this.#form = "extended-connect";
+    const scheme = this.#client.settings.scheme ?? request.scheme;
     const endStream = body === NO_BODY && this.#form === "ordinary";
-    const frameAt = writeRequestHead(link, this.id, request, authority, this.#form, endStream);
+    const frameAt = writeRequestHead(link, this.id, request, scheme, authority, this.#form, endStream);
     if (endStream) {
       this.#unusedWindow = link.peer.initialWindowOctets;
       return this.#requestDone();

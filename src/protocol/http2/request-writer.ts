@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { NO_BODY } from "../../http/body.ts";
 import { Field } from "../../http/field-name.ts";
 import type { FieldSection, LineTaker } from "../../http/field-section.ts";
-import type { HttpRequest } from "../../http/message.ts";
+import type { HttpRequest, Scheme } from "../../http/message.ts";
 import { NOT_RELAYED } from "./fields.ts";
 import type { Link } from "./link.ts";
 
@@ -18,6 +18,7 @@ export function writeRequestHead(
   link: Link,
   streamId: number,
   request: HttpRequest,
+  scheme: Scheme,
   authority: string,
   form: RequestForm,
   endStream: boolean,
@@ -29,7 +30,7 @@ export function writeRequestHead(
   encoder.begin(out);
   if (form === "ordinary") {
     encoder.pseudo(":method", request.method);
-    encoder.pseudo(":scheme", request.scheme);
+    encoder.pseudo(":scheme", scheme);
     encoder.pseudo(":authority", authority);
     encoder.pseudo(":path", request.target);
   } else if (form === "connect") {
@@ -38,7 +39,7 @@ export function writeRequestHead(
   } else {
     encoder.pseudo(":method", "CONNECT");
     encoder.pseudo(":protocol", request.upgrade!);
-    encoder.pseudo(":scheme", request.scheme);
+    encoder.pseudo(":scheme", scheme);
     encoder.pseudo(":authority", authority);
     encoder.pseudo(":path", request.target);
   }
