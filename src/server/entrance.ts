@@ -7,6 +7,7 @@ import type { Facts, Log } from "../base/log.ts";
 import type { TlsEndConfig } from "../config/gateway-config.ts";
 import type { ClientInfo } from "../http/exchange.ts";
 import type { Connection } from "../net/connection.ts";
+import { isWildcard, localAddressOf } from "../net/local-address.ts";
 import { type ProxyHeaderOwner, ProxyHeaderStage } from "../net/proxy-header-stage.ts";
 import type { ProxyHeader } from "../net/proxy-protocol.ts";
 import type { TcpConnection } from "../net/tcp.ts";
@@ -94,7 +95,9 @@ export class Entrance {
   /** Calls its owner back, maybe before it returns. */
   admit(connection: TcpConnection, peer: string, peerPort: number): void {
     const { name: listener, localAddress, localPort } = this.#settings;
-    const client: ClientInfo = { listener, peer, peerPort, localAddress, localPort, tls: null };
+    // A socket that takes what comes to any address does not know which one this client has chosen.
+    const local = isWildcard(localAddress) ? localAddressOf(connection.fd).host : localAddress;
+    const client: ClientInfo = { listener, peer, peerPort, localAddress: local, localPort, tls: null };
     const owner = this.#owner;
     if (this.#proxies?.has(peer))
       new Arrival(this.#arrivals, owner, this.#settings, client, this.#tls).awaitHeader(connection);

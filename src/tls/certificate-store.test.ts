@@ -314,6 +314,7 @@ test("thousands of certificates are chosen from", () => {
       { name: "web", tls: { profile: "modern", custom: null, default: null, unknownNames: "refuse", alpn: ["h2"] } },
     ],
     sites: [],
+    tcp: [],
   } as unknown as GatewayConfig;
   const store = new CertificateStore(config, { ...NO_MATERIAL, certificates });
   expect(origins(store, "1999.b.test")).toEqual(["1999"]);

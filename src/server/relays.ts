@@ -1,0 +1,106 @@
+/** The layer-4 side of a worker: the sockets of `tcp` and `udp`, over reloads. */
+import type { Log } from "../base/log.ts";
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import type { RelayConfig } from "../config/relay-config.ts";
+import { RelayRoutes } from "../relay/routes.ts";
+import type { RelayTarget } from "../relay/tcp-relay.ts";
+import type { GatewayMetrics } from "../telemetry/metrics.ts";
+import type { ExchangeRecorder } from "../telemetry/record.ts";
+import type { RelayMetrics } from "../telemetry/relay-metrics.ts";
+import type { Upstream } from "../upstream/upstream.ts";
+import type { Certificates } from "./certificates.ts";
+import type { Arrival } from "./entrance.ts";
+import { TcpDoor } from "./tcp-door.ts";
+
+/** What all doors of a worker share. */
+export interface RelayParts {
+  /** Workers that share the limits. */
+  readonly workers: number;
+  readonly recorder: ExchangeRecorder;
+  readonly log: Log;
+  readonly certificates: Certificates;
+  /** Connections whose PROXY header or handshake is not over. */
+  readonly arrivals: Set<Arrival>;
+  /** A connection or a session is over. */
+  onClosed(): void;
+}
+
+/** A socket of the config that is put in force. */
+export interface RelaySocket {
+  readonly id: number;
+  readonly kind: "tcp" | "udp";
+  /** Of the entry. */
+  readonly name: string;
+  readonly fd: number;
+}
+
+export class Relays {
+  readonly #parts: RelayParts;
+  #doors = new Map<number, TcpDoor>();
+  /** Their sockets are gone; what they relay goes on. */
+  readonly #retired = new Set<TcpDoor>();
+
+  constructor(parts: RelayParts) {
+    this.#parts = parts;
+  }
+
+  /** Puts a config in force. Closing the sockets that are not in it any more is the caller's. */
+  use(
+    sockets: readonly RelaySocket[],
+    config: GatewayConfig,
+    metrics: GatewayMetrics,
+    upstreams: ReadonlyMap<string, Upstream>,
+  ): void {
+    const retries = new Map(config.upstreams.map(({ name, retry }) => [name, retry]));
+    const routesOf = ({ routes }: RelayConfig, { routes: counted }: RelayMetrics): RelayRoutes<RelayTarget> =>
+      new RelayRoutes(
+        routes.map(({ name, match, to }) => {
+          const target = { upstream: upstreams.get(to)!, retry: retries.get(to)!, metrics: counted.get(name)! };
+          return { name, match, target };
+        }),
+      );
+    const doors = new Map<number, TcpDoor>();
+    for (const { id, name, fd } of sockets) {
+      const entry = config.tcp.find((one) => one.name === name)!;
+      const counted = metrics.tcp(name);
+      const door = this.#doors.get(id) ?? new TcpDoor(fd, this.#parts);
+      door.use(entry, routesOf(entry, counted), counted);
+      doors.set(id, door);
+    }
+    for (const [id, door] of this.#doors) if (!doors.has(id)) this.#retire(door);
+    for (const [id, door] of doors) if (!this.#doors.has(id)) door.start();
+    this.#doors = doors;
+  }
+
+  /** Connections and sessions open. */
+  get open(): number {
+    let open = 0;
+    for (const door of this.#all()) open += door.open;
+    return open;
+  }
+
+  /** Takes nothing new. */
+  shut(): void {
+    for (const door of this.#doors.values()) door.shut();
+  }
+
+  /** What has nothing to lose ends; the rest may come to its end. */
+  drain(): void {
+    for (const door of this.#all()) door.drain();
+  }
+
+  terminate(): void {
+    for (const door of this.#all()) door.terminate();
+  }
+
+  #retire(door: TcpDoor): void {
+    door.retire();
+    for (const one of this.#retired) if (one.open === 0) this.#retired.delete(one);
+    if (door.open > 0) this.#retired.add(door);
+  }
+
+  *#all(): Generator<TcpDoor> {
+    yield* this.#doors.values();
+    yield* this.#retired;
+  }
+}
