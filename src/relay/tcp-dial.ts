@@ -9,9 +9,10 @@ import type { Exchange } from "../http/exchange.ts";
 import type { Connection } from "../net/connection.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
 import { noEndpoint } from "../upstream/no-endpoint.ts";
+import type { OpenTaker } from "../upstream/opening.ts";
+import { proxyAddresses } from "../upstream/proxy-out.ts";
 import type { QueueWaiter } from "../upstream/queue.ts";
 import type { Upstream } from "../upstream/upstream.ts";
-import { type OpenTaker, openEndpoint } from "./open-endpoint.ts";
 import { RelayAttempt } from "./relay-attempt.ts";
 
 export interface TcpDialOwner {
@@ -36,6 +37,7 @@ export class TcpDial implements QueueWaiter, OpenTaker {
   #endpoint: Endpoint | null = null;
   #waiting: { cancel(): void } | null = null;
   #opening: { cancel(): void } | null = null;
+  #opened = false;
   /** What the circuit breaker wants back, once; 0: nothing. */
   #pass = 0;
 
@@ -76,6 +78,7 @@ export class TcpDial implements QueueWaiter, OpenTaker {
     const endpoint = this.#endpoint;
     this.#endpoint = null;
     if (endpoint === null) return;
+    if (this.#opened) endpoint.closed();
     this.#upstream.release(endpoint);
   }
 
@@ -120,12 +123,13 @@ export class TcpDial implements QueueWaiter, OpenTaker {
     this.#attempt = new RelayAttempt(endpoint);
     if (this.#exchange.attempts === null) this.#exchange.attempts = [this.#attempt];
     else this.#exchange.attempts.push(this.#attempt);
-    this.#opening = openEndpoint(endpoint, this.#upstream.settings.connectMs, this.#exchange.client, this);
+    this.#opening = endpoint.open(proxyAddresses(this.#exchange), this.#upstream.settings.connectMs, this);
   }
 
   onOpened(connection: Connection): void {
     const attempt = this.#attempt!;
     this.#opening = null;
+    this.#opened = true;
     attempt.connectedAt = clock.now;
     // At layer 4 a connection is all the answer there is.
     this.#upstream.answered(this.#endpoint!, 0, attempt.ageMs);
