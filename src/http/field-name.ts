@@ -53,6 +53,7 @@ const KNOWN = [
   "priority",
   "grpc-timeout",
   "grpc-status",
+  "alt-svc",
 ] as const;
 
 export type KnownName = Exclude<(typeof KNOWN)[number], "">;

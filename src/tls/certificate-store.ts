@@ -179,6 +179,29 @@ export class CertificateStore {
     return text;
   }
 
+  /**
+   * One certificate for each name, ECDSA where there is one, and the default as "*": for QUIC, where the runtime chooses.
+   * @param most names of certificates
+   */
+  identities(listener: string, most: number): Map<string, MaterialCertificate> {
+    const chosen = new Map<string, MaterialCertificate>();
+    const names = this.#listeners.get(listener);
+    if (names === undefined) return chosen;
+    const fallback = names.tls.unknownNames === "refuse" ? undefined : this.#fallback(names.tls);
+    if (fallback !== undefined) chosen.set("*", preferred(fallback));
+    for (const [pattern, bundle] of this.#bundles.patterns()) {
+      if (chosen.size > most) break;
+      chosen.set(pattern, preferred(bundle));
+    }
+    return chosen;
+  }
+
+  /** The site by whose rules, which ask for no client certificates, a connection for this name is made; "": nobody's. */
+  siteOf(listener: string, serverName: string): string {
+    const site = this.#listeners.get(listener)?.site(serverName) ?? null;
+    return site !== null && hasRules(site) && site.tls!.clientAuth === null ? site.name : "";
+  }
+
   /** All that may be shown. */
   get certificates(): readonly MaterialCertificate[] {
     return this.material.certificates;
@@ -223,6 +246,10 @@ export class CertificateStore {
     return [...problems];
   }
 }
+
+/** Whoever speaks TLS 1.3 takes ECDSA with P-256 (RFC 8446 §9.1). */
+const preferred = ({ certificates }: Bundle): MaterialCertificate =>
+  certificates.find(({ kind }) => kind === "ecdsa") ?? certificates[0]!;
 
 const later = (one: TlsVersion, other: TlsVersion | null): TlsVersion => (other !== null && other > one ? other : one);
 

@@ -66,13 +66,22 @@ export class ResponseEncoder {
    * Writes the head of a final response.
    * @param version of the request: 10 or 11
    * @param keepAlive may the connection carry another request?
+   * @param listenerFields what the listener tells every client: an Alt-Svc, unless the response has its own
    * @returns whether it may, now that the framing is known
    */
-  writeHead(response: HttpResponse, method: string, version: number, keepAlive: boolean): boolean {
+  writeHead(
+    response: HttpResponse,
+    method: string,
+    version: number,
+    keepAlive: boolean,
+    listenerFields: FieldSection | null = null,
+  ): boolean {
     const connection = this.#connection;
     connection.writeText(statusLine(response.status));
     response.fields.writeTo(connection, NOT_RELAYED);
     response.gatewayFields?.writeTo(connection, null);
+    if (listenerFields !== null && !response.fields.hasKnown(Field["alt-svc"]))
+      listenerFields.writeTo(connection, null);
     if (!response.fields.hasKnown(Field.date)) connection.writeText(`date: ${nowHttpDate()}\r\n`);
     this.#frame(response, method, version);
     if (!keepAlive || this.#framing === Framing.close) {

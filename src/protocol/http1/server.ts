@@ -38,6 +38,8 @@ export interface Http1ServerSettings extends ContentTimes {
   readonly keepAliveTime: TimerList | null;
   readonly sendTime: TimerList | null;
   readonly tunnelIdleTime: TimerList | null;
+  /** What the listener tells every client: an Alt-Svc. Shared: never changed. */
+  readonly listenerFields?: FieldSection | null;
 }
 
 /** What the engine is handed; it knows nothing above. */
@@ -373,7 +375,14 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
       !this.#peerEnded &&
       !this.#contentClock.awaitsContinue &&
       !this.#tooMuchToDiscard;
-    this.#keepAlive = this.#encoder.writeHead(response, exchange.request.method, this.#version, mayKeep);
+    const { listenerFields = null } = this.#settings;
+    this.#keepAlive = this.#encoder.writeHead(
+      response,
+      exchange.request.method,
+      this.#version,
+      mayKeep,
+      listenerFields,
+    );
     if (body === NO_BODY || this.#encoder.isContentless) {
       if (body !== NO_BODY) body.sendTo(new Unwanted());
       this.#responseComplete();

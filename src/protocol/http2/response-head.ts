@@ -15,13 +15,17 @@ export function isWithoutContent(status: number, method: string): boolean {
   return method === "HEAD" || isContentless(status);
 }
 
-/** @returns where the frame begins in the output */
+/**
+ * @param listenerFields what the listener tells every client: an Alt-Svc, unless the response has its own
+ * @returns where the frame begins in the output
+ */
 export function writeResponseHead(
   link: Link,
   streamId: number,
   response: HttpResponse,
   method: string,
   endStream: boolean,
+  listenerFields: FieldSection | null = null,
 ): number {
   const { status, fields, body, gatewayFields } = response;
   const { out, encoder, connection } = link;
@@ -31,6 +35,7 @@ export function writeResponseHead(
   encoder.status(status);
   fields.eachLine(encoder, NOT_RELAYED);
   gatewayFields?.eachLine(encoder, null);
+  if (listenerFields !== null && !fields.hasKnown(Field["alt-svc"])) listenerFields.eachLine(encoder, null);
   if (!fields.hasKnown(Field.date)) encoder.onLine(Field.date, "date", nowHttpDate());
   const { length } = body;
   if (length !== null && saysLength(response, method))

@@ -1,5 +1,6 @@
 /** What all HTTP/2 connections of a listener share. */
 import type { TimerList } from "../../base/timer.ts";
+import type { FieldSection } from "../../http/field-section.ts";
 import type { Scheme } from "../../http/message.ts";
 import type { ContentTimes } from "../http1/content-clock.ts";
 import type { HeadLimits } from "../http1/head-decoder.ts";
@@ -24,6 +25,8 @@ export interface Http2ServerSettings extends ContentTimes {
   readonly keepAliveTime: TimerList | null;
   readonly sendTime: TimerList | null;
   readonly tunnelIdleTime: TimerList | null;
+  /** What the listener tells every client: an Alt-Svc. Shared: never changed. */
+  readonly listenerFields?: FieldSection | null;
   /** Until the client says that it has our settings (RFC 9113 §6.5.3). */
   readonly settingsTime: TimerList | null;
   /** After so long a connection takes no new streams, and ends with its last one: one of these each; none: it may grow old. */

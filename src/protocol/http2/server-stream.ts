@@ -200,16 +200,18 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     exchange.response = response;
     if (exchange.failure === null) exchange.phase = "response-content";
     if (response.tunnel !== null) return this.#beginTunnel(exchange, response);
-    const { link } = this.#streams;
+    const { link, settings } = this.#streams;
+    const { listenerFields = null } = settings;
     const { body } = response;
     const { method } = exchange.request;
     if (body === NO_BODY || isWithoutContent(response.status, method)) {
-      writeResponseHead(link, this.id, response, method, true);
+      writeResponseHead(link, this.id, response, method, true, listenerFields);
       if (body !== NO_BODY) body.sendTo(new Unwanted());
       this.onContentSent();
       return;
     }
-    this.#outgoing.follow(writeResponseHead(link, this.id, response, method, false), body.length);
+    if (isGrpc(response.fields)) this.#isCall = true;
+    this.#outgoing.follow(writeResponseHead(link, this.id, response, method, false, listenerFields), body.length);
     body.sendTo(this.#outgoing);
   }
 

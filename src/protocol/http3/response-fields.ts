@@ -36,7 +36,7 @@ export function responseFields(
   collector.fields[":status"] = String(status);
   fields.eachLine(collector, NOT_RELAYED);
   gatewayFields?.eachLine(collector, null);
-  listenerFields?.eachLine(collector, null);
+  if (listenerFields !== null && !fields.hasKnown(Field["alt-svc"])) listenerFields.eachLine(collector, null);
   if (!fields.hasKnown(Field.date)) collector.fields.date = nowHttpDate();
   if (body.length !== null && saysLength(response, method)) collector.fields["content-length"] = String(body.length);
   return collector.fields;
