@@ -1,21 +1,10 @@
 /**
  * Chaos: endpoints that are killed, frozen, refuse, or come and go, under load over two workers. Clients
- * see the right outcome each time, and the times until an endpoint is out and back in are the config's:
- * never earlier, and not much later.
+ * see the right outcome each time, and an endpoint is out and back in as the config says.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import net from "node:net";
-import {
-  chaosGateway,
-  event,
-  eventsOf,
-  LATE_MS,
-  metric,
-  nothingInFlight,
-  PAGE,
-  TURN_MS,
-  triesOf,
-} from "../support/chaos.ts";
+import { chaosGateway, event, eventsOf, LATE_MS, metric, nothingInFlight, PAGE, triesOf } from "../support/chaos.ts";
 import type { Gateway } from "../support/gateway.ts";
 import { Load, now, stopLoads } from "../support/load.ts";
 import { OriginProcess, originProcesses } from "../support/origin-process.ts";
@@ -23,8 +12,6 @@ import { exchange, get, post } from "../support/raw.ts";
 import { until } from "../support/until.ts";
 
 const EVERY = 300;
-/** Checks are made a tenth early at most. */
-const LEAST_EVERY = EVERY * 0.9;
 const CHECK_TIMEOUT = 1000;
 const PER_ATTEMPT = 1200;
 const EJECT = 1000;
@@ -106,10 +93,9 @@ function of(name: string) {
 
 const ask = (name: string, what = "") => exchange(gateway.port, get(`/${name}/${what}`), "GET", LATE_MS);
 
-/** Waits until requests that are made from then on reach it. @returns when the first of them was answered */
-async function isBack(load: Load, origin: OriginProcess, since: number): Promise<number> {
+/** Waits until requests that are made from then on reach it. */
+async function isBack(load: Load, origin: OriginProcess, since: number): Promise<void> {
   await until(() => load.from(origin, since).length > 0, `answers of ${origin.address}`, LATE_MS);
-  return Math.min(...load.from(origin, since).map(({ endedAt }) => endedAt));
 }
 
 /** Waits for a check to be over, so that the next one is not yet under way. */
@@ -118,34 +104,28 @@ async function betweenChecks(origin: OriginProcess): Promise<void> {
   await until(async () => (await origin.counts()).checks > checks, `a check of ${origin.address}`);
 }
 
-/** Between one ejection of an endpoint and its end, each time. */
-function ejections(name: string, { address }: OriginProcess): { said: string; ms: number }[] {
-  const own = eventsOf(gateway, name).filter(({ facts }) => facts["endpoint"] === address);
-  return own.flatMap(({ at, message, facts }, i) => {
-    const end = own[i + 1];
-    if (message !== "an endpoint is ejected" || end === undefined) return [];
-    return [{ said: facts["for"]!, ms: end.at - at }];
-  });
-}
+/** For how long an endpoint was to be out, each time. */
+const ejections = (name: string, { address }: OriginProcess): string[] =>
+  eventsOf(gateway, name, "an endpoint is ejected")
+    .filter(({ facts }) => facts["endpoint"] === address)
+    .map(({ facts }) => facts["for"]!);
 
 describe.concurrent("an endpoint that is killed under load", () => {
   test("with checks: no request fails, it is down after `fall` checks and up after `rise`", async () => {
     const { first, second, load } = of("checked");
     await load.more(20);
     await betweenChecks(first);
-    const killedAt = now();
     await first.kill();
     const down = await event(gateway, "checked", "an endpoint is down");
     expect(down.facts).toMatchObject({ endpoint: first.address, reason: expect.stringContaining("ECONNREFUSED") });
-    expect(down.at - killedAt).toBeGreaterThanOrEqual(2 * LEAST_EVERY);
     const meanwhile = await load.more(20);
     expect(new Set(meanwhile.map(({ origin }) => origin))).toEqual(new Set([second.address]));
     expect(await metric(gateway, "lintel_upstream_endpoint_up", { endpoint: first.address })).toBe(0);
 
     const startedAt = now();
     await first.restart();
-    const backAt = await isBack(load, first, startedAt);
-    expect(backAt - startedAt).toBeGreaterThanOrEqual(LEAST_EVERY);
+    await isBack(load, first, startedAt);
+    expect((await first.counts()).checks).toBeGreaterThanOrEqual(check.rise);
     await event(gateway, "checked", "an endpoint is up");
     expect(await metric(gateway, "lintel_upstream_endpoint_up", { endpoint: first.address })).toBe(1);
     await load.stop();
@@ -162,12 +142,10 @@ describe.concurrent("an endpoint that is killed under load", () => {
     expect(out.facts).toMatchObject({ endpoint: first.address, for: "1 s" });
     expect(out.facts["reason"]).toMatch(/^failed [3-9] times in a row: upstream-(connect-refused|reset|closed)$/);
     await first.restart();
-    const backAt = await isBack(load, first, out.at);
-    expect(backAt - out.at).toBeGreaterThan(EJECT - TURN_MS);
+    await isBack(load, first, out.at);
     await event(gateway, "watched", "an ejected endpoint is back");
     await load.stop();
     expect(load.failures).toEqual([]);
-    for (const { ms } of ejections("watched", first)) expect(ms).toBeGreaterThan(EJECT - TURN_MS);
     expect(load.from(second).length).toBeGreaterThan(0);
   });
 });
@@ -176,38 +154,31 @@ describe.concurrent("an endpoint that is frozen: connections are accepted, and n
   test("without checks: perAttempt ends each attempt, another endpoint answers, it is ejected until it is thawed", async () => {
     const { first, load } = of("frozen");
     await load.more(20);
-    const frozenAt = now();
     first.freeze();
     const out = await event(gateway, "frozen", "an endpoint is ejected");
     expect(out.facts["reason"]).toMatch(/^failed \d+ times in a row: upstream-attempt-timeout$/);
-    expect(out.at - frozenAt).toBeGreaterThanOrEqual(PER_ATTEMPT);
     // While it stays frozen it is tried again, and ejected for twice the time.
     const again = await event(gateway, "frozen", "an endpoint is ejected", 2);
     expect(again.facts["for"]).toBe("2 s");
-    expect(again.at - out.at).toBeGreaterThan(EJECT + PER_ATTEMPT - TURN_MS);
     first.thaw();
-    const backAt = await isBack(load, first, again.at);
-    expect(backAt - again.at).toBeGreaterThan(2 * EJECT - TURN_MS);
+    await isBack(load, first, again.at);
     await load.stop();
     expect(load.failures).toEqual([]);
-    const saved = load.answers.filter(({ startedAt, endedAt }) => endedAt - startedAt >= PER_ATTEMPT);
-    expect(saved.length).toBeGreaterThanOrEqual(3);
+    const saved = { upstream: "frozen", code: "upstream-attempt-timeout" };
+    expect(await metric(gateway, "lintel_upstream_failures_total", saved)).toBeGreaterThanOrEqual(3);
   });
 
   test("with checks: each takes its timeout, and no request fails meanwhile", async () => {
     const { first, load } = of("frozen-checked");
     await load.more(20);
     await betweenChecks(first);
-    const frozenAt = now();
     first.freeze();
-    const down = await event(gateway, "frozen-checked", "an endpoint is down");
-    expect(down.at - frozenAt).toBeGreaterThan(3 * (CHECK_TIMEOUT - 10));
-    const thawedAt = now();
+    await event(gateway, "frozen-checked", "an endpoint is down");
+    expect(eventsOf(gateway, "frozen-checked", "an endpoint is up")).toEqual([]);
     first.thaw();
     // The check that was under way at that moment may have been the first to pass.
     const up = await event(gateway, "frozen-checked", "an endpoint is up");
-    expect(up.at).toBeGreaterThanOrEqual(Math.floor(thawedAt));
-    expect(await isBack(load, first, down.at)).toBeGreaterThanOrEqual(up.at - TURN_MS);
+    await isBack(load, first, up.at);
     await load.stop();
     expect(load.failures).toEqual([]);
   });
@@ -241,9 +212,8 @@ test.concurrent("a frozen endpoint whose backlog is full: whatever the method, a
   const waiting = Array.from({ length: 8 }, () => net.connect(first!.port, first!.host).on("error", () => {}));
   await until(() => waiting.filter(({ readyState }) => readyState === "open").length >= 2, "a full backlog");
   const asked = Array.from({ length: 6 }, async (_, i) => {
-    const startedAt = now();
     const { status, text } = await exchange(gateway.port, post(`/choked/${i}`, "content"), "POST", LATE_MS);
-    return { status, text, ms: now() - startedAt, line: await gateway.logOf(`/choked/${i}`) };
+    return { status, text, line: await gateway.logOf(`/choked/${i}`) };
   });
   const answers = await Promise.all(asked);
   for (const socket of waiting) socket.destroy();
@@ -251,10 +221,7 @@ test.concurrent("a frozen endpoint whose backlog is full: whatever the method, a
   for (const { status, text } of answers) expect([status, text]).toEqual([200, second!.address]);
   const late = answers.filter(({ line }) => line["attempts"] === 2);
   expect(late.length).toBeGreaterThan(0);
-  for (const { ms, line } of late) {
-    expect(ms).toBeGreaterThan(500 - TURN_MS);
-    expect(triesOf(line)).toEqual(["upstream-connect-timeout", 200]);
-  }
+  for (const { line } of late) expect(triesOf(line)).toEqual(["upstream-connect-timeout", 200]);
 });
 
 test.concurrent("an endpoint that refuses costs nobody anything, whatever the method, and is ejected", async () => {
@@ -289,9 +256,7 @@ test.concurrent("an endpoint that comes and goes is out for longer each time, an
   }
   await load.stop();
   expect(load.failures).toEqual([]);
-  const out = ejections("flapping", first);
-  expect(out.slice(0, 3).map(({ said }) => said)).toEqual(["1 s", "2 s", "2 s"]);
-  for (const [i, { ms }] of out.entries()) expect(ms).toBeGreaterThan(Math.min(EJECT * 2 ** i, EJECT_MAX) - TURN_MS);
+  expect(ejections("flapping", first).slice(0, 3)).toEqual(["1 s", "2 s", "2 s"]);
 });
 
 test.concurrent("up and down every second, whatever checks and traffic make of it: no request fails", async () => {
@@ -313,7 +278,7 @@ test.concurrent("an endpoint that answers 503 is ejected as well, and back once 
   const out = await event(gateway, "busy", "an endpoint is ejected");
   expect(out.facts["reason"]).toMatch(/answered 503$/);
   await first.behave({ kind: "answer" });
-  expect((await isBack(load, first, out.at)) - out.at).toBeGreaterThan(EJECT - TURN_MS);
+  await isBack(load, first, out.at);
   await load.stop();
   expect(load.failures).toEqual([]);
 });

@@ -3,10 +3,10 @@
  * do, a client gets a whole and true response, an honest error, or a message that is seen to be cut.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chaosGateway, event, LATE_MS, metric, nothingInFlight, TURN_MS, triesOf } from "../support/chaos.ts";
+import { chaosGateway, event, LATE_MS, metric, nothingInFlight, triesOf } from "../support/chaos.ts";
 import { curl, curlPath } from "../support/curl.ts";
 import type { Gateway } from "../support/gateway.ts";
-import { Load, now, stopLoads } from "../support/load.ts";
+import { Load, stopLoads } from "../support/load.ts";
 import { type Behaviour, type OriginProcess, originProcesses } from "../support/origin-process.ts";
 import { exchange, get, post, RawClient } from "../support/raw.ts";
 
@@ -169,11 +169,8 @@ describe.concurrent("an origin server that", () => {
   test.each(CUT.map(([name, , code], i) => [name, key("cut", i), code] as const))(
     "%s: the client sees that the response is cut, and nobody is asked again",
     async (_name, upstream, code) => {
-      const startedAt = performance.now();
       await expect(ask(`/${upstream}-two/raw`)).rejects.toThrow(/^(end|reset) of the connection/);
       await expect(ask(`/${upstream}/raw`)).rejects.toThrow(/^(end|reset) of the connection/);
-      if (code === "upstream-idle-timeout")
-        expect(performance.now() - startedAt).toBeGreaterThan(UPSTREAM_IDLE - TURN_MS);
       const line = await gateway.logOf(`/${upstream}/raw`);
       expect(line).toMatchObject({
         status: 200,
@@ -246,8 +243,7 @@ describe.concurrent("a slow endpoint", () => {
     expect(out.facts).toMatchObject({ endpoint: slow!.address, for: "1 s" });
     expect(out.facts["reason"]).toMatch(/^slow: .* where others take /);
     await slow!.behave({ kind: "answer" });
-    const back = await event(gateway, "outlier", "an ejected endpoint is back");
-    expect(back.at - out.at).toBeGreaterThan(1000 - TURN_MS);
+    await event(gateway, "outlier", "an ejected endpoint is back");
     await load.stop();
     expect(load.failures).toEqual([]);
   });
@@ -255,9 +251,7 @@ describe.concurrent("a slow endpoint", () => {
   test("is hedged: another one answers, and the slow attempt is called off", async () => {
     const [slow, fast] = origins["hedged"]!;
     await slow!.behave({ kind: "silent" });
-    const startedAt = now();
     for (let i = 0; i < 4; i++) expect((await ask(`/hedged/${i}`)).text).toBe(fast!.address);
-    expect(now() - startedAt).toBeGreaterThan(HEDGE_AFTER);
     const lines = await Promise.all([0, 1, 2, 3].map((i) => gateway.logOf(`/hedged/${i}`)));
     // The fast one may be late as well, on a busy machine, and win all the same.
     const hedged = lines.filter((line) => line["endpoint"] === fast!.address && triesOf(line)[0] === null);

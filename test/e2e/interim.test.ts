@@ -3,8 +3,9 @@ import { describe, expect, test } from "bun:test";
 import { pair } from "../support/pair.ts";
 import { exchange, get, RawClient, wire } from "../support/raw.ts";
 
-const CONTINUE_MS = 300;
-const it = pair(() => ({ timeouts: { continue: `${CONTINUE_MS}ms` } }));
+/** Nobody waits for that long: what comes is the origin server's. */
+const it = pair(() => ({ timeouts: { continue: "1h" } }));
+const impatient = pair(() => ({ timeouts: { continue: "200ms" } }));
 
 const expecting = wire("POST / HTTP/1.1", "Host: a", "Expect: 100-continue", "Content-Length: 5", "", "");
 
@@ -17,7 +18,7 @@ describe("Expect: 100-continue (RFC 9110 §10.1.1)", () => {
     };
     using client = await RawClient.connect(it.gateway.port);
     client.send(expecting);
-    expect((await client.head(CONTINUE_MS - 50)).startLine).toStartWith("HTTP/1.1 100 ");
+    expect((await client.head()).startLine).toStartWith("HTTP/1.1 100 ");
     client.send("hello");
     const response = await client.response();
     expect(response).toMatchObject({ status: 200, text: "hello" });
@@ -25,12 +26,10 @@ describe("Expect: 100-continue (RFC 9110 §10.1.1)", () => {
   });
 
   test("an origin that says nothing is not waited for longer than timeouts.continue", async () => {
-    it.origin.script = async (request) => request.reply({ content: (await request.content()).text });
-    using client = await RawClient.connect(it.gateway.port);
-    const start = performance.now();
+    impatient.origin.script = async (request) => request.reply({ content: (await request.content()).text });
+    using client = await RawClient.connect(impatient.gateway.port);
     client.send(expecting);
     expect((await client.head()).startLine).toStartWith("HTTP/1.1 100 ");
-    expect(performance.now() - start).toBeWithin(CONTINUE_MS - 60, CONTINUE_MS + 700);
     client.send("hello");
     expect(await client.response()).toMatchObject({ status: 200, text: "hello" });
   });
@@ -42,7 +41,7 @@ describe("Expect: 100-continue (RFC 9110 §10.1.1)", () => {
     };
     using client = await RawClient.connect(it.gateway.port);
     client.send(expecting);
-    const response = await client.response("POST", CONTINUE_MS);
+    const response = await client.response("POST");
     expect(response).toMatchObject({ status: 401, text: "who?" });
     expect(response.interim).toEqual([]);
     // The content may still come or not: the next octets must not be taken for a request.
@@ -84,9 +83,10 @@ describe("Expect: 100-continue (RFC 9110 §10.1.1)", () => {
 
 describe("other interim responses (RFC 9110 §15.2)", () => {
   test("103 Early Hints reach the client at once, with their fields, before the final response (RFC 8297)", async () => {
+    const seen = Promise.withResolvers<void>();
     it.origin.script = async (request) => {
       await request.send(wire("HTTP/1.1 103 Early Hints", "Link: </style.css>; rel=preload", "", ""));
-      await Bun.sleep(150);
+      await seen.promise;
       await request.send(
         wire(
           "HTTP/1.1 103 Early Hints",
@@ -102,7 +102,8 @@ describe("other interim responses (RFC 9110 §15.2)", () => {
     };
     using client = await RawClient.connect(it.gateway.port);
     client.send(get("/"));
-    const first = await client.head(120);
+    const first = await client.head();
+    seen.resolve();
     expect(first.startLine).toStartWith("HTTP/1.1 103 ");
     expect(first.field("link")).toBe("</style.css>; rel=preload");
     const response = await client.response();
@@ -141,7 +142,7 @@ describe("other interim responses (RFC 9110 §15.2)", () => {
     };
     using client = await RawClient.connect(it.gateway.port);
     client.send(get("/"));
-    const response = await client.response("GET", 8000);
+    const response = await client.response();
     expect(response.status).toBe(502);
   });
 

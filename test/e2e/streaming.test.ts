@@ -46,6 +46,11 @@ async function readSlowly(peer: { pause(): void; resume(): void }, done: () => b
   while (!done()) await Bun.sleep(5);
 }
 
+/** Waits until a count has come to rest. */
+async function restOf(count: () => number): Promise<void> {
+  for (let before = -1; before !== count() || before === 0; await Bun.sleep(400)) before = count();
+}
+
 describe("backpressure", () => {
   test.each(["length", "chunked"])(
     "a download (%s) through a slow reader costs less than 20 MiB",
@@ -115,10 +120,7 @@ describe("backpressure", () => {
     using client = await RawClient.connect(it.gateway.port);
     client.pause();
     client.send(get("/"));
-    await Bun.sleep(700);
-    const stalledAt = sent;
-    await Bun.sleep(300);
-    expect(sent).toBe(stalledAt);
+    await restOf(() => sent);
     // Kernel buffers on both sides and the gateway's own marks.
     expect(sent).toBeLessThan(32 * MIB);
     client.reset();
@@ -127,16 +129,17 @@ describe("backpressure", () => {
 
 describe("nothing waits for more (RFC 9110 §7.6: forwarded as received)", () => {
   test("server-sent events reach the client one by one, at once", async () => {
-    const sentAt: number[] = [];
+    let seen = Promise.withResolvers<void>();
     it.origin.script = async (request) => {
       await request.send(
         wire("HTTP/1.1 200 OK", "Content-Type: text/event-stream", "Transfer-Encoding: chunked", "", ""),
       );
       for (let i = 0; i < 5; i++) {
         const event = `data: ${i}\n\n`;
-        sentAt.push(performance.now());
         await request.send(`${event.length.toString(16)}\r\n${event}\r\n`);
-        await Bun.sleep(60);
+        // The next one is not sent before the client has this one.
+        await seen.promise;
+        seen = Promise.withResolvers();
       }
       await request.send("0\r\n\r\n");
     };
@@ -144,7 +147,7 @@ describe("nothing waits for more (RFC 9110 §7.6: forwarded as received)", () =>
     client.send(get("/events", "Accept: text/event-stream"));
     for (let i = 0; i < 5; i++) {
       await client.until(`data: ${i}\n\n`);
-      expect(performance.now() - sentAt[i]!).toBeLessThan(50);
+      seen.resolve();
     }
   });
 
@@ -157,7 +160,7 @@ describe("nothing waits for more (RFC 9110 §7.6: forwarded as received)", () =>
     };
     using client = await RawClient.connect(it.gateway.port);
     client.send(get("/poll"));
-    expect((await client.head(1000)).startLine).toContain("200");
+    expect((await client.head()).startLine).toContain("200");
     finish();
     await client.until("ok");
   });
@@ -168,7 +171,7 @@ describe("nothing waits for more (RFC 9110 §7.6: forwarded as received)", () =>
       using client = await RawClient.connect(it.gateway.port);
       client.send(wire("POST / HTTP/1.1", "Host: a", framing, "", chunked ? "5\r\nfirst\r\n" : "first"));
       const { connection } = await it.origin.next();
-      for (let i = 0; i < 100 && !connection.received.includes("first"); i++) await Bun.sleep(5);
+      for (let i = 0; i < 2000 && !connection.received.includes("first"); i++) await Bun.sleep(5);
       expect(connection.received.toString("latin1")).toContain("first");
       client.send(chunked ? "4\r\nlast\r\n0\r\n\r\n" : " last");
       expect((await client.response()).status).toBe(200);

@@ -10,7 +10,7 @@ afterEach(closeClients);
 
 const sites = [{ name: "main", routes: [{ name: "hello", use: [{ respond: "hello" }] }] }];
 
-async function until(holds: () => boolean | Promise<boolean>, timeoutMs = 4000): Promise<void> {
+async function until(holds: () => boolean | Promise<boolean>, timeoutMs = 15_000): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   while (!(await holds())) {
     if (Date.now() > deadline) throw new Error("did not come true in time");
@@ -64,8 +64,8 @@ describe("the access log", () => {
       referer: "http://x/",
       outcome: { by: null, phase: "done", code: null },
     });
-    expect(Number(line["durationMs"])).toBeWithin(0, 5000);
-    expect(Date.parse(String(line["time"]))).toBeWithin(Date.now() - 10_000, Date.now() + 1000);
+    expect(Number(line["durationMs"])).toBeWithin(0, 60_000);
+    expect(Date.parse(String(line["time"]))).toBeWithin(Date.now() - 60_000, Date.now() + 1000);
   });
 
   test("a client that goes away is told from an origin that does", async () => {
@@ -133,8 +133,7 @@ describe("the access log", () => {
     renameSync(file, `${file}.1`);
     for (let i = 0; i < 5; i++) await exchange(gateway.port, get(`/during/${i}`));
     gateway.signal("SIGUSR1");
-    await until(() => existsSync(file));
-    await Bun.sleep(100);
+    await until(() => existsSync(file) && gateway.output.match(/reopened/g)?.length === 2);
     for (let i = 0; i < 10; i++) await exchange(gateway.port, get(`/after/${i}`));
     const count = () =>
       [file, `${file}.1`].map((path) => readFileSync(path, "utf8").trimEnd().split("\n").filter(Boolean));

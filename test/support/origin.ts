@@ -5,7 +5,7 @@
 import net from "node:net";
 import { type Content, type Framing, framingOf, type Head, Inbox, readContent, readHead } from "./message-reader.ts";
 
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 15_000;
 
 /** What happens after a request head arrived. Content the script did not read is read after it. */
 export type Script = (request: OriginRequest) => void | Promise<void>;
@@ -199,7 +199,7 @@ export class Origin {
   }
 
   /** The next request head, at most `timeoutMs` from now. */
-  async next(timeoutMs = 5000): Promise<OriginRequest> {
+  async next(timeoutMs = PATIENCE_MS): Promise<OriginRequest> {
     const had = this.requests.length;
     const deadline = Date.now() + timeoutMs;
     while (this.requests.length === had) {

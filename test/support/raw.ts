@@ -13,7 +13,7 @@ import {
   show,
 } from "./message-reader.ts";
 
-const PATIENCE_MS = 5000;
+const PATIENCE_MS = 15_000;
 
 export interface RawResponse extends Content {
   readonly status: number;

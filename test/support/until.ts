@@ -2,7 +2,7 @@
 export async function until(
   holds: () => boolean | Promise<boolean>,
   what: string | (() => string),
-  withinMs = 10_000,
+  withinMs = 15_000,
 ): Promise<void> {
   for (const end = performance.now() + withinMs; !(await holds()); await Bun.sleep(5)) {
     if (performance.now() > end)
