@@ -173,6 +173,41 @@ export const clientRate = z
   })
   .meta({ id: "ClientRate" });
 
+export const certificate = z
+  .strictObject({
+    names: z.array(z.string()).meta({ description: "Those it is used for." }),
+    kind: z.enum(["ecdsa", "rsa"]),
+    source: z.string().meta({ description: '"file", or who got it.' }),
+    origin: z.string().meta({ description: "Where it is from, such as its files." }),
+    site: z.string().nullable().meta({ description: "Whose it is alone; null: anybody's." }),
+    subject: z.string(),
+    issuer: z.string(),
+    fingerprint: z.string().meta({ description: "SHA-256, hexadecimal." }),
+    notBefore: z.iso.datetime(),
+    notAfter: z.iso.datetime(),
+    problem: z.string().nullable().meta({ description: "Why what its files hold now is not used." }),
+  })
+  .meta({ id: "Certificate" });
+
+export const certificatesFor = z
+  .strictObject({
+    name: z.string(),
+    listeners: z.array(
+      z.strictObject({
+        listener: z.string(),
+        answer: z.enum(["certificate", "default", "on-demand", "refused"]).meta({
+          description: "One for the name, the default one, one that is got for the first who asks, or an alert.",
+        }),
+        certificates: z.array(certificate).meta({ description: "A client gets the first it can use." }),
+        site: z.string().nullable().meta({ description: "Whose requests these are." }),
+        minVersion: z.enum(["TLSv1.2", "TLSv1.3"]),
+        clientCertificate: z.enum(["none", "optional", "required"]),
+      }),
+    ),
+    notes: z.array(z.string()).meta({ description: "How it stands with certificates that are got." }),
+  })
+  .meta({ id: "CertificatesFor", description: "What clients are shown who ask for a name." });
+
 export const problem = z
   .strictObject({
     type: z.string().meta({ description: "urn:lintel:problem: and the kind." }),

@@ -1,5 +1,6 @@
 /** For tests: a supervisor that is not there, and a judge of answers by the OpenAPI document. */
 import { Ajv2020, type ValidateFunction } from "ajv/dist/2020.js";
+import type { CertificateView } from "../server/certificate-view.ts";
 import type { Control, VersionView } from "../server/control.ts";
 import { ControlError } from "../server/control.ts";
 import type { EndpointView } from "../server/endpoint-view.ts";
@@ -26,6 +27,23 @@ export function endpointView(address: string, facts: Partial<EndpointView> = {})
     responses: {},
     latencyMs: null,
     recentLatencyMs: null,
+    ...facts,
+  };
+}
+
+export function certificateView(facts: Partial<CertificateView> = {}): CertificateView {
+  return {
+    names: ["a.example", "*.a.example"],
+    kind: "ecdsa",
+    source: "file",
+    origin: "a.pem + a.key",
+    site: null,
+    subject: "CN=a.example",
+    issuer: "CN=An Authority",
+    fingerprint: "ab".repeat(32),
+    notBefore: Date.UTC(2026, 0, 1),
+    notAfter: Date.UTC(2026, 3, 1),
+    problem: null,
     ...facts,
   };
 }
@@ -76,6 +94,21 @@ export function fakeControl(parts: Partial<Control> = {}, endpoints = [endpointV
       processes: [],
     }),
     clients: () => [{ client: "10.0.0.9", requestsPerSecond: 2.5, errorsPerSecond: 0, octetsPerSecond: 10 }],
+    certificates: () => [certificateView()],
+    certificatesFor: (name) => ({
+      name,
+      listeners: [
+        {
+          listener: "secure",
+          answer: "certificate",
+          certificates: [certificateView()],
+          site: "a.example",
+          minVersion: "TLSv1.2",
+          clientCertificate: "none",
+        },
+      ],
+      notes: [],
+    }),
     upstreams: {
       views: () => [view("app")],
       view,

@@ -6,7 +6,7 @@
 import type { Log } from "../base/log.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { MaterialWatch } from "../tls/material-watch.ts";
-import { type MaterialCertificate, NO_MATERIAL, type TlsMaterial } from "../tls/tls-material.ts";
+import { type MaterialCertificate, type MaterialProblem, NO_MATERIAL, type TlsMaterial } from "../tls/tls-material.ts";
 
 /** What a source has; what it does not say, it has not. */
 export interface Published {
@@ -31,6 +31,8 @@ export interface CertificateSource {
    * be none. Several calls for one name may come at once.
    */
   obtain?(name: string): Promise<void>;
+  /** How it stands with this name, in a sentence for people ("will be renewed on …"); null: it is not this source's. */
+  explain?(name: string): string | null;
   stop(): void;
 }
 
@@ -54,6 +56,9 @@ export interface PreparedCertificates {
 export type MaterialFollower = (material: TlsMaterial, version: number) => void;
 
 const LOOK_MS = 1000;
+/** A file's certificate that ends within this time, or a fifth of its life, should have been renewed. */
+const LATE_MS = 14 * 86_400_000;
+const WARN_AGAIN_MS = 86_400_000;
 
 export class CertificateDirectory {
   readonly #options: CertificateDirectoryOptions;
@@ -68,8 +73,11 @@ export class CertificateDirectory {
   readonly #inUse = new Map<string, number>();
   #waiting: { readonly version: number; resolve(): void }[] = [];
 
+  readonly #warning = setInterval(() => this.#warnOfEnds(), WARN_AGAIN_MS);
+
   constructor(options: CertificateDirectoryOptions) {
     this.#options = options;
+    this.#warning.unref();
   }
 
   /** What is in force. */
@@ -117,6 +125,16 @@ export class CertificateDirectory {
       },
       abort: () => watch.stop(),
     };
+  }
+
+  /** How it stands with a name, in sentences. @param name lower case */
+  notes(name: string): string[] {
+    return this.#options.sources.flatMap((source) => source.explain?.(name) ?? []);
+  }
+
+  /** Files of the config that cannot be used now; what was read before serves. */
+  get problems(): readonly MaterialProblem[] {
+    return this.#watch?.problems ?? [];
   }
 
   /** Tells the sources of the config in force. */
@@ -168,6 +186,7 @@ export class CertificateDirectory {
   }
 
   stop(): void {
+    clearInterval(this.#warning);
     this.#watch?.stop();
     for (const source of this.#options.sources) source.stop();
     for (const { resolve } of this.#waiting.splice(0)) resolve();
@@ -192,9 +211,21 @@ export class CertificateDirectory {
     });
   }
 
+  /** Who renews files does it elsewhere, and may have stopped. */
+  #warnOfEnds(): void {
+    for (const { source, origin, notBefore, notAfter } of this.#material.certificates) {
+      const left = notAfter.getTime() - Date.now();
+      const late = Math.min(LATE_MS, (notAfter.getTime() - notBefore.getTime()) / 5);
+      if (source !== "file" || left > late) continue;
+      const message = left > 0 ? "a certificate ends soon" : "a certificate has expired";
+      this.#options.log.warn(message, { from: origin, notAfter: notAfter.toISOString() });
+    }
+  }
+
   #changed(): void {
     this.#material = this.#merged(this.#watch);
     this.#version++;
+    this.#warnOfEnds();
     for (const follower of this.#followers) follower(this.#material, this.#version);
   }
 

@@ -4,6 +4,7 @@
  */
 import type { Diagnostic } from "../config/diagnostic.ts";
 import type { GatewayStats } from "../telemetry/stats.ts";
+import type { CertificateView, NameView } from "./certificate-view.ts";
 import type { ClientRate } from "./client-tally.ts";
 import type { UpstreamDirectory } from "./upstream-directory.ts";
 import type { WorkerView } from "./worker-slot.ts";
@@ -26,6 +27,10 @@ export interface Control {
    * asks: the first answer is empty, and the count ends some seconds after the last call.
    */
   clients(): ClientRate[];
+  /** All that may be shown to clients. */
+  certificates(): readonly CertificateView[];
+  /** What clients are shown who ask for a name. @param name lower case */
+  certificatesFor(name: string): NameView;
   /** Each of its changes throws a `DirectoryError` if it cannot be. */
   readonly upstreams: Pick<UpstreamDirectory, "views" | "view" | "add" | "remove" | "restore" | "weigh" | "setDuty">;
   /**

@@ -14,6 +14,7 @@ import { accessLogPath } from "../telemetry/access-log.ts";
 import { renderMetrics } from "../telemetry/exposition.ts";
 import { processLog } from "../telemetry/process-log.ts";
 import { readStats } from "../telemetry/stats.ts";
+import { certificateMetrics, viewCertificates, viewName } from "./certificate-view.ts";
 import { ClientTally } from "./client-tally.ts";
 import { ConfigWatch } from "./config-watch.ts";
 import { type ConfigStatus, type Control, ControlError, type UpgradeBegun } from "./control.ts";
@@ -289,7 +290,7 @@ class Supervisor {
   }
 
   #control(): Control {
-    const { zone, workers, directory } = this.#service;
+    const { zone, workers, directory, certificates } = this.#service;
     const slotName = (slot: number) => (slot === zone.slots - 1 ? "supervisor" : String(slot));
     return {
       version: program.version,
@@ -297,9 +298,12 @@ class Supervisor {
       workers: () => workers.view(),
       listeners: () => this.#listeners.all.map((one) => ({ name: one.name, url: this.#urlOf(one) })),
       config: () => this.#status(),
-      metrics: () => renderMetrics(this.#service.metrics.registry, zone, slotName),
+      metrics: () =>
+        renderMetrics(this.#service.metrics.registry, zone, slotName) + certificateMetrics(certificates, zone),
       stats: () => readStats(this.#service.metrics.registry, zone),
       clients: () => this.#tally.ask(),
+      certificates: () => viewCertificates(certificates),
+      certificatesFor: (name) => viewName(this.#service.current.config, certificates, name),
       upstreams: directory,
       reload: (trigger) => this.#reloader.reload(trigger),
       versions: () => this.#versions.list(),

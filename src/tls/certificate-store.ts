@@ -37,6 +37,19 @@ export interface ChosenIdentity extends TlsIdentity {
   readonly origins: readonly string[];
 }
 
+/** What a listener answers to who asks for a name. */
+export interface NameExplanation {
+  readonly listener: string;
+  /** `on-demand`: none yet, and one will be got for the first who asks. */
+  readonly answer: "certificate" | "default" | "on-demand" | "refused";
+  /** The client gets the first it can use. */
+  readonly certificates: readonly MaterialCertificate[];
+  /** Whose requests these are. */
+  readonly site: string | null;
+  readonly minVersion: TlsVersion;
+  readonly clientCertificate: "none" | "optional" | "required";
+}
+
 /** RSA and ECDSA of one name; a client gets the one it can use. */
 interface Bundle {
   readonly certificates: MaterialCertificate[];
@@ -124,21 +137,49 @@ export class CertificateStore {
   }
 
   #identity(names: ListenerNames, serverName: string | null): ChosenIdentity | null {
+    const bundle = this.#bundle(names, serverName);
+    if (bundle === null) return null;
     const { tls } = names;
-    let bundle = serverName === null ? undefined : this.#bundles.match(serverName);
-    if (bundle === undefined && serverName !== null && tls.unknownNames === "refuse") return null;
-    bundle ??= this.#fallback(tls);
-    if (bundle === undefined) return null;
     const site = names.site(serverName);
     const rules = site !== null && hasRules(site) ? site.tls : null;
-    const mode = rules?.clientAuth?.mode ?? "none";
     return {
       context: this.#context(bundle, tls, rules),
-      clientCertificate: mode,
+      clientCertificate: rules?.clientAuth?.mode ?? "none",
       alpn: alpnWire(tls.alpn),
       site: rules === null ? "" : site!.name,
       origins: bundle.certificates.map(({ origin }) => origin),
     };
+  }
+
+  #bundle({ tls }: ListenerNames, serverName: string | null): Bundle | null {
+    const own = serverName === null ? undefined : this.#bundles.match(serverName);
+    if (own !== undefined) return own;
+    if (serverName !== null && tls.unknownNames === "refuse") return null;
+    return this.#fallback(tls) ?? null;
+  }
+
+  /** What each listener with TLS answers to who asks for this name; makes nothing. @param name lower case */
+  explain(name: string): NameExplanation[] {
+    return [...this.#listeners].map(([listener, names]): NameExplanation => {
+      const certificates = this.#bundle(names, name)?.certificates ?? [];
+      const site = names.site(name);
+      const rules = site !== null && hasRules(site) ? site.tls : null;
+      const isOwn = this.#bundles.match(name) !== undefined;
+      return {
+        listener,
+        answer: isOwn
+          ? "certificate"
+          : this.mayAskFor(name)
+            ? "on-demand"
+            : certificates.length > 0
+              ? "default"
+              : "refused",
+        certificates,
+        site: site?.name ?? null,
+        minVersion: versionsOf(names.tls, rules).minVersion,
+        clientCertificate: rules?.clientAuth?.mode ?? "none",
+      };
+    });
   }
 
   #fallback(tls: TlsEndConfig): Bundle | undefined {
@@ -148,17 +189,15 @@ export class CertificateStore {
 
   #context({ certificates }: Bundle, tls: TlsEndConfig, rules: SiteTlsConfig | null): TlsContext {
     const { custom } = tls;
-    const profile = PROFILES[tls.profile === "custom" ? "intermediate" : tls.profile];
     const file = (path: string | null | undefined) => (path == null ? null : this.#file(path));
     const options: TlsContextOptions = {
       certificates: certificates.map(({ cert }) => cert),
       keys: certificates.map(({ key }) => key),
       ca: file(rules?.clientAuth?.ca),
       crl: file(rules?.clientAuth?.crl),
-      minVersion: later(custom?.minVersion ?? profile.minVersion, rules?.minVersion ?? null),
-      maxVersion: custom?.maxVersion ?? ("TLSv1.3" as const),
+      ...versionsOf(tls, rules),
       ciphers: custom?.ciphers?.join(":") ?? PROFILES.intermediate.ciphers,
-      groups: custom?.groups?.join(":") ?? profile.groups,
+      groups: custom?.groups?.join(":") ?? profileOf(tls).groups,
     };
     // With the rules for client certificates, so that no session made without one is resumed where one is required.
     return this.#contextOf(options, rules === null ? null : rules.clientAuth);
@@ -250,6 +289,16 @@ export class CertificateStore {
 /** Whoever speaks TLS 1.3 takes ECDSA with P-256 (RFC 8446 §9.1). */
 const preferred = ({ certificates }: Bundle): MaterialCertificate =>
   certificates.find(({ kind }) => kind === "ecdsa") ?? certificates[0]!;
+
+const profileOf = ({ profile }: TlsEndConfig) => PROFILES[profile === "custom" ? "intermediate" : profile];
+
+function versionsOf(tls: TlsEndConfig, rules: SiteTlsConfig | null) {
+  const { custom } = tls;
+  return {
+    minVersion: later(custom?.minVersion ?? profileOf(tls).minVersion, rules?.minVersion ?? null),
+    maxVersion: custom?.maxVersion ?? ("TLSv1.3" as const),
+  };
+}
 
 const later = (one: TlsVersion, other: TlsVersion | null): TlsVersion => (other !== null && other > one ? other : one);
 

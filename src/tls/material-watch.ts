@@ -28,7 +28,7 @@ export class MaterialWatch {
   /** As last read; a change must be seen twice, since certificate and key are two writes. */
   #read: string;
   #seen: string;
-  #problems = "";
+  #problems: readonly MaterialProblem[] = [];
 
   constructor(options: MaterialWatchOptions) {
     const { config, directory, everyMs, before = null } = options;
@@ -47,6 +47,11 @@ export class MaterialWatch {
   /** Of the files alone. */
   get material(): TlsMaterial {
     return this.#material;
+  }
+
+  /** Files that cannot be used now. */
+  get problems(): readonly MaterialProblem[] {
+    return this.#problems;
   }
 
   /** Asks now; `onChange` is called from within if something new is to be used. */
@@ -70,9 +75,8 @@ export class MaterialWatch {
   }
 
   #report(problems: readonly MaterialProblem[]): void {
-    const text = JSON.stringify(problems);
-    if (text === this.#problems) return;
-    this.#problems = text;
+    if (Bun.deepEquals(problems, this.#problems)) return;
+    this.#problems = problems;
     for (const { file, reason, kept } of problems) {
       const message = kept ? "a changed file cannot be used; what was read before stays" : "a file cannot be used";
       this.#options.log.error(message, { file, reason });

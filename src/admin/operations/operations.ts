@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { openApiDocument } from "../openapi.ts";
 import { type Operation, operation } from "../operation.ts";
+import { getCertificatesFor, listCertificates } from "./certificates.ts";
 import { diffVersions, getVersion, listVersions, reload, rollback, upgrade } from "./config.ts";
 import { getClients, getStats, getStatus } from "./status.ts";
 import {
@@ -33,6 +34,8 @@ export const operations: readonly Operation[] = [
   changeEndpoint,
   removeEndpoint,
   restoreEndpoint,
+  listCertificates,
+  getCertificatesFor,
   reload,
   listVersions,
   getVersion,

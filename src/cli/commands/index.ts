@@ -1,5 +1,6 @@
 /** Every command, in the order the help shows them. */
 import type { Command } from "../command.ts";
+import { cert } from "./cert.ts";
 import { check } from "./check.ts";
 import { config } from "./config.ts";
 import { disable, drain, enable } from "./duty.ts";
@@ -20,6 +21,7 @@ export const commands: readonly Command[] = [
   explain,
   top,
   upstreams,
+  cert,
   drain,
   enable,
   disable,
