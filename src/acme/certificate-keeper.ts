@@ -93,13 +93,13 @@ export class CertificateKeeper {
   }
 
   views(): NameView[] {
-    return [...this.#names.values()].map((kept) => ({
-      name: kept.name,
-      certificate: kept.certificate,
-      nextAt: dueAt(kept),
-      failures: kept.failures?.count ?? 0,
-      lastFailure: kept.failures?.reason ?? null,
-    }));
+    return [...this.#names.values()].map(viewOf);
+  }
+
+  /** @returns null for a name that is not kept */
+  view(name: string): NameView | null {
+    const kept = this.#names.get(name);
+    return kept === undefined ? null : viewOf(kept);
   }
 
   has(name: string): boolean {
@@ -348,6 +348,17 @@ export class CertificateKeeper {
     kept.failures = null;
     this.#options.onChange();
   }
+}
+
+function viewOf(kept: KeptName): NameView {
+  const { name, certificate, failures } = kept;
+  return {
+    name,
+    certificate,
+    nextAt: dueAt(kept),
+    failures: failures?.count ?? 0,
+    lastFailure: failures?.reason ?? null,
+  };
 }
 
 /** When it is to be ordered: at once without a certificate, but never before a failure is sat out. */
