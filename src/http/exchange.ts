@@ -119,6 +119,7 @@ export interface ExchangeTimeouts {
   readonly upstreamIdleMs: number;
   readonly exchangeMs: number;
   readonly tunnelIdleMs: number;
+  readonly contentIdleMs: number;
 }
 
 /** The end of an engine that interim responses go to. */
@@ -163,6 +164,8 @@ export class Exchange {
 
   /** Final response as it goes downstream; null until there is one. */
   response: HttpResponse | null = null;
+  /** Trailer section of the response, once it has come; null: it has not, or there is none. */
+  trailers: FieldSection | null = null;
   phase: Phase = "route";
   failure: Failure | null = null;
 

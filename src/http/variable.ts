@@ -12,7 +12,7 @@ import { clock } from "../base/timer.ts";
 import { cookie } from "./cookie.ts";
 import { nowCommonLog, nowHttpDate, nowIso, nowUnix } from "./date.ts";
 import { type Attempt, type ClientCertificateFacts, decidingAttempt, type Exchange } from "./exchange.ts";
-import { fieldId } from "./field-name.ts";
+import { Field, fieldId } from "./field-name.ts";
 import type { FieldSection } from "./field-section.ts";
 import { isToken } from "./grammar.ts";
 import { queryParameter } from "./query.ts";
@@ -87,6 +87,11 @@ const SIMPLE: Readonly<Record<string, readonly [doc: string, read: Read]>> = {
   "response.status": [
     "Status the client gets; 499 if it left before.",
     (x) => positiveText(x.response?.status ?? x.failure?.status),
+  ],
+  "grpc.status": [
+    "Number of the gRPC status a call ended with, `0` if all went well; empty if it was none.",
+    ({ trailers, response }) =>
+      trailers?.getKnown(Field["grpc-status"]) ?? response?.fields.getKnown(Field["grpc-status"]) ?? "",
   ],
   "response.octets": ["Octets of response content sent so far.", (x) => String(x.responseOctets)],
   "duration-ms": ["Milliseconds since the request began.", (x) => msText(clock.now - x.startedAt)],
@@ -170,6 +175,12 @@ const FAMILIES: readonly Family[] = [
     prefix: "response.field.",
     doc: "Value of a response field; several lines are joined by a comma.",
     create: (rest) => fieldReader(rest, (x) => x.response?.fields ?? null),
+  },
+  {
+    name: "response.trailer.<name>",
+    prefix: "response.trailer.",
+    doc: "Value of a field of the response's trailer section, once that has come.",
+    create: (rest) => fieldReader(rest, (x) => x.trailers),
   },
   {
     name: "param.<name>",

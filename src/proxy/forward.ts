@@ -14,6 +14,7 @@ import { NO_BODY } from "../http/body.ts";
 import type { Handler } from "../http/define.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { FieldSection } from "../http/field-section.ts";
+import { grpcTimeoutMs } from "../http/grpc.ts";
 import { type HttpResponse, isIdempotent } from "../http/message.ts";
 import { PendingResponse } from "../http/pending-response.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
@@ -80,6 +81,8 @@ class Forwarding extends PendingResponse implements AttemptOwner, QueueWaiter {
   /** Endpoints that are not to be tried (again); null until there is one. */
   #tried: Endpoint[] | null = null;
   #retries = 0;
+  /** A stream that an endpoint refused was asked for again at the same one. */
+  #askedAgain = false;
   /** How the last attempt failed. */
   #failure: Failure | null = null;
   /** Content has begun to go out. */
@@ -112,7 +115,8 @@ class Forwarding extends PendingResponse implements AttemptOwner, QueueWaiter {
       }
     }
     upstream.budget.exchange();
-    const limit = timerList(exchange.timeouts?.exchangeMs ?? this.#plan.exchangeMs);
+    const ownMs = exchange.timeouts?.exchangeMs ?? this.#plan.exchangeMs;
+    const limit = timerList(Math.min(ownMs, grpcTimeoutMs(exchange.request.fields)));
     if (limit !== null) {
       this.#deadline = new Timer(() => this.#expired());
       this.#deadline.arm(limit);
@@ -293,8 +297,14 @@ class Forwarding extends PendingResponse implements AttemptOwner, QueueWaiter {
       this.#add(attempt.handOver(), attempt.hedge).startAfresh(this.#plan.rules.attemptTime);
       return;
     }
+    if (attempt.wasRefused && !this.#askedAgain && this.#canSendContent()) {
+      // RFC 9113 §8.7: nothing was done, whatever the method. Once: the endpoint may mean it.
+      this.#askedAgain = true;
+      this.#add(attempt.handOver(), attempt.hedge).start(this.#plan.rules.attemptTime);
+      return;
+    }
     // An endpoint that takes no more streams on a connection is not ill.
-    if (failure.side === "upstream" && !attempt.wasStale && failure.code !== "upstream-refused")
+    if (failure.side === "upstream" && !attempt.wasStale && !attempt.wasRefused)
       upstream.failed(attempt.target, failure, false, attempt.ageMs);
     attempt.release();
     this.#hedgeTimer?.cancel();

@@ -3,7 +3,7 @@
  * the gateway. What it does not name stays as it is; of two on one way the inner one wins.
  *
  * It only states them: who waits for the thing keeps the time (connect, first octet and idle times
- * at the upstream, the whole exchange and the tunnel at the engine).
+ * at the upstream, the whole exchange, the tunnel and the request's content at the engine).
  */
 import { z } from "zod";
 import { duration } from "../../base/option.ts";
@@ -19,22 +19,24 @@ const options = z
       "The whole exchange, from the first octet of the request to the last of the response.",
     ).optional(),
     tunnelIdle: duration("Without an octet in either direction after a protocol switch.").optional(),
+    contentIdle: duration("Without an octet of request content; `off` lifts `timeouts.contentRate` too.").optional(),
   })
   .refine((given) => Object.values(given).some((ms) => ms !== undefined), {
-    message: "timeouts sets nothing: give connect, firstOctet, upstreamIdle, exchange or tunnelIdle",
+    message: "timeouts sets nothing: give connect, firstOctet, upstreamIdle, exchange, tunnelIdle or contentIdle",
   });
 
 export const timeouts = defineMiddleware({
   name: "timeouts",
   summary: "Sets time limits of the exchange.",
   options,
-  create({ connect, firstOctet, upstreamIdle, exchange: whole, tunnelIdle }) {
+  create({ connect, firstOctet, upstreamIdle, exchange: whole, tunnelIdle, contentIdle }) {
     const ours: Partial<ExchangeTimeouts> = {
       ...(connect !== undefined && { connectMs: connect }),
       ...(firstOctet !== undefined && { firstOctetMs: firstOctet }),
       ...(upstreamIdle !== undefined && { upstreamIdleMs: upstreamIdle }),
       ...(whole !== undefined && { exchangeMs: whole }),
       ...(tunnelIdle !== undefined && { tunnelIdleMs: tunnelIdle }),
+      ...(contentIdle !== undefined && { contentIdleMs: contentIdle }),
     };
     return (next) => (exchange) => {
       exchange.timeouts = exchange.timeouts === null ? ours : { ...exchange.timeouts, ...ours };

@@ -3,7 +3,7 @@
  * which nobody takes the content, or the taker is full, is not the client's and does not count.
  */
 import { Failure } from "../../base/failure.ts";
-import { clock, type Timer, type TimerList } from "../../base/timer.ts";
+import { clock, type Timer, type TimerList, timerList } from "../../base/timer.ts";
 
 /** The rate is looked at once the client has been waited for this long. */
 const GRACE_MS = 5000;
@@ -23,6 +23,8 @@ export class ContentClock {
   #waitedMs = 0;
   /** -1 while nobody waits for content. */
   #waitsSince = -1;
+  #idleTime: TimerList | null;
+  #rate: number;
   /** The client wants to hear 100 before it begins (RFC 9110 §10.1.1). */
   awaitsContinue = false;
 
@@ -30,6 +32,19 @@ export class ContentClock {
   constructor(timer: Timer, times: ContentTimes) {
     this.#timer = timer;
     this.#times = times;
+    this.#idleTime = times.contentIdleTime;
+    this.#rate = times.contentRate;
+  }
+
+  /** Another limit than all have. @param idleMs Infinity: none, and it may come as slowly as it likes */
+  limit(idleMs: number): void {
+    this.#idleTime = timerList(idleMs);
+    if (idleMs === Infinity) this.#rate = 0;
+  }
+
+  /** However slowly it comes. */
+  allowSlow(): void {
+    this.#rate = 0;
   }
 
   /** For the content of a new request. */
@@ -37,6 +52,8 @@ export class ContentClock {
     this.#octets = 0;
     this.#waitedMs = 0;
     this.#waitsSince = -1;
+    this.#idleTime = this.#times.contentIdleTime;
+    this.#rate = this.#times.contentRate;
     this.awaitsContinue = awaitsContinue;
   }
 
@@ -70,7 +87,7 @@ export class ContentClock {
     this.#octets += octets;
     if (this.#waitsSince < 0) return;
     this.#armIdle();
-    const { contentRate } = this.#times;
+    const contentRate = this.#rate;
     const waitedMs = this.#waitedMs + clock.now - this.#waitsSince;
     if (contentRate === 0 || waitedMs <= GRACE_MS || (this.#octets * 1000) / waitedMs >= contentRate) return;
     throw new Failure(
@@ -81,8 +98,7 @@ export class ContentClock {
 
   /** Without an idle limit, none runs. */
   #armIdle(): void {
-    const { contentIdleTime } = this.#times;
-    if (contentIdleTime === null) this.#timer.cancel();
-    else this.#timer.arm(contentIdleTime);
+    if (this.#idleTime === null) this.#timer.cancel();
+    else this.#timer.arm(this.#idleTime);
   }
 }

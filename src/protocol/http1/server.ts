@@ -315,7 +315,11 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
 
   /** Somebody takes the content now. Called by its IncomingContent, as the next two. */
   contentWanted(): void {
-    if (!this.#inTunnel) this.#contentClock.wait();
+    if (!this.#inTunnel) {
+      const idleMs = this.#exchange?.timeouts?.contentIdleMs;
+      if (idleMs !== undefined) this.#contentClock.limit(idleMs);
+      this.#contentClock.wait();
+    }
     this.#processHeld();
   }
 
@@ -433,6 +437,7 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
       this.abort(new Failure("internal", `content ended ${missing} octets before its declared length`));
       return;
     }
+    this.#exchange.trailers = trailers;
     this.#encoder.end(this.#exchange.request.acceptsTrailers ? trailers : null);
     this.#responseComplete();
   }

@@ -17,12 +17,22 @@ import type { InLine } from "./send-line.ts";
 /** Frames larger than this would let one stream hold up the others. */
 const MOST_FRAME_OCTETS = 16_384;
 
+/** The end of a message (RFC 9113 §8.1). */
+export function writeTrailers(link: Link, streamId: number, trailers: FieldSection): void {
+  const { out, encoder, connection, peer } = link;
+  out.use(connection);
+  const at = out.beginHeaders(streamId);
+  encoder.begin(out);
+  trailers.eachLine(encoder, NOT_RELAYED);
+  out.endHeaders(at, streamId, true, peer.maxFrameOctets);
+}
+
 /** Whose message it is. */
 export interface OutgoingOwner {
   /** Octets of content were given to be sent. */
   onContentPassing(octets: number): void;
-  /** Everything is written, and the end of the stream told. */
-  onContentSent(): void;
+  /** Everything is written, and the end of the stream told. @param trailers null: there are none */
+  onContentSent(trailers: FieldSection | null): void;
   /** The source cut it, or gave more or less than it had declared: the stream must look incomplete. */
   onContentCut(why: Failure): void;
   /** The peer took nothing for the time that it has. */
@@ -181,16 +191,13 @@ export class OutgoingContent implements BodySink, InLine {
   #finish(): void {
     const link = this.#link;
     const { out } = link;
+    const trailers = this.#trailers;
     this.#close();
     out.use(link.connection);
-    if (this.#trailers !== null && this.#trailers.size > 0) {
-      const at = out.beginHeaders(this.streamId);
-      link.encoder.begin(out);
-      this.#trailers.eachLine(link.encoder, NOT_RELAYED);
-      out.endHeaders(at, this.streamId, true, link.peer.maxFrameOctets);
-    } else if (this.#frameGeneration === out.generation) out.endStream(this.#frameAt);
+    if (trailers !== null && trailers.size > 0) writeTrailers(link, this.streamId, trailers);
+    else if (this.#frameGeneration === out.generation) out.endStream(this.#frameAt);
     else out.data(this.streamId, EMPTY, 0, 0, true);
-    this.#owner.onContentSent();
+    this.#owner.onContentSent(trailers);
   }
 
   /** Pauses the source until it is this stream's turn. */

@@ -38,7 +38,9 @@ export function writeResponseHead(
   if (listenerFields !== null && !fields.hasKnown(Field["alt-svc"])) listenerFields.eachLine(encoder, null);
   if (!fields.hasKnown(Field.date)) encoder.onLine(Field.date, "date", nowHttpDate());
   const { length } = body;
-  if (length !== null && saysLength(response, method))
+  // A call of gRPC that ends with its head has no messages, rather than empty content.
+  const isTrailersOnly = body === NO_BODY && fields.hasKnown(Field["grpc-status"]);
+  if (length !== null && !isTrailersOnly && saysLength(response, method))
     encoder.onLine(Field["content-length"], "content-length", String(length));
   return out.endHeaders(at, streamId, endStream, link.peer.maxFrameOctets);
 }

@@ -11,6 +11,7 @@ import { failureResponse } from "../../http/error-response.ts";
 import type { Exchange, Informer } from "../../http/exchange.ts";
 import { Field } from "../../http/field-name.ts";
 import { FieldSection } from "../../http/field-section.ts";
+import { grpcAnswer, isGrpc, statusFields } from "../../http/grpc.ts";
 import { type HttpRequest, HttpResponse } from "../../http/message.ts";
 import { PendingResponse, type ResponseWaiter } from "../../http/pending-response.ts";
 import { ContentClock } from "../http1/content-clock.ts";
@@ -18,7 +19,7 @@ import type { ContentOwner } from "../http1/incoming-content.ts";
 import { ErrorCode } from "./error-code.ts";
 import { endHandshake } from "./extended-connect.ts";
 import { IncomingData } from "./incoming-data.ts";
-import { OutgoingContent, type OutgoingOwner } from "./outgoing-content.ts";
+import { OutgoingContent, type OutgoingOwner, writeTrailers } from "./outgoing-content.ts";
 import { type Priority, readPriority } from "./priority.ts";
 import { isWithoutContent, writeInterimHead, writeResponseHead, writeTunnelHead } from "./response-head.ts";
 import type { ServerStreams } from "./server-streams.ts";
@@ -45,6 +46,8 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
   #isResponding = false;
   #isResponded = false;
   #isTunnel = false;
+  /** The response is one of gRPC: its last word is a status. */
+  #isCall = false;
   #tunnelIdleTime: TimerList | null = null;
 
   constructor(streams: ServerStreams, id: number, endStream: boolean, exchange: Exchange) {
@@ -74,6 +77,8 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     this.#timer = new Timer(() => this.#expired());
     this.#clock = new ContentClock(this.#timer, settings);
     this.#clock.reset(awaitsContinue);
+    // Messages of a call come when they come.
+    if (isGrpc(request.fields)) this.#clock.allowSlow();
     request.body = this.#incoming.content;
   }
 
@@ -123,7 +128,7 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     incoming.arrive(octets);
     if (this.#exchange === null) return;
     this.#exchange.requestOctets = incoming.content.octets;
-    if (this.#isTunnel) this.#tunnelActive();
+    if (this.#isTunnel || this.#isCall) this.#tunnelActive();
     else this.#clock?.arrived(length);
   }
 
@@ -143,11 +148,14 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
   }
 
   contentWanted(): void {
-    if (!this.#isTunnel && !this.#isRequestComplete) this.#clock?.wait();
+    if (this.#isTunnel || this.#isCall || this.#isRequestComplete || this.#clock === null) return;
+    const idleMs = this.#exchange?.timeouts?.contentIdleMs;
+    if (idleMs !== undefined) this.#clock.limit(idleMs);
+    this.#clock.wait();
   }
 
   contentPaused(): void {
-    if (!this.#isTunnel) this.#clock?.pause();
+    if (!this.#isTunnel && !this.#isCall) this.#clock?.pause();
   }
 
   contentCancelled(): void {}
@@ -193,6 +201,11 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
       exchange.failure ??= refusal;
       response = failureResponse(refusal);
     }
+    if (response.status >= 400 && isGrpc(exchange.request.fields)) {
+      const answer = grpcAnswer(exchange, response);
+      if (answer !== null) response.body.sendTo(new Unwanted());
+      response = answer ?? response;
+    }
     this.#isResponding = true;
     // RFC 9218 §8: the origin server may know better.
     if (response.fields.hasKnown(Field.priority))
@@ -207,10 +220,10 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     if (body === NO_BODY || isWithoutContent(response.status, method)) {
       writeResponseHead(link, this.id, response, method, true, listenerFields);
       if (body !== NO_BODY) body.sendTo(new Unwanted());
-      this.onContentSent();
+      this.onContentSent(null);
       return;
     }
-    if (isGrpc(response.fields)) this.#isCall = true;
+    if (method === "POST" && isGrpc(response.fields)) this.#beginCall(exchange);
     this.#outgoing.follow(writeResponseHead(link, this.id, response, method, false, listenerFields), body.length);
     body.sendTo(this.#outgoing);
   }
@@ -228,11 +241,23 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     return null;
   }
 
+  /** From here on it is a conversation, which either side may leave for a while. */
+  #beginCall(exchange: Exchange): void {
+    this.#isCall = true;
+    this.#timer?.cancel();
+    this.#limitIdle(exchange);
+    this.#tunnelActive();
+  }
+
+  #limitIdle({ timeouts }: Exchange): void {
+    const idleMs = timeouts?.tunnelIdleMs;
+    this.#tunnelIdleTime = idleMs === undefined ? this.#streams.settings.tunnelIdleTime : timerList(idleMs);
+  }
+
   #beginTunnel(exchange: Exchange, response: HttpResponse): void {
     this.#isTunnel = true;
     exchange.phase = "tunnel";
-    const idleMs = exchange.timeouts?.tunnelIdleMs;
-    this.#tunnelIdleTime = idleMs === undefined ? this.#streams.settings.tunnelIdleTime : timerList(idleMs);
+    this.#limitIdle(exchange);
     this.#outgoing.follow(writeTunnelHead(this.#streams.link, this.id, response), null);
     response.tunnel!.accept(this.#incoming!.content);
     response.body.sendTo(this.#outgoing);
@@ -240,16 +265,19 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
   }
 
   #tunnelActive(): void {
-    if (this.#exchange !== null && this.#tunnelIdleTime !== null) this.#timer!.arm(this.#tunnelIdleTime);
+    if (this.#exchange === null || this.#tunnelIdleTime === null) return;
+    // Once the request of a call is complete, it is the origin server's turn, with limits of its own.
+    if (!this.#isCall || !this.#isRequestComplete) this.#timer!.arm(this.#tunnelIdleTime);
   }
 
   onContentPassing(octets: number): void {
     if (this.#exchange !== null) this.#exchange.responseOctets += octets;
-    if (this.#isTunnel) this.#tunnelActive();
+    if (this.#isTunnel || this.#isCall) this.#tunnelActive();
   }
 
-  onContentSent(): void {
+  onContentSent(trailers: FieldSection | null): void {
     this.#isResponded = true;
+    if (this.#exchange !== null) this.#exchange.trailers = trailers;
     if (this.#isRequestComplete) return this.#finish();
     if (this.#isTunnel) return;
     // RFC 9113 §8.1: the client need not go on with a request that has its whole response.
@@ -263,8 +291,17 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     if (exchange === null) return;
     exchange.failure ??= why;
     this.#stopIncoming(why);
+    if (this.#isCall) return this.#endCall(exchange, why);
     // RFC 9113 §8.5: what broke is the connection that the tunnel leads to.
     this.#streams.resetStream(this.id, this.#isTunnel ? ErrorCode.connect : ErrorCode.internal);
+    this.#finish();
+  }
+
+  /** A call whose messages cannot go on: its status says why, and no client takes it for complete. */
+  #endCall(exchange: Exchange, why: Failure): void {
+    exchange.trailers = statusFields(why);
+    writeTrailers(this.#streams.link, this.id, exchange.trailers);
+    if (!this.#isRequestComplete) this.#streams.resetStream(this.id, ErrorCode.none);
     this.#finish();
   }
 
@@ -334,12 +371,17 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
   refuse(failure: Failure): void {
     const exchange = this.#exchange;
     if (exchange === null) return;
-    if (this.#isResponding) return this.cut(ErrorCode.cancel, failure);
+    if (this.#isResponding && !this.#isCall) return this.cut(ErrorCode.cancel, failure);
     exchange.failure ??= failure;
     this.#stopIncoming(failure);
     // Whoever waits for the response brings the failure; nobody does once the handler has returned without.
     exchange.abort(failure);
-    if (this.#exchange === exchange) this.#respond(failureResponse(failure));
+    if (this.#exchange !== exchange) return;
+    if (!this.#isCall) this.#respond(failureResponse(failure));
+    else {
+      this.#outgoing.stop(failure);
+      this.#endCall(exchange, failure);
+    }
   }
 
   #expired(): void {
@@ -348,6 +390,8 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
         ErrorCode.cancel,
         new Failure("tunnel-idle", "nothing passed the tunnel for timeouts.tunnelIdle"),
       );
+    if (this.#isCall)
+      return this.refuse(new Failure("tunnel-idle", "nothing of the call came for timeouts.tunnelIdle"));
     if (this.#clock!.awaitsContinue) {
       // Nobody upstream said 100 in time: the client may begin (RFC 9110 §10.1.1).
       this.sendInterim(100, NO_FIELDS);
