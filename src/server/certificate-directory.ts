@@ -5,6 +5,7 @@
  */
 import type { Log } from "../base/log.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
+import { CertificateStore } from "../tls/certificate-store.ts";
 import { MaterialWatch } from "../tls/material-watch.ts";
 import { type MaterialCertificate, type MaterialProblem, NO_MATERIAL, type TlsMaterial } from "../tls/tls-material.ts";
 
@@ -114,8 +115,15 @@ export class CertificateDirectory {
       throw new Error(watch.unusable.map(({ file, reason }) => `${file}: ${reason}`).join("; "));
     }
     const version = this.#version;
+    const material = this.#merged(watch);
+    const store = new CertificateStore(config, material);
+    const problems = store.tryAll();
+    if (problems.length > 0) {
+      watch.stop();
+      throw new Error(`TLS cannot be served: ${problems.join("; ")}`);
+    }
     return {
-      material: this.#merged(watch),
+      material,
       commit: () => {
         this.#watch?.stop();
         this.#watch = watch;
@@ -148,6 +156,16 @@ export class CertificateDirectory {
       }
     });
     await Promise.all(all);
+    this.#warnOfUncovered(config);
+  }
+
+  /** Their clients are warned, or refused. With automatic certificates it may be a matter of time. */
+  #warnOfUncovered(config: GatewayConfig): void {
+    if (config.tls.acme !== null || config.tls.local !== null) return;
+    const hosts = new CertificateStore(config, this.#material).uncovered().map(({ host }) => host);
+    if (hosts.length === 0) return;
+    const more = hosts.length > 5 ? ` and ${hosts.length - 5} more` : "";
+    this.#options.log.warn("hosts have no certificate", { hosts: `${hosts.slice(0, 5).join(", ")}${more}` });
   }
 
   /** A worker has a client that waits for this name. Settles when there is nothing more to wait for. */

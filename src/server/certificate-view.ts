@@ -66,7 +66,7 @@ export function certificateMetrics({ material }: CertificateDirectory, zone: Zon
 
 function view(certificate: MaterialCertificate, { problems }: CertificateDirectory): CertificateView {
   const { names, kind, source, origin, site, subject, issuer, fingerprint, notBefore, notAfter } = certificate;
-  const found = source === "file" ? problems.find(({ file }) => origin.startsWith(`${file} + `)) : undefined;
+  const found = source === "file" ? problems.find(({ file }) => origin.split(" + ").includes(file)) : undefined;
   return {
     names,
     kind,

@@ -97,7 +97,9 @@ const isSameRoute = (a: RouteConfig, b: RouteConfig): boolean =>
   a.to === b.to && isSameList(a.use, b.use) && Bun.deepEquals(a.match, b.match);
 
 const isSameSite = (a: SiteConfig, b: SiteConfig): boolean =>
-  a.order === b.order && isSameList(a.use, b.use) && Bun.deepEquals([a.hosts, a.listeners], [b.hosts, b.listeners]);
+  a.order === b.order &&
+  isSameList(a.use, b.use) &&
+  Bun.deepEquals([a.hosts, a.listeners, a.tls], [b.hosts, b.listeners, b.tls]);
 
 function isSameUpstream(a: UpstreamConfig, b: UpstreamConfig): boolean {
   if (!isSameNamed(a.balance, b.balance) || !isSameList(a.discover, b.discover)) return false;

@@ -269,12 +269,17 @@ export class CertificateStore {
     return missing;
   }
 
-  /** Makes every context that could be asked for; says what cannot be made. For `lintel check` and before a reload. */
+  /**
+   * Makes a context by each set of rules there is (one per certificate would be too many): says which CAs, revocation
+   * lists and ciphers the library does not take. For `lintel check` and before a reload.
+   */
   tryAll(): string[] {
     const problems = new Set<string>();
     for (const [name, names] of this.#listeners) {
-      const asked = [null, ...names.sites.flatMap(({ hosts }) => hosts.filter((host) => !/^[~.*]/.test(host)))];
-      for (const host of asked) {
+      const bySite = names.sites
+        .filter(hasRules)
+        .flatMap(({ hosts }) => hosts.find((host) => !/^[~.*]/.test(host)) ?? []);
+      for (const host of [null, ...bySite]) {
         try {
           this.choose(name, { serverName: host });
         } catch (thrown) {

@@ -101,8 +101,12 @@ export function readMaterial(config: GatewayConfig, directory: string, before: T
     const { names } = written;
     const origin = `${written.cert} + ${written.key}`;
     const before = known.get(`${site} ${origin}`);
+    let file = written.cert;
     try {
-      const text = { cert: read(written.cert), key: read(written.key) };
+      const cert = read(file);
+      file = written.key;
+      const text = { cert, key: read(file) };
+      file = written.cert;
       // Reading one takes 0.2 ms, and of thousands only few change at a time.
       const isSame = before !== undefined && before.cert === text.cert && before.key === text.key;
       certificates.push(
@@ -110,7 +114,7 @@ export function readMaterial(config: GatewayConfig, directory: string, before: T
       );
     } catch (thrown) {
       if (before !== undefined) certificates.push({ ...before, names: names ?? before.ownNames });
-      problems.push({ file: written.cert, reason: why(thrown), kept: before !== undefined });
+      problems.push({ file, reason: why(thrown), kept: before !== undefined });
     }
   };
   const addFile = (file: string | null, label: string): void => {

@@ -1,6 +1,7 @@
 /** `lintel check`: everything that is wrong with a config, without running it. */
-import { hasErrors, oneLine, renderAll } from "../../config/diagnostic.ts";
+import { hasErrors, oneLine, renderAll, sortDiagnostics } from "../../config/diagnostic.ts";
 import type { GatewayConfig } from "../../config/gateway-config.ts";
+import { tryCertificates } from "../certificate-trial.ts";
 import { type Command, UsageError } from "../command.ts";
 import { CONFIG, configFile, prepare } from "../prepare.ts";
 
@@ -25,7 +26,13 @@ export const check: Command = {
     if (rest.length === 1 && flags.has("config"))
       throw new UsageError("the file is named twice: by --config and without");
     const file = rest[0] ?? configFile(flags);
-    const { config, diagnostics } = await prepare({ file });
+    const prepared = await prepare({ file });
+    const { config } = prepared;
+    const tried = config === null ? [] : tryCertificates(config, prepared.directory);
+    const diagnostics = sortDiagnostics(
+      [...prepared.diagnostics, ...tried.map(({ path, problem }) => prepared.diagnose(path, problem))],
+      prepared.files,
+    );
     if (flags.has("short")) terminal.out(diagnostics.map((diagnostic) => `${oneLine(diagnostic)}\n`).join(""));
     else terminal.out(renderAll(diagnostics, terminal.paint));
     const failed = config === null || hasErrors(diagnostics) || (flags.has("strict") && diagnostics.length > 0);
