@@ -138,12 +138,24 @@ interface WriterExtras {
 }
 
 type QuicModule = typeof import("node:quic");
+
+/** Without the runtime's words about what may change in it: the version is pinned. */
+async function load(): Promise<QuicModule> {
+  const { emitWarning } = process;
+  process.emitWarning = () => {};
+  try {
+    return await import("node:quic");
+  } finally {
+    process.emitWarning = emitWarning;
+  }
+}
+
 let module: QuicModule | null = null;
 
 /** @throws {Error} if it cannot be bound; the message has the number of the system's error */
 export async function listenQuic(options: QuicOptions, acceptor: QuicAcceptor): Promise<QuicListener> {
   // Only the process that serves it pays for it.
-  module ??= await import("node:quic");
+  module ??= await load();
   const { host, port } = options;
   const endpoint = await module.listen((session) => greet(session, acceptor), {
     endpoint: {

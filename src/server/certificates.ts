@@ -8,6 +8,7 @@ import { CertificateStore, type ChosenIdentity } from "../tls/certificate-store.
 import type { TlsMaterial } from "../tls/tls-material.ts";
 
 export interface PreparedStore {
+  readonly store: CertificateStore;
   commit(): void;
 }
 
@@ -39,6 +40,7 @@ export class Certificates {
   prepare(config: GatewayConfig, material: TlsMaterial): PreparedStore {
     const store = new CertificateStore(config, material, this.#store);
     return {
+      store,
       commit: () => {
         this.#config = config;
         this.#use(store);

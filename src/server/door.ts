@@ -7,6 +7,7 @@ import type { Log } from "../base/log.ts";
 import { clock, type TimerList, timerList } from "../base/timer.ts";
 import type { GatewayConfig, ListenerConfig } from "../config/gateway-config.ts";
 import type { ClientInfo, Exchange } from "../http/exchange.ts";
+import type { FieldSection } from "../http/field-section.ts";
 import type { Scheme } from "../http/message.ts";
 import { parseAddress } from "../net/address.ts";
 import type { Connection } from "../net/connection.ts";
@@ -51,6 +52,8 @@ export class Door implements AcceptHandler, ExchangeHooks, EntranceOwner {
   readonly #entrance: Entrance;
   #plain!: EngineSettings;
   #secure!: EngineSettings;
+  /** For sites with TLS rules of their own: nothing is said of HTTP/3, which may not be able to keep them. */
+  #guarded!: EngineSettings;
   #metrics: ListenerMetrics | null = null;
   #log: Log;
   #warnedAt = -Infinity;
@@ -64,7 +67,13 @@ export class Door implements AcceptHandler, ExchangeHooks, EntranceOwner {
   }
 
   /** Another config: new connections get its limits, all requests its routes. */
-  use(listener: ListenerConfig, config: GatewayConfig, metrics: ListenerMetrics, generation: Generation): void {
+  use(
+    listener: ListenerConfig,
+    config: GatewayConfig,
+    metrics: ListenerMetrics,
+    generation: Generation,
+    altSvc: FieldSection | null,
+  ): void {
     const address = parseAddress(listener.address);
     const { name, tls, proxyProtocol, maxConnections } = listener;
     const log = this.#parts.log.with({ listener: name });
@@ -79,7 +88,8 @@ export class Door implements AcceptHandler, ExchangeHooks, EntranceOwner {
       metrics: metrics.arrivals,
     });
     this.#plain = engineSettings(config, "http");
-    this.#secure = engineSettings(config, "https");
+    this.#guarded = engineSettings(config, "https");
+    this.#secure = altSvc === null ? this.#guarded : engineSettings(config, "https", altSvc);
     this.#routes = generation;
     this.materialChanged();
     this.listener.maxConnections = Math.max(1, Math.ceil(maxConnections / this.#parts.workers));
@@ -113,7 +123,7 @@ export class Door implements AcceptHandler, ExchangeHooks, EntranceOwner {
 
   onEntered(connection: Connection, client: ClientInfo, first: Buffer | null): void {
     const { tls } = client;
-    const { http1, http2 } = tls === null ? this.#plain : this.#secure;
+    const { http1, http2 } = tls === null ? this.#plain : tls.site === "" ? this.#secure : this.#guarded;
     const server =
       tls?.alpn === "h2"
         ? new Http2ServerConnection(connection, client, http2, this)
@@ -181,7 +191,12 @@ interface EngineSettings {
   readonly http2: Http2ServerSettings;
 }
 
-export function engineSettings({ limits, timeouts }: GatewayConfig, scheme: Scheme): EngineSettings {
+/** @param listenerFields what every client is told */
+export function engineSettings(
+  { limits, timeouts }: GatewayConfig,
+  scheme: Scheme,
+  listenerFields: FieldSection | null = null,
+): EngineSettings {
   const http1: Http1ServerSettings = {
     scheme,
     head: {
@@ -198,6 +213,7 @@ export function engineSettings({ limits, timeouts }: GatewayConfig, scheme: Sche
     continueTime: timerList(timeouts.continue),
     tunnelIdleTime: timerList(timeouts.tunnelIdle),
     contentRate: timeouts.contentRate,
+    listenerFields,
   };
   const { streams, streamWindow, connectionWindow, ...floods } = limits.http2;
   const http2: Http2ServerSettings = {

@@ -14,11 +14,14 @@ import type { GatewayMetrics } from "../telemetry/metrics.ts";
 import type { ExchangeRecorder } from "../telemetry/record.ts";
 import type { TlsMaterial } from "../tls/tls-material.ts";
 import type { EndpointSet } from "../upstream/endpoint-spec.ts";
+import { altSvcOf } from "./alt-svc.ts";
 import { Certificates, type PreparedStore } from "./certificates.ts";
 import { Door } from "./door.ts";
 import type { Arrival } from "./entrance.ts";
 import { Generation } from "./generation.ts";
+import type { QuicAddress } from "./ipc.ts";
 import type { ListenKind } from "./listen-spec.ts";
+import { type PreparedFront, QuicFront } from "./quic-front.ts";
 import { type RelaySocket, Relays } from "./relays.ts";
 import { type PreparedUpstreams, Upstreams } from "./upstreams.ts";
 
@@ -28,6 +31,8 @@ export interface GatewayOptions {
   readonly slot: number;
   /** Workers that share the limits of connections. */
   readonly workers: number;
+  /** This process serves HTTP/3, and nothing else. */
+  readonly servesQuic: boolean;
   readonly recorder: ExchangeRecorder;
   readonly log: Log;
   /** A client waits for the certificate of this name; `certificateAnswered` follows. */
@@ -53,6 +58,7 @@ export interface GatewayFacts {
   readonly metrics: GatewayMetrics;
   readonly sets: readonly EndpointSet[];
   readonly material: TlsMaterial;
+  readonly quic: readonly QuicAddress[];
   /** All of them: one that is not among them any more is closed at the commit. */
   readonly sockets: readonly GatewaySocket[];
 }
@@ -73,6 +79,7 @@ export class Gateway {
   readonly #options: GatewayOptions;
   readonly #upstreams: Upstreams;
   readonly #certificates: Certificates;
+  readonly #quic: QuicFront;
   readonly #connections = new Set<ServerConnection>();
   /** Those whose PROXY header or handshake is not over. */
   readonly #arrivals = new Set<Arrival>();
@@ -87,6 +94,10 @@ export class Gateway {
     this.#options = options;
     this.#upstreams = new Upstreams(options);
     this.#certificates = new Certificates((name) => options.askForCertificate(name));
+    this.#quic = new QuicFront(
+      { ...options, certificates: this.#certificates, connections: this.#connections },
+      this.#closed,
+    );
     this.#relays = new Relays({
       ...options,
       certificates: this.#certificates,
@@ -97,12 +108,13 @@ export class Gateway {
 
   /** @throws {Error} if it cannot be built; what serves is untouched, and sockets that came with it are closed */
   async prepare(facts: GatewayFacts): Promise<PreparedGateway> {
-    const { config, directory, metrics, sets, sockets, material } = facts;
+    const { config, directory, metrics, sets, sockets, material, quic: addresses } = facts;
     let upstreams: PreparedUpstreams | null = null;
+    let generation: Generation | null = null;
     try {
       upstreams = await this.#upstreams.prepare(config, sets, metrics, material);
-      const { log } = this.#options;
-      const generation = await Generation.build({
+      const { log, servesQuic } = this.#options;
+      generation = await Generation.build({
         config,
         directory,
         upstreams: upstreams.upstreams,
@@ -110,16 +122,19 @@ export class Gateway {
         covers: this.#certificates.covers,
       });
       const store = this.#certificates.prepare(config, material);
+      const quic = await this.#quic.prepare(config, servesQuic ? addresses : [], store.store);
       return {
-        commit: () => this.#commit(facts, upstreams!, store, generation),
+        commit: () => this.#commit(facts, upstreams!, store, quic, generation!),
         abort: () => {
           upstreams!.abort();
-          generation.retire();
+          generation!.retire();
+          quic.abort();
           closeNew(sockets);
         },
       };
     } catch (thrown) {
       upstreams?.abort();
+      generation?.retire();
       closeNew(sockets);
       throw thrown;
     }
@@ -135,6 +150,7 @@ export class Gateway {
     this.#certificates.change(material);
     this.#upstreams.useMaterial(material);
     for (const door of this.#doors.values()) door.materialChanged();
+    this.#quic.materialChanged();
   }
 
   /** The supervisor has got a certificate for this name, which was sent before, or there is none. */
@@ -150,6 +166,7 @@ export class Gateway {
   async drain(graceMs: number, gentle: boolean): Promise<void> {
     for (const door of this.#doors.values()) door.shut();
     this.#relays.shut();
+    this.#quic.shut();
     // A request may be on its way on a kept connection: it is read before the idle ones are closed.
     const lastMs = Math.min(graceMs, gentle ? GENTLE_IDLE_MS : LAST_REQUESTS_MS);
     const grace = graceMs === Infinity ? null : graceMs;
@@ -177,9 +194,10 @@ export class Gateway {
   }
 
   #commit(
-    { config, metrics, sockets }: GatewayFacts,
+    { config, metrics, sockets, quic: addresses }: GatewayFacts,
     upstreams: PreparedUpstreams,
     store: PreparedStore,
+    quic: PreparedFront,
     generation: Generation,
   ): void {
     upstreams.commit();
@@ -197,11 +215,12 @@ export class Gateway {
       }
       const listener = config.listeners.find((one) => one.name === name)!;
       const door = this.#doors.get(id) ?? this.#open(fds.get(id)!);
-      door.use(listener, config, metrics.listener(name), generation);
+      door.use(listener, config, metrics.listener(name), generation, altSvcOf(listener, addresses));
       doors.set(id, door);
     }
     for (const [id, door] of this.#doors) if (!doors.has(id)) this.#remove(door);
     this.#relays.use(relays, config, metrics, upstreams.upstreams);
+    quic.commit(metrics, generation);
     for (const [id, door] of doors) if (!this.#doors.has(id)) door.listener.start();
     for (const [id, fd] of this.#fds) if (!fds.has(id)) libc.close(fd);
     this.#fds = fds;

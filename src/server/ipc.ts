@@ -18,6 +18,17 @@ export interface ListenSocket {
   readonly name: string;
 }
 
+/** Where HTTP/3 is spoken: the UDP port of a listener's number. The process that serves it binds it. */
+export interface QuicAddress {
+  /** Of the listener's TCP socket. */
+  readonly id: number;
+  /** Of the listener. */
+  readonly name: string;
+  /** IP address. */
+  readonly host: string;
+  readonly port: number;
+}
+
 /** What a worker serves: everything that a reload can change. */
 export interface ServeFacts {
   /** Counts the configs that this supervisor has decided to serve, from 1. */
@@ -29,6 +40,8 @@ export interface ServeFacts {
   readonly places: Int32Array;
   readonly sets: readonly EndpointSet[];
   readonly material: TlsMaterial;
+  /** Of all listeners with HTTP/3. */
+  readonly quic: readonly QuicAddress[];
 }
 
 /** The first message. */
@@ -37,8 +50,10 @@ export interface Start extends ServeFacts {
   /** Of the material. */
   readonly version: number;
   readonly slot: number;
-  /** Slots of the zone: one per worker and one for the supervisor. */
+  /** Slots of the zone: one per worker, one for the process that serves HTTP/3, and one for the supervisor. */
   readonly slots: number;
+  /** This is the process that serves HTTP/3; it has no listeners. */
+  readonly servesQuic: boolean;
   /** Inherited with these descriptors. */
   readonly listeners: readonly (ListenSocket & { readonly fd: number })[];
   readonly zoneFd: number;

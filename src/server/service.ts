@@ -14,9 +14,9 @@ import type { TlsMaterial } from "../tls/tls-material.ts";
 import { CertificateDirectory, type CertificateSource, type PreparedCertificates } from "./certificate-directory.ts";
 import { describeChanges } from "./config-changes.ts";
 import { zoneSizes } from "./endpoint-places.ts";
-import type { FromWorker, ServeFacts, Start } from "./ipc.ts";
+import type { FromWorker, QuicAddress, ServeFacts, Start } from "./ipc.ts";
 import { listenSpecs } from "./listen-spec.ts";
-import type { ListenerChange, ListenerSet } from "./listener-set.ts";
+import type { HeldListener, ListenerChange, ListenerSet } from "./listener-set.ts";
 import { type PackedConfig, packConfig } from "./packed-config.ts";
 import { type PreparedDirectory, type SavedOverrides, UpstreamDirectory } from "./upstream-directory.ts";
 import { hashOf } from "./versions.ts";
@@ -85,7 +85,8 @@ export class Service {
   constructor(first: Servable, options: ServiceOptions) {
     const { count, log, saved, save } = options;
     this.#options = options;
-    const slots = count + 1;
+    // Workers, the process that serves HTTP/3, this one.
+    const slots = count + 2;
     this.zone = createZone({ ...zoneSizes(first.config, slots), slots });
     this.#allocation = new Allocation(this.zone.shape, (area, at, cells) => this.zone.clear(area, at, cells));
     this.#inForce = this.#make(first);
@@ -93,7 +94,7 @@ export class Service {
     this.directory = new UpstreamDirectory({
       zone: this.zone,
       allocation: this.#allocation,
-      slot: count,
+      slot: count + 1,
       log,
       send: (set) => this.workers.send({ kind: "endpoints", set }),
       save,
@@ -106,18 +107,19 @@ export class Service {
     });
     this.certificates.follow((material, version) => this.workers.send({ kind: "material", version, material }));
     this.workers = new Workers({
-      count,
+      count: count + 1,
+      isWanted: (slot) => slot < count || this.#servesQuic,
       command: options.command,
       fds: (slot) => this.#inherited(slot),
       start: (slot) => this.#start(slot),
       log,
       onReadyChange: (ready) => this.metrics.workers.set(ready),
       onMessage: (slot, message) => this.#hear(slot, message),
-      onDeath: (slot) => {
+      onDeath: (slot, isReplaced) => {
         this.certificates.gone(workerName(slot));
         this.metrics.registry.clear(this.zone, slot);
         this.directory.clearSlot(slot);
-        this.metrics.workerRestarts.add(1);
+        if (isReplaced) this.metrics.workerRestarts.add(1);
       },
     });
   }
@@ -193,6 +195,7 @@ export class Service {
     this.#stopSampling = startProcessSampling(made.metrics);
     made.metrics.workers.set(this.workers.view().filter(({ state }) => state === "ready").length);
     await committed;
+    this.workers.adjust();
     listeners.closeRemoved(change);
     // Of 10,000 routes it takes 40 ms, and nobody waits for it.
     setImmediate(() => this.#release(before, made));
@@ -213,7 +216,7 @@ export class Service {
     try {
       const metrics = GatewayMetrics.of(servable.config, noting);
       const { registry } = metrics;
-      registry.attach(this.zone, this.#options.count);
+      registry.attach(this.zone, this.#options.count + 1);
       const hash = hashOf(JSON.stringify(servable.tree));
       const { origin } = servable;
       registry.info("lintel_build_info", "What is running.", { version: program.version, bun: Bun.version });
@@ -254,14 +257,17 @@ export class Service {
   ): Promise<void> {
     const { listeners } = this.#options;
     const facts = factsOf(made);
+    const quic = quicAddresses(made.config, next);
     return this.workers.prepare(made.attempt, (slot, send) => {
-      this.#channels.get(slot)![0].send(listeners.sockets(slot, added));
+      const hasListeners = slot !== this.#quicSlot;
+      if (hasListeners) this.#channels.get(slot)![0].send(listeners.sockets(slot, added));
       send({
         ...facts,
         kind: "prepare",
         sets,
         material,
-        listeners: next.map(({ id, kind, name }) => ({ id, kind, name })),
+        quic,
+        listeners: hasListeners ? next.map(({ id, kind, name }) => ({ id, kind, name })) : [],
       });
     });
   }
@@ -271,16 +277,32 @@ export class Service {
     for (const end of this.#channels.get(slot) ?? []) end.close();
     const channel = DescriptorChannel.pair();
     this.#channels.set(slot, channel);
-    return [...this.#options.listeners.sockets(slot).map(({ fd }) => fd), this.zone.fd, channel[1].fd];
+    return [...this.#sockets(slot).map(({ fd }) => fd), this.zone.fd, channel[1].fd];
+  }
+
+  /** The process that serves HTTP/3 binds its own: the runtime cannot take any over. */
+  #sockets(slot: number): ReturnType<ListenerSet["sockets"]> {
+    return slot === this.#quicSlot ? [] : this.#options.listeners.sockets(slot);
+  }
+
+  get #quicSlot(): number {
+    return this.#options.count;
+  }
+
+  get #servesQuic(): boolean {
+    return this.#inForce.config.listeners.some(({ http3 }) => http3 !== null);
   }
 
   #start(slot: number): Start {
-    const sockets = this.#options.listeners.sockets(slot);
+    const { count, listeners } = this.#options;
+    const sockets = this.#sockets(slot);
     return {
       ...factsOf(this.#inForce),
       kind: "start",
       slot,
-      slots: this.#options.count + 1,
+      slots: count + 2,
+      servesQuic: slot === this.#quicSlot,
+      quic: quicAddresses(this.#inForce.config, listeners.all),
       sets: this.directory.sets(),
       material: this.certificates.material,
       version: this.certificates.version,
@@ -293,7 +315,14 @@ export class Service {
 
 const workerName = (slot: number): string => `worker ${slot}`;
 
-const factsOf = ({ attempt, packed, directory, noting }: InForce): Omit<ServeFacts, "sets" | "material"> => ({
+function quicAddresses({ listeners }: GatewayConfig, held: readonly HeldListener[]): QuicAddress[] {
+  return held.flatMap(({ id, kind, name, address }) => {
+    const isServed = kind === "http" && listeners.some((one) => one.name === name && one.http3 !== null);
+    return isServed && address.kind === "tcp" ? [{ id, name, host: address.host, port: address.port }] : [];
+  });
+}
+
+const factsOf = ({ attempt, packed, directory, noting }: InForce): Omit<ServeFacts, "sets" | "material" | "quic"> => ({
   generation: attempt,
   config: packed,
   directory,

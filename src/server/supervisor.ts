@@ -291,7 +291,11 @@ class Supervisor {
 
   #control(): Control {
     const { zone, workers, directory, certificates } = this.#service;
-    const slotName = (slot: number) => (slot === zone.slots - 1 ? "supervisor" : String(slot));
+    const names = new Map([
+      [zone.slots - 1, "supervisor"],
+      [zone.slots - 2, "http3"],
+    ]);
+    const slotName = (slot: number) => names.get(slot) ?? String(slot);
     return {
       version: program.version,
       startedAt: this.#startedAt,

@@ -20,6 +20,7 @@ function create(gateway: string) {
     runWorker({ readConfig: async () => config, createGateway: () => (${gateway}) });`;
   const workers = new Workers({
     count: 1,
+    isWanted: () => true,
     command: [process.execPath, "-e", script],
     fds: () => [zone.fd],
     start: (slot) =>

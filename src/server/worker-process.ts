@@ -168,7 +168,7 @@ class Worker {
 
   constructor(
     parts: WorkerParts,
-    { slot, slots, zoneFd, channelFd, ...facts }: Start,
+    { slot, slots, servesQuic, zoneFd, channelFd, ...facts }: Start,
     config: GatewayConfig,
     log: Log,
   ) {
@@ -187,7 +187,8 @@ class Worker {
     this.#gateway = parts.createGateway({
       zone: this.#zone,
       slot,
-      workers: slots - 1,
+      workers: slots - 2,
+      servesQuic,
       recorder,
       log,
       askForCertificate: (name) => tell({ kind: "certificate-wanted", name }),
@@ -195,7 +196,7 @@ class Worker {
   }
 
   /** The first config. */
-  async serve({ directory, sets, material, listeners }: Start, config: GatewayConfig): Promise<void> {
+  async serve({ directory, sets, material, quic, listeners }: Start, config: GatewayConfig): Promise<void> {
     const { metrics } = this.#telemetry;
     const prepared = await this.#gateway.prepare({
       config,
@@ -203,6 +204,7 @@ class Worker {
       metrics,
       sets,
       material,
+      quic,
       sockets: listeners,
     });
     this.#sockets = new Map(listeners.map(({ id, fd }) => [id, fd]));
@@ -234,10 +236,10 @@ class Worker {
       const config = await this.#parts.readConfig(message);
       const metrics = await new Slices().run(GatewayMetrics.build(config, new Told(message.places), false));
       telemetry = this.#openTelemetry(message, config, this.#telemetry, metrics);
-      const { directory, sets, material } = message;
+      const { directory, sets, material, quic } = message;
       handedOn = true;
       const { metrics: counted } = telemetry;
-      const facts = { config, directory, metrics: counted, sets, material, sockets };
+      const facts = { config, directory, metrics: counted, sets, material, quic, sockets };
       const prepared = await this.#gateway.prepare(facts);
       return { prepared, telemetry, config, sockets };
     } catch (error) {

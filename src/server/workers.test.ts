@@ -16,6 +16,7 @@ function create(
   const decided = { generation: 1 };
   const workers = new Workers({
     count,
+    isWanted: () => true,
     command: [process.execPath, "-e", script],
     fds: () => [],
     start: (slot) => ({ kind: "start", slot, tree, generation: decided.generation }) as unknown as Start,

@@ -7,10 +7,12 @@ import { READY_WITHIN_MS, type SlotOptions, WorkerSlot, type WorkerView } from "
 
 export interface WorkersOptions extends SlotOptions {
   readonly count: number;
+  /** Whether anybody is to fill this slot for now. `adjust` looks again. */
+  isWanted(slot: number): boolean;
   /** How many are ready has changed. */
   onReadyChange(ready: number): void;
-  /** A worker has died by itself; another will take its slot. */
-  onDeath(slot: number): void;
+  /** A worker is gone, by itself or since it is not wanted any more. @param isReplaced another will take its slot */
+  onDeath(slot: number, isReplaced: boolean): void;
 }
 
 /** What a worker gets beyond the grace time for writing its log. */
@@ -39,12 +41,29 @@ export class Workers {
   start(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#settleStart = { resolve, reject };
-      for (const worker of this.#workers) worker.spawn();
+      for (const worker of this.#workers) if (this.#isWanted(worker)) worker.spawn();
     });
   }
 
+  /** Fills slots that are wanted now, and lets the others finish. */
+  adjust(): void {
+    if (this.#stopping) return;
+    for (const worker of this.#workers) {
+      const isWanted = this.#isWanted(worker);
+      if (isWanted && worker.state === "ended") worker.spawn();
+      else if (!isWanted && worker.state === "waiting") worker.stopRestarting();
+      else if (!isWanted && worker.state !== "draining") worker.drain();
+    }
+  }
+
+  #isWanted({ slot }: WorkerSlot): boolean {
+    return this.#options.isWanted(slot);
+  }
+
   view(): WorkerView[] {
-    return this.#workers.map((worker) => worker.view());
+    return this.#workers
+      .filter((worker) => this.#isWanted(worker) || worker.state !== "ended")
+      .map((worker) => worker.view());
   }
 
   /** To all that are serving or about to. */
@@ -183,13 +202,15 @@ export class Workers {
     const { onDeath, onReadyChange } = this.#options;
     const ready = this.#workers.filter(({ state }) => state === "ready").length;
     onReadyChange(ready);
-    if (ready === this.#workers.length) {
+    if (this.#workers.every((one) => one.state === "ready" || !this.#isWanted(one))) {
       this.#settleStart?.resolve();
       this.#settleStart = null;
     }
     if (this.#stopping) this.#checkEnded();
     if (this.#stopping || worker.state !== "ended") return;
-    onDeath(worker.slot);
+    const isWanted = this.#isWanted(worker);
+    onDeath(worker.slot, isWanted);
+    if (!isWanted) return;
     if (this.#settleStart === null) worker.spawnLater(() => !this.#deciding);
     else this.#settleStart.reject(new Error(worker.lastWords));
   };

@@ -9,14 +9,25 @@ import type { BodySink, Flow } from "../../http/body.ts";
 import type { FieldSection } from "../../http/field-section.ts";
 import type { RequestStream } from "../../net/quic-runtime.ts";
 import { OctetQueue } from "../http2/octet-queue.ts";
-import type { OutgoingOwner } from "../http2/outgoing-content.ts";
 import { trailerFields } from "./response-fields.ts";
 
 const PIECE_OCTETS = 65_536;
 
+/** Whose message it is. */
+export interface StreamContentOwner {
+  /** Octets of content were given to be sent. */
+  onContentPassing(octets: number): void;
+  /** Everything is written, and the end of the stream told. */
+  onContentSent(trailers: FieldSection | null): void;
+  /** The source cut it, or gave more or less than it had declared: the stream must look incomplete. */
+  onContentCut(why: Failure): void;
+  /** The client took nothing for the time that it has. */
+  onSendStalled(): void;
+}
+
 export class OutgoingStreamContent implements BodySink {
   readonly #stream: RequestStream;
-  readonly #owner: OutgoingOwner;
+  readonly #owner: StreamContentOwner;
   readonly #stallTime: TimerList | null;
   #queue: OctetQueue | null = null;
   #flow: Flow | null = null;
@@ -29,7 +40,7 @@ export class OutgoingStreamContent implements BodySink {
   #left = -1;
   #stall: Timer | null = null;
 
-  constructor(stream: RequestStream, stallTime: TimerList | null, owner: OutgoingOwner) {
+  constructor(stream: RequestStream, stallTime: TimerList | null, owner: StreamContentOwner) {
     this.#stream = stream;
     this.#stallTime = stallTime;
     this.#owner = owner;
@@ -105,7 +116,7 @@ export class OutgoingStreamContent implements BodySink {
     this.#close();
     const trailers = this.#trailers;
     this.#stream.end(trailers === null || trailers.size === 0 ? null : trailerFields(trailers));
-    this.#owner.onContentSent();
+    this.#owner.onContentSent(trailers);
   }
 
   #wait(): void {

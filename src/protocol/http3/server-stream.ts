@@ -18,12 +18,11 @@ import { NOT_IN_TRAILERS } from "../http1/content-decoder.ts";
 import type { ContentOwner } from "../http1/incoming-content.ts";
 import { beginHandshake, endHandshake } from "../http2/extended-connect.ts";
 import { MessageHead } from "../http2/message-head.ts";
-import type { OutgoingOwner } from "../http2/outgoing-content.ts";
 import { RequestTarget } from "../http2/request-head.ts";
 import { isWithoutContent } from "../http2/response-head.ts";
 import { readFields } from "./head.ts";
 import { IncomingHeldContent } from "./incoming-content.ts";
-import { OutgoingStreamContent } from "./outgoing-content.ts";
+import { OutgoingStreamContent, type StreamContentOwner } from "./outgoing-content.ts";
 import { inOneLine, interimFields, type OutgoingFields, responseFields, tunnelFields } from "./response-fields.ts";
 import type { Http3ServerConnection } from "./server.ts";
 
@@ -33,7 +32,7 @@ const NO_FIELDS = new FieldSection();
 /** What a replay does no harm to (RFC 8470 §4). */
 const REPLAYABLE = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
 
-export class Http3Stream implements QuicStreamTaker, ResponseWaiter, Informer, OutgoingOwner, ContentOwner {
+export class Http3Stream implements QuicStreamTaker, ResponseWaiter, Informer, StreamContentOwner, ContentOwner {
   readonly #server: Http3ServerConnection;
   readonly #stream: RequestStream;
   readonly #outgoing: OutgoingStreamContent;
