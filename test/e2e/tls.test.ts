@@ -1,6 +1,7 @@
 /** TLS toward clients through the whole program, with curl and openssl as clients. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import net from "node:net";
+import { join } from "node:path";
 import tls from "node:tls";
 import { curl, curlPath } from "../support/curl.ts";
 import { Gateway } from "../support/gateway.ts";
@@ -292,5 +293,46 @@ describe("what is no good handshake", () => {
     await client.send("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n");
     await client.closed();
     expect(await sum("lintel_proxy_header_failures_total")).toBeGreaterThan(0);
+  });
+});
+
+describe("lintel cert", () => {
+  async function cert(...args: string[]) {
+    const program = join(import.meta.dir, "../../bin/lintel.mjs");
+    const child = Bun.spawn(["node", program, "cert", ...args, "--admin", new URL(gateway.adminUrl).host], {
+      stdout: "pipe",
+      stderr: "pipe",
+    });
+    const [out, err] = await Promise.all([child.stdout.text(), child.stderr.text()]);
+    return { code: await child.exited, text: out + err };
+  }
+
+  test("shows what is served for a name, from where, until when", async () => {
+    const { code, text } = await cert("www.a.test");
+    expect(code).toBe(0);
+    expect(text).toMatch(/listeners +secure, behind/);
+    expect(text).toContain(`${files.file("ecdsa.pem")} + ${files.file("ecdsa.key")}`);
+    expect(text).toMatch(/valid +until \d{4}-\d\d-\d\d \d\d:\d\d \(9 days\)/);
+    expect(text).not.toContain("PRIVATE");
+    const answer = JSON.parse((await cert("staff.test", "--json")).text);
+    expect(answer.listeners[0]).toMatchObject({ answer: "certificate", site: "staff", clientCertificate: "required" });
+    expect(JSON.stringify(answer)).not.toContain("PRIVATE");
+  });
+
+  test.each([
+    ["a name that nobody has", ["nobody.test"], 1, "no certificate for this name: the default one"],
+    ["a certificate that ends within the time", ["a.test", "--valid-for", "30d"], 1, "valid"],
+    ["a certificate that does not", ["a.test", "--valid-for", "5d"], 0, "valid"],
+    ["all of them", [], 0, "*.wild.test"],
+    ["a time that is none", ["--valid-for", "soon"], 2, '"soon" is not a time'],
+  ])("asked for %s", async (_, args, code, says) => {
+    const answer = await cert(...args);
+    expect(answer.text).toContain(says);
+    expect(answer.code).toBe(code);
+  });
+
+  test("and the metrics say when each ends", async () => {
+    const ends = await sum("lintel_certificate_not_after_seconds", 'name="*.wild.test"');
+    expect(ends).toBeGreaterThan(Date.now() / 1000);
   });
 });
