@@ -2,14 +2,14 @@
  * Everything that must hold before a change lands: format and lint, types, floors, the generated
  * reference, unit tests, end-to-end tests (documentation examples among them). Changes no file.
  *
- * The last line is `N passed, N failed` (and `, N skipped`): the tests' numbers, a check that does
- * not hold counting as one failure.
+ * At the end stand the names of all that failed. The last line is `N passed, N failed` (and `, N
+ * skipped`): the tests' numbers, a check that does not hold counting as one failure.
  *
  * @example bun run ok          everything
  * @example bun run ok src/http only tests whose path holds that text
  */
-import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { runTests } from "./test-run.ts";
 
 const root = join(import.meta.dir, "..");
 const bun = process.execPath;
@@ -36,51 +36,44 @@ const CHECKS: readonly Check[] = [
   { name: "reference", command: [bun, "scripts/reference.ts", "--check"] },
 ];
 
+const CHECK_MS = 300_000;
+
 let passed = 0;
-let failed = 0;
 let skipped = 0;
+const failures: string[] = [];
 
 if (filters.length === 0) {
   for (const { name, command } of CHECKS) {
     console.log(`\n== ${name}`);
-    const child = Bun.spawnSync([...command], { cwd: root, stdout: "inherit", stderr: "inherit" });
+    const child = Bun.spawnSync([...command], {
+      cwd: root,
+      stdout: "inherit",
+      stderr: "inherit",
+      timeout: CHECK_MS,
+    });
     if (child.exitCode === 0) continue;
     console.log(`${name}: does not hold`);
-    failed++;
+    failures.push(name);
   }
 }
 
 console.log("\n== tests");
-if (filters.length > 0) await runTests(filters);
+const files = [...new Bun.Glob("{src,test,bench}/**/*.test.ts").scanSync(root)].sort();
+if (filters.length > 0) await run(files.filter((file) => filters.some((text) => file.includes(text))));
 else {
   // The tests of net/ count the sockets of their process and share its loop with nobody.
-  await runTests(["src/net/"]);
-  const rooms = readdirSync(join(root, "src"), { withFileTypes: true }).filter((one) => one.isDirectory());
-  await runTests([...rooms.flatMap(({ name }) => (name === "net" ? [] : [`src/${name}/`])), "test/"]);
+  await run(files.filter((file) => file.startsWith("src/net/")));
+  await run(files.filter((file) => file.startsWith("src/") && !file.startsWith("src/net/")));
+  await run(files.filter((file) => file.startsWith("test/")));
 }
 
-console.log(`\n${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
-process.exit(failed === 0 ? 0 : 1);
+if (failures.length > 0) console.log(`\nFailed:\n${failures.map((name) => `  ${name}`).join("\n")}`);
+console.log(`\n${passed} passed, ${failures.length} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
+process.exit(failures.length === 0 ? 0 : 1);
 
-/** Runs `bun test` and adds up the numbers it ends with. */
-async function runTests(paths: readonly string[]): Promise<void> {
-  const child = Bun.spawn([bun, "test", "--timeout", "30000", "--only-failures", ...paths], {
-    cwd: root,
-    stdout: "inherit",
-    stderr: "pipe",
-    env: { ...process.env, NO_COLOR: "1" },
-  });
-  const decoder = new TextDecoder();
-  let tail = "";
-  for await (const chunk of child.stderr) {
-    process.stderr.write(chunk);
-    tail = (tail + decoder.decode(chunk, { stream: true })).slice(-4096);
-  }
-  const code = await child.exited;
-  const count = (word: string) => Number(new RegExp(`^ *(\\d+) ${word}s?$`, "m").exec(tail)?.[1] ?? 0);
-  passed += count("pass");
-  skipped += count("skip") + count("todo");
-  const failures = count("fail") + count("error");
-  // Ended by a signal, or found nothing to run: no number says so.
-  failed += failures === 0 && code !== 0 ? 1 : failures;
+async function run(files: readonly string[]): Promise<void> {
+  const counts = await runTests(root, files);
+  passed += counts.passed;
+  skipped += counts.skipped;
+  failures.push(...counts.failures);
 }
