@@ -45,6 +45,10 @@ describe("the table", () => {
       "upstream-connect-timeout",
       "upstream-refused",
       "upstream-resolve-failed",
+      "upstream-tls-failed",
+      "upstream-tls-refused",
+      "upstream-tls-timeout",
+      "upstream-untrusted",
     ]);
   });
 

@@ -60,6 +60,11 @@ export class Attempt implements AttemptFacts, ResponseTaker, ConnectionTaker {
     return this.reused && this.failure?.retry === "reset";
   }
 
+  /** The endpoint said that it did not get to this request, on a connection that it is leaving or that is full: it may well on another. */
+  get wasRefused(): boolean {
+    return this.failure?.code === "upstream-refused";
+  }
+
   /** Since it began. */
   get ageMs(): number {
     return clock.now - this.startedAt;

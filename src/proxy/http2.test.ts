@@ -1,0 +1,109 @@
+/** Forwarding over HTTP/2: what an endpoint refuses is asked for again, whatever the method. */
+import { describe, expect, test } from "bun:test";
+import { MemoryBody } from "../http/body.ts";
+import { Http2ClientConnection } from "../protocol/http2/client.ts";
+import { ErrorCode } from "../protocol/http2/error-code.ts";
+import { Http2Peer } from "../upstream/testing-http2.ts";
+import { cleanUpAfterEach, failureOf, forward, get, Origin, resultsOf, send, statusOf } from "./testing.ts";
+
+cleanUpAfterEach();
+
+const HTTP2 = {
+  client: {
+    scheme: "http",
+    head: { requestLineOctets: 8192, fieldLineOctets: 16_384, fieldSectionOctets: 65_536, fieldCount: 200 },
+    maxStreams: 100,
+    streamWindowOctets: 65_535,
+    connectionWindowOctets: 65_535,
+    pingTime: null,
+    pingAnswerTime: null,
+  },
+  isRequired: true,
+  maxConnections: Infinity,
+} as const;
+
+const origin = () => new Origin({ http2: HTTP2 });
+const accept = async (one: Origin): Promise<Http2Peer> => new Http2Peer(await one.accept()).settings();
+
+/** An endpoint with one connection that has served an exchange. */
+async function known(): Promise<{ one: Origin; peer: Http2Peer }> {
+  const one = origin();
+  const first = forward([one.endpoint])(get("/first"));
+  const peer = await accept(one);
+  peer.respond(await peer.next());
+  await statusOf(first);
+  return { one, peer };
+}
+
+describe("a stream that the endpoint refused (RFC 9113 §8.7)", () => {
+  test.each(["GET", "POST"])(
+    "is asked for again at the same endpoint with %s, and says nothing about it",
+    async (method) => {
+      const { one, peer } = await known();
+      const failed: string[] = [];
+      const passive = { answered() {}, failed: () => failed.push("failed"), update() {}, readmit: () => false };
+      const exchange = send(method);
+      const response = forward([one.endpoint], { parts: { passive: passive as never } })(exchange);
+      peer.reset(await peer.next(), ErrorCode.refusedStream);
+      peer.respond(await peer.next());
+      expect(await statusOf(response)).toBe(204);
+      expect(resultsOf(exchange)).toEqual(["upstream-refused", 204]);
+      expect(failed).toEqual([]);
+    },
+  );
+
+  test("by leaving goes over another connection to it (RFC 9113 §6.8)", async () => {
+    const { one, peer } = await known();
+    const response = forward([one.endpoint])(send("POST"));
+    const stream = await peer.next();
+    peer.goAway(stream.id - 2);
+    const other = await accept(one);
+    other.respond(await other.next());
+    expect(await statusOf(response)).toBe(204);
+  });
+
+  test("twice goes to another endpoint, and fails without one", async () => {
+    const { one, peer } = await known();
+    const other = origin();
+    const exchange = send("POST");
+    const response = forward([one.endpoint, other.endpoint])(exchange);
+    for (let i = 0; i < 2; i++) peer.reset(await peer.next(), ErrorCode.refusedStream);
+    const second = await accept(other);
+    second.respond(await second.next());
+    expect(await statusOf(response)).toBe(204);
+    expect(resultsOf(exchange)).toEqual(["upstream-refused", "upstream-refused", 204]);
+    const alone = forward([one.endpoint])(send("POST"));
+    const failure = failureOf(alone);
+    for (let i = 0; i < 2; i++) peer.reset(await peer.next(), ErrorCode.refusedStream);
+    expect(await failure).toMatchObject({ code: "upstream-refused", status: 503 });
+  });
+
+  test("with content that is gone is not asked for again", async () => {
+    const { one, peer } = await known();
+    const failure = failureOf(forward([one.endpoint])(send("POST", new MemoryBody(Buffer.from("content")))));
+    peer.reset(await peer.next(), ErrorCode.refusedStream);
+    expect((await failure).code).toBe("upstream-refused");
+  });
+});
+
+test("a connection that ended while requests were on it is replaced by one that they share", async () => {
+  const { one, peer } = await known();
+  const all = Array.from({ length: 5 }, () => forward([one.endpoint])(get()));
+  for (let i = 0; i < 5; i++) await peer.next();
+  peer.peer.reset();
+  const other = await accept(one);
+  for (let i = 0; i < 5; i++) other.respond(await other.next());
+  expect(await Promise.all(all.map(statusOf))).toEqual([204, 204, 204, 204, 204]);
+  expect(one.tally.opened).toBe(2);
+});
+
+test("a limit of exchanges at an endpoint holds on a shared connection too", async () => {
+  const one = new Origin({ http2: HTTP2, maxInFlight: 2 });
+  const handler = forward([one.endpoint]);
+  const all = [handler(get()), handler(get())];
+  expect((await failureOf(handler(get()))).code).toBe("queue-full");
+  const peer = await accept(one);
+  for (let i = 0; i < 2; i++) peer.respond(await peer.next());
+  expect(await Promise.all(all.map(statusOf))).toEqual([204, 204]);
+  expect(one.endpoint.pool.take(get().request, false)).toBeInstanceOf(Http2ClientConnection);
+});
