@@ -16,6 +16,7 @@ import { identity, named } from "./config/adapters/typescript/define.ts";
 import type { bodyLimit } from "./middleware/body-limit/body-limit.ts";
 import type { errorPages } from "./middleware/error-pages/error-pages.ts";
 import type { files } from "./middleware/files/files.ts";
+import type { grpcWeb } from "./middleware/grpc-web/grpc-web.ts";
 import type { headers } from "./middleware/headers/headers.ts";
 import type { redirect } from "./middleware/redirect/redirect.ts";
 import type { requestId } from "./middleware/request-id/request-id.ts";
@@ -60,6 +61,8 @@ export interface Middlewares {
   "error-pages": z.input<typeof errorPages.options>;
   /** Serves files of a folder. */
   files: z.input<typeof files.options>;
+  /** Makes calls of gRPC-Web, as browsers make them, into calls of gRPC. */
+  "grpc-web": z.input<typeof grpcWeb.options>;
   /** Sets, adds, removes and replaces fields of requests and responses. */
   headers: z.input<typeof headers.options>;
   /** Answers with a redirect. */

@@ -3,6 +3,7 @@ import type { MiddlewareDefinition } from "../http/define.ts";
 import { bodyLimit } from "./body-limit/body-limit.ts";
 import { errorPages } from "./error-pages/error-pages.ts";
 import { files } from "./files/files.ts";
+import { grpcWeb } from "./grpc-web/grpc-web.ts";
 import { headers } from "./headers/headers.ts";
 import { redirect } from "./redirect/redirect.ts";
 import { requestId } from "./request-id/request-id.ts";
@@ -14,6 +15,7 @@ export const middlewares: readonly MiddlewareDefinition[] = [
   bodyLimit,
   errorPages,
   files,
+  grpcWeb,
   headers,
   redirect,
   requestId,

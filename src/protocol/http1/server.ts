@@ -437,7 +437,7 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
       this.abort(new Failure("internal", `content ended ${missing} octets before its declared length`));
       return;
     }
-    this.#exchange.trailers = trailers;
+    if (trailers !== null) this.#exchange.trailers = trailers;
     this.#encoder.end(this.#exchange.request.acceptsTrailers ? trailers : null);
     this.#responseComplete();
   }

@@ -277,7 +277,7 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
 
   onContentSent(trailers: FieldSection | null): void {
     this.#isResponded = true;
-    if (this.#exchange !== null) this.#exchange.trailers = trailers;
+    if (this.#exchange !== null && trailers !== null) this.#exchange.trailers = trailers;
     if (this.#isRequestComplete) return this.#finish();
     if (this.#isTunnel) return;
     // RFC 9113 §8.1: the client need not go on with a request that has its whole response.
