@@ -46,6 +46,7 @@ const readable = (
 const TYPED: Record<keyof Middlewares, true> = {
   "body-limit": true,
   "error-pages": true,
+  "grpc-web": true,
   files: true,
   headers: true,
   redirect: true,
