@@ -2,7 +2,7 @@
 import type { Problem } from "../config/diagnostic.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { CertificateStore } from "../tls/certificate-store.ts";
-import { readMaterial } from "../tls/tls-material.ts";
+import { FORBIDDEN, readMaterial } from "../tls/tls-material.ts";
 
 interface Placed {
   /** Of the config's tree. */
@@ -13,7 +13,8 @@ interface Placed {
 export function tryCertificates(config: GatewayConfig, directory: string): Placed[] {
   const { material, problems } = readMaterial(config, directory, null);
   const unusable = problems.map(({ file, reason }) =>
-    error(placeOf(config, file), "unusable-file", `${file}: ${reason}`),
+    // The program may run as another user.
+    (reason === FORBIDDEN ? warning : error)(placeOf(config, file), "unusable-file", `${file}: ${reason}`),
   );
   if (unusable.length > 0) return unusable;
   const store = new CertificateStore(config, material);

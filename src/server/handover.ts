@@ -3,12 +3,13 @@
  * the workers that still serve, what operators said. The old workers go on until the new ones serve on
  * the same sockets, however long that takes; so a program that cannot start loses nothing but time.
  */
-import { closeSync, openSync, readFileSync, unlinkSync, writeSync } from "node:fs";
+import { closeSync, existsSync, openSync, readFileSync, unlinkSync, writeSync } from "node:fs";
 import { tmpdir } from "node:os";
 import type { Log } from "../base/log.ts";
 import { readJson, writeJson } from "../base/plain-json.ts";
 import type { Address } from "../net/address.ts";
 import { libc } from "../net/libc.ts";
+import type { ReadFiles } from "../tls/tls-material.ts";
 import type { ListenKind, ListenSpec } from "./listen-spec.ts";
 import { duplicate, isEnded, setInherited } from "./process-image.ts";
 import { type BoundListener, bindListener, bindMore, socketFileOf } from "./supervisor-listen.ts";
@@ -35,6 +36,8 @@ export interface HandoverFacts {
   /** Those of the programs before that one, which drain already. */
   readonly draining: readonly number[];
   readonly overrides: SavedOverrides;
+  /** What its TLS is served with; absent from older programs. */
+  readonly material?: ReadFiles;
 }
 
 const VARIABLE = "LINTEL_HANDOVER";
@@ -47,7 +50,9 @@ const BETWEEN_SIGNALS_MS = 50;
  * @returns the variables of its environment
  */
 export function leaveHandover(facts: HandoverFacts): Readonly<Record<string, string | undefined>> {
-  const path = `${tmpdir()}/lintel-handover-${crypto.randomUUID()}`;
+  // There are keys in it, which should not come to lie on a disk.
+  const folder = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
+  const path = `${folder}/lintel-handover-${crypto.randomUUID()}`;
   const fd = openSync(path, "wx+", 0o600);
   unlinkSync(path);
   const octets = Buffer.from(writeJson(facts));

@@ -14,6 +14,7 @@ import { accessLogPath } from "../telemetry/access-log.ts";
 import { renderMetrics } from "../telemetry/exposition.ts";
 import { processLog } from "../telemetry/process-log.ts";
 import { readStats } from "../telemetry/stats.ts";
+import { materialOf, readFilesOf, readMaterial, type TlsMaterial } from "../tls/tls-material.ts";
 import { certificateMetrics, viewCertificates, viewName } from "./certificate-view.ts";
 import { ClientTally } from "./client-tally.ts";
 import { ConfigWatch } from "./config-watch.ts";
@@ -73,8 +74,9 @@ export async function runSupervisor(options: SupervisorOptions): Promise<number>
   try {
     checkFileLimit(config, count, log);
     (await listeners.prepare(listenSpecs(config))).commit();
+    const material = earlyMaterial(options);
     becomeUser(options, folder, log);
-    const supervisor = new Supervisor(options, folder, count, listeners, log);
+    const supervisor = new Supervisor(options, folder, count, listeners, material, log);
     cleanUp.push(() => supervisor.close());
     return await supervisor.run();
   } catch (error) {
@@ -103,7 +105,14 @@ class Supervisor {
   #upgrading: Promise<UpgradeBegun> | null = null;
   #lastFailure: ConfigStatus["lastFailure"] = null;
 
-  constructor(options: SupervisorOptions, folder: string, count: number, listeners: ListenerSet, log: Log) {
+  constructor(
+    options: SupervisorOptions,
+    folder: string,
+    count: number,
+    listeners: ListenerSet,
+    material: TlsMaterial | null,
+    log: Log,
+  ) {
     this.#options = options;
     this.#log = log;
     this.#listeners = listeners;
@@ -114,6 +123,7 @@ class Supervisor {
       listeners,
       log,
       command: options.workerCommand ?? WORKER,
+      material,
       saved: options.handover?.facts.overrides ?? readOverrides(overrides, log),
       save: (changed) => writeOverrides(overrides, changed, log),
       onMessage: (slot, message) => {
@@ -263,7 +273,7 @@ class Supervisor {
   }
 
   async #becomeSuccessor(command: ProgramCommand, fit: FitProgram, trigger: string): Promise<void> {
-    const { workers, directory } = this.#service;
+    const { workers, directory, certificates } = this.#service;
     if (this.#stopping) return;
     this.#log.info(`${trigger}: Lintel ${fit.version} takes over`);
     const workersLeft = await workers.handOver();
@@ -279,6 +289,7 @@ class Supervisor {
       workers: workersLeft,
       draining: this.#options.handover?.workers ?? [],
       overrides: directory.overrides(),
+      material: readFilesOf(certificates.material),
     };
     try {
       await takeOver(command, fit, facts, () => this.#stopping);
@@ -340,6 +351,12 @@ function checkFileLimit(config: GatewayConfig, workers: number, log: Log): void 
   if (files >= needed) return;
   const hint = "connections beyond it wait; raise it (LimitNOFILE= in systemd, ulimit -n) or lower maxConnections";
   log.warn(`the limit of ${files} open files per process is below the ${needed} that maxConnections may need: ${hint}`);
+}
+
+/** Keys that only root may read, and what the program before had read of them. */
+function earlyMaterial({ config, directory, handover = null }: SupervisorOptions): TlsMaterial | null {
+  const before = handover?.facts.material === undefined ? null : materialOf(handover.facts.material);
+  return config.user === null ? before : readMaterial(config, directory, before).material;
 }
 
 function becomeUser({ config, directory }: SupervisorOptions, folder: string, log: Log): void {

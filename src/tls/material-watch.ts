@@ -5,7 +5,14 @@
  */
 import type { Log } from "../base/log.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
-import { filesState, type MaterialProblem, materialFiles, readMaterial, type TlsMaterial } from "./tls-material.ts";
+import {
+  FORBIDDEN,
+  filesState,
+  type MaterialProblem,
+  materialFiles,
+  readMaterial,
+  type TlsMaterial,
+} from "./tls-material.ts";
 
 export interface MaterialWatchOptions {
   readonly config: GatewayConfig;
@@ -78,6 +85,12 @@ export class MaterialWatch {
     if (Bun.deepEquals(problems, this.#problems)) return;
     this.#problems = problems;
     for (const { file, reason, kept } of problems) {
+      if (kept && reason === FORBIDDEN) {
+        // It was read before this process became another user.
+        const hint = "renewals take a restart; let a group of this user read it";
+        this.#options.log.warn("changes of a file are not seen: this user may not read it", { file, hint });
+        continue;
+      }
       const message = kept ? "a changed file cannot be used; what was read before stays" : "a file cannot be used";
       this.#options.log.error(message, { file, reason });
     }

@@ -71,6 +71,30 @@ function named(certificate: MaterialCertificate, names: readonly string[] | null
   return { ...certificate, names: used };
 }
 
+/** What was read of files, as plain JSON: for a successor of this program, which may not be allowed to read them. */
+export interface ReadFiles {
+  readonly certificates: readonly { origin: string; site: string | null; cert: string; key: string }[];
+  readonly files: TlsMaterial["files"];
+}
+
+export function readFilesOf({ certificates, files }: TlsMaterial): ReadFiles {
+  const own = certificates.filter(({ source }) => source === "file");
+  return { certificates: own.map(({ origin, site, cert, key }) => ({ origin, site, cert, key })), files };
+}
+
+/** As `before` of `readMaterial`. */
+export function materialOf({ certificates, files }: ReadFiles): TlsMaterial {
+  const read = certificates.flatMap((one) => {
+    try {
+      // Its names do not matter: the config says anew what it is for.
+      return [materialCertificate({ ...one, source: "file", names: ["any"] })];
+    } catch {
+      return [];
+    }
+  });
+  return { ...NO_MATERIAL, certificates: read, files };
+}
+
 /** Something that cannot be used. The text that was read before, if there is one, stays in use. */
 export interface MaterialProblem {
   /** Path as in the config. */
@@ -172,15 +196,22 @@ export function materialFiles(config: GatewayConfig, directory: string): string[
 export function filesState(paths: readonly string[]): string {
   return paths
     .map((path) => {
-      const facts = statSync(path, { throwIfNoEntry: false });
-      return facts === undefined ? "-" : `${facts.ino} ${facts.size} ${facts.mtimeMs} ${facts.ctimeMs}`;
+      try {
+        const { ino, size, mtimeMs, ctimeMs } = statSync(path);
+        return `${ino} ${size} ${mtimeMs} ${ctimeMs}`;
+      } catch {
+        return "-";
+      }
     })
     .join("\n");
 }
 
+/** The reason of a problem that may be none for another user. */
+export const FORBIDDEN = "it may not be read";
+
 function why(thrown: unknown): string {
   const { code, message } = thrown as Error & { code?: string };
   if (code === "ENOENT") return "there is no such file";
-  if (code === "EACCES") return "it may not be read";
+  if (code === "EACCES") return FORBIDDEN;
   return message;
 }

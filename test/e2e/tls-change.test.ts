@@ -1,9 +1,9 @@
 /** Certificates, configs and workers change while clients of TLS come and go: no handshake is lost. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import tls from "node:tls";
-import { Gateway, type TestConfig } from "../support/gateway.ts";
+import { Gateway, isAlive, type TestConfig } from "../support/gateway.ts";
 import { RawClient } from "../support/raw.ts";
 import { CertificateFolder } from "../support/tls.ts";
 import { until } from "../support/until.ts";
@@ -244,5 +244,24 @@ describe("at the end", () => {
     expect(half.inbox.pending[0]).toBe(22);
     half.destroy();
     await stopped;
+  }, 60_000);
+});
+
+describe.skipIf(process.getuid?.() !== 0)("keys that root alone may read", () => {
+  test("serve after root's rights are given up, after a reload, and after an upgrade", async () => {
+    const { files, gateway, port, pair, reload } = await start({ user: "nobody", telemetry: { accessLog: "off" } });
+    chmodSync(gateway.directory, 0o755);
+    expect((await Client.connect(port, files)).subject).toBe("first");
+    expect(gateway.output).toContain("changes of a file are not seen: this user may not read it");
+    reload({ tls: { certificates: pair, redirect: false } });
+    await gateway.says("is in force");
+    const early = await Client.connect(port, files);
+    expect(early.subject).toBe("first");
+    const [old] = gateway.workers;
+    gateway.signal("SIGUSR2");
+    await until(() => !isAlive(old!) || gateway.workers.some((pid) => pid !== old), "a new worker");
+    await gateway.says("new workers serve");
+    expect((await Client.connect(port, files)).subject).toBe("first");
+    expect(await early.get()).toStartWith("HTTP/1.1 200");
   }, 60_000);
 });
