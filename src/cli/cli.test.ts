@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { middlewares } from "../middleware/index.ts";
+import { Authority } from "../tls/testing.ts";
 import { commands } from "./commands/index.ts";
 
 const LAUNCHER = new URL("../../bin/lintel.mjs", import.meta.url).pathname;
@@ -220,6 +221,27 @@ test("explain says when nobody answers, with exit code 1", async () => {
   expect((await lintel(["explain", "http://example.com/../x"], { "lintel.yaml": SHOP })).error).toContain(
     "the request would be refused",
   );
+});
+
+test.each([
+  ["https://a.test/x", /^listener +secure.*port 443\ntls +certificate a.pem \+ a.key\nsite +a: /m],
+  ["http://a.test/x?y", /^answer +308 to https:\/\/a.test\/x\?y: there is a certificate for the host/m],
+  ["https://staff.test/", /^tls +a client certificate is required$/m],
+  ["https://b.test/", /^tls +no certificate for b.test: a.pem \+ a.key is shown, which browsers refuse$/m],
+  ["http://b.test/", /^answer +by a middleware$/m],
+  ["http://a.test:443/", /^answer +none: the listener has TLS/m],
+])("explain knows of TLS: %s", async (url, says) => {
+  const { cert, key } = new Authority().issue(["a.test", "staff.test"]);
+  const config = `
+listeners: [{ name: plain, address: ":80" }, { name: secure, address: ":443", tls: true }]
+tls: { certificates: { cert: a.pem, key: a.key } }
+sites:
+  - { name: a, hosts: a.test, use: [{ respond: hello }] }
+  - { name: staff, hosts: staff.test, tls: { clientAuth: { ca: a.pem } }, use: [{ respond: hello }] }
+  - { name: rest, use: [{ respond: hello }] }
+`;
+  const { out } = await lintel(["explain", url], { "lintel.yaml": config, "a.pem": cert, "a.key": key });
+  expect(out).toMatch(says);
 });
 
 test("commands that need a config that works show its problems on standard error", async () => {

@@ -4,13 +4,7 @@
  * certificate, and browsers are told to stay with HTTPS.
  */
 import { Failure } from "../base/failure.ts";
-import type {
-  ClientAuthConfig,
-  GatewayConfig,
-  HstsConfig,
-  HttpsRedirectConfig,
-  SiteConfig,
-} from "../config/gateway-config.ts";
+import type { ClientAuthConfig, GatewayConfig, HstsConfig, SiteConfig } from "../config/gateway-config.ts";
 import type { Middleware } from "../http/define.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { FieldSection } from "../http/field-section.ts";
@@ -32,19 +26,30 @@ export function siteSurroundings({ config, covers, trusts }: SurroundingParts): 
   const tellsOfCertificates = config.sites.some(({ tls }) => (tls?.clientAuth?.forward ?? []).length > 0);
   return (site) => {
     const around: Middleware[] = [];
-    const listeners = config.listeners.filter(({ name }) => site.listeners.includes(name));
-    const secure = listeners.find(({ tls }) => tls !== null);
-    const redirect = site.tls?.redirect ?? config.tls.redirect;
-    if (secure !== undefined && redirect !== false && listeners.some(({ tls }) => tls === null)) {
-      const port = redirect.port ?? portOf(secure.address);
-      if (port !== null) around.push(toHttps(redirect, port, covers));
-    }
+    const redirect = redirectOf(site, config);
+    if (redirect !== null) around.push(toHttps(redirect, covers));
     if (hasRules(site)) around.push(byOwnRules(site));
     const hsts = site.tls?.hsts ?? config.tls.hsts;
     if (hsts !== false) around.push(stayWithHttps(hsts));
     if (tellsOfCertificates) around.push(tellOfCertificate(site.tls?.clientAuth?.forward ?? [], trusts));
     return around;
   };
+}
+
+interface Redirect {
+  readonly status: number;
+  /** "" for 443. */
+  readonly suffix: string;
+}
+
+/** @returns null if plain requests for this site are served */
+export function redirectOf({ tls, listeners: names }: SiteConfig, config: GatewayConfig): Redirect | null {
+  const redirect = tls?.redirect ?? config.tls.redirect;
+  const listeners = config.listeners.filter(({ name }) => names.includes(name));
+  const secure = listeners.find((one) => one.tls !== null);
+  if (redirect === false || secure === undefined || listeners.every((one) => one.tls !== null)) return null;
+  const port = redirect.port ?? portOf(secure.address);
+  return port === null ? null : { status: redirect.status, suffix: port === 443 ? "" : `:${port}` };
 }
 
 /** null: clients cannot be sent there. */
@@ -54,8 +59,7 @@ function portOf(listenAddress: string): number | null {
 }
 
 /** Not where a trusted proxy has ended TLS already, and only to where a browser will not be warned. */
-function toHttps({ status }: HttpsRedirectConfig, port: number, covers: SurroundingParts["covers"]): Middleware {
-  const suffix = port === 443 ? "" : `:${port}`;
+function toHttps({ status, suffix }: Redirect, covers: SurroundingParts["covers"]): Middleware {
   return (next) => (exchange) => {
     const { client, request, host } = exchange;
     const isPlain = client.tls === null && request.scheme === "http";

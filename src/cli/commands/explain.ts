@@ -5,10 +5,11 @@ import { Exchange } from "../../http/exchange.ts";
 import { FieldSection } from "../../http/field-section.ts";
 import { HttpRequest, type Scheme } from "../../http/message.ts";
 import { isIp } from "../../net/address.ts";
-import { clientAddress } from "../../proxy/client-address.ts";
+import { clientAddress, clientScheme } from "../../proxy/client-address.ts";
 import { CidrSet } from "../../router/cidr.ts";
 import { type Explanation, explainRoute } from "../../router/explain.ts";
 import { type Command, type Invocation, UsageError } from "../command.ts";
+import { explainTls, type TlsExplanation } from "../explain-tls.ts";
 import { CONFIG, configFile, usable } from "../prepare.ts";
 import { type Destination, routeTable } from "../route-table.ts";
 import { columns } from "../terminal.ts";
@@ -43,9 +44,13 @@ export const explain: Command = {
     const { listener, because } = chooseListener(config, request, flags.get("listener"));
     const exchange = exchangeOf(request, listener, readFrom(flags.get("from") ?? "127.0.0.1"));
     const trusted = new CidrSet(config.trustedProxies);
-    if (trusted.has(exchange.client.peer)) exchange.clientAddress = clientAddress(exchange, trusted);
+    if (trusted.has(exchange.client.peer)) {
+      exchange.clientAddress = clientAddress(exchange, trusted);
+      exchange.request.scheme = clientScheme(exchange);
+    }
     const explanation = explainRoute(routeTable(config), exchange);
-    terminal.out(tell(config, request, exchange, listener, because, explanation, terminal));
+    const secured = explainTls(config, prepared.directory, exchange, explanation.site, listener);
+    terminal.out(tell(config, request, exchange, listener, because, explanation, secured, terminal));
     return explanation.chosen === null ? 1 : 0;
   },
 };
@@ -115,10 +120,13 @@ function chooseListener(
       );
     return { listener: named, because: "as asked" };
   }
-  const port = request.port ?? (request.scheme === "https" ? 443 : 80);
+  const isSecure = request.scheme === "https";
+  const port = request.port ?? (isSecure ? 443 : 80);
   const fitting = listeners.find((listener) => listener.address.endsWith(`:${port}`));
   if (fitting !== undefined) return { listener: fitting, because: `it listens on port ${port}` };
-  return { listener: listeners[0]!, because: `none listens on port ${port}; this is the first` };
+  const first = listeners.find(({ tls }) => (tls !== null) === isSecure);
+  const which = first === undefined ? "this is the first" : `this is the first ${isSecure ? "with" : "without"} TLS`;
+  return { listener: first ?? listeners[0]!, because: `none listens on port ${port}; ${which}` };
 }
 
 function exchangeOf(request: Asked, listener: ListenerConfig, from: string): Exchange {
@@ -152,6 +160,7 @@ function tell(
   listener: ListenerConfig,
   because: string,
   { site, because: siteBecause, tried, chosen, params }: Explanation<Destination>,
+  secured: TlsExplanation,
   { paint }: Invocation["terminal"],
 ): string {
   const path = exchange.path === request.target.replace(/\?.*$/s, "") ? "" : `, matched as ${exchange.path}`;
@@ -161,12 +170,14 @@ function tell(
       ? []
       : [["client", `${exchange.clientAddress}, by way of trusted proxy ${exchange.client.peer}`]]),
     ["listener", `${listener.name}${listener.name === listener.address ? "" : ` (${listener.address})`}: ${because}`],
+    ...secured.rows.map((text) => ["tls", text]),
     ["site", site === null ? `none: ${siteBecause}` : `${site}: ${siteBecause}`],
   ];
   for (const { name, path: pattern, matched, because: why } of tried) {
     rows.push([matched ? "route" : "not", `${name}${matched || pattern === null ? "" : ` (${pattern})`}: ${why}`]);
   }
-  if (chosen === null) rows.push(["answer", `404: ${site === null ? "no site" : "no route of the site"} takes it`]);
+  if (chosen !== null && secured.answer !== null) rows.push(["answer", secured.answer]);
+  else if (chosen === null) rows.push(["answer", `404: ${site === null ? "no site" : "no route of the site"} takes it`]);
   else rows.push(...destination(config, chosen.target, params, request.method));
   const text = columns(rows);
   return text
