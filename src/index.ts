@@ -247,8 +247,6 @@ export interface Acme {
     /** New certificates per `per`. Default: 10 per 1m. */
     rate?: number;
     per?: Duration;
-    /** How long a handshake waits for its certificate. Default: 30s. */
-    wait?: Duration;
     /** Names with a certificate at most. Default: 10000. */
     names?: number;
   };

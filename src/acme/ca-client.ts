@@ -131,18 +131,6 @@ export async function newSigningRequest(name: string, key: string): Promise<stri
   return request.toString();
 }
 
-/** The certificate that answers tls-alpn-01 (RFC 8737 §3). */
-export async function challengeCertificate(name: string, answer: string): Promise<{ cert: string; key: string }> {
-  const { crypto } = await load();
-  const key = await crypto.createPrivateEcdsaKey();
-  const [, cert] = await crypto.createAlpnCertificate(
-    { identifier: { type: "dns", value: name }, status: "pending", challenges: [], url: "" },
-    answer,
-    key,
-  );
-  return { cert: cert.toString(), key: key.toString() };
-}
-
 export class CaClient {
   readonly ca: AcmeCaConfig;
   readonly #options: CaClientOptions;

@@ -3,7 +3,8 @@
  * They go to the workers. Where the store is shared, they go there too, and what others put there
  * hangs here as well: the CA may come to another machine than the one that ordered.
  */
-import { challengeCertificate } from "./ca-client.ts";
+import { createHash } from "node:crypto";
+import { keyPem, newKey, writeCertificate } from "../tls/certificate-writer.ts";
 import type { ChallengeSolver, ChallengeTask } from "./challenge.ts";
 import { pause } from "./folder-store.ts";
 import type { SharedStore } from "./shared-store.ts";
@@ -85,7 +86,7 @@ export class ChallengeBoard {
   readonly tls: ChallengeSolver = {
     type: "tls-alpn-01",
     present: async ({ name, answer }, signal) => {
-      const certificate = await challengeCertificate(name, answer);
+      const certificate = challengeCertificate(name, answer);
       await this.#hang(nameKey(name), { kind: "certificate", name, ...certificate }, signal);
     },
     withdraw: ({ name }: ChallengeTask) => this.#takeOff(nameKey(name)),
@@ -133,6 +134,22 @@ async function read(shared: SharedStore, path: string): Promise<Note | null> {
   if (note.until >= Date.now()) return note;
   await shared.remove(path);
   return null;
+}
+
+/** RFC 8737 §3: it signs itself, and has the digest of the answer in it. */
+function challengeCertificate(name: string, answer: string): { cert: string; key: string } {
+  const key = newKey("ecdsa");
+  const cert = writeCertificate({
+    subject: "acme-tls/1",
+    names: [name],
+    notBefore: new Date(Date.now() - LIFETIME_MS),
+    notAfter: new Date(Date.now() + 24 * LIFETIME_MS),
+    use: "server",
+    key,
+    issuer: null,
+    acmeIdentifier: createHash("sha256").update(answer).digest(),
+  });
+  return { cert, key: keyPem(key) };
 }
 
 const tokenKey = (token: string): string => `http-01 ${token}`;

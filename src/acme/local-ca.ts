@@ -21,14 +21,20 @@ const ROOT_MS = 3650 * DAY_MS;
 const BEFORE_MS = 3_600_000;
 
 export interface Root {
+  /** Common name. */
+  readonly subject: string;
   /** PEM. */
   readonly cert: string;
   /** PEM. */
   readonly key: string;
 }
 
-export interface LocalCertificate extends Root {
+export interface LocalCertificate {
   readonly names: readonly string[];
+  /** PEM. */
+  readonly cert: string;
+  /** PEM. */
+  readonly key: string;
   /** Unix time in ms. */
   readonly renewAt: number;
 }
@@ -54,8 +60,7 @@ export class LocalCa {
 
   private constructor(root: Root) {
     this.root = root;
-    const { subject } = readCertificate(root);
-    this.#issuer = { subject: subject.replace(/^CN=/, ""), key: createPrivateKey(root.key) };
+    this.#issuer = { subject: root.subject, key: createPrivateKey(root.key) };
   }
 
   /** Takes the root from the store, or makes it. */
@@ -93,9 +98,10 @@ export class LocalCa {
 function makeRoot(): Root {
   const key = newKey("ecdsa");
   const now = Date.now();
+  // The user of several machines sees which is which.
+  const subject = `Lintel local CA (${hostname()})`.slice(0, 64);
   const cert = writeCertificate({
-    // The user of several machines sees which is which.
-    subject: `Lintel local CA, ${hostname()}`.slice(0, 64),
+    subject,
     names: [],
     notBefore: new Date(now - BEFORE_MS),
     notAfter: new Date(now + ROOT_MS),
@@ -103,5 +109,5 @@ function makeRoot(): Root {
     key,
     issuer: null,
   });
-  return { cert, key: keyPem(key) };
+  return { subject, cert, key: keyPem(key) };
 }

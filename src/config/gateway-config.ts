@@ -164,8 +164,7 @@ export interface OnDemandConfig {
   /** New certificates within `per` (ms). */
   readonly rate: number;
   readonly per: number;
-  /** ms. */
-  readonly wait: number;
+  /** In the store. */
   readonly names: number;
 }
 

@@ -63,8 +63,10 @@ export class Certificates {
   choose(listener: string, hello: ClientHello): ChosenIdentity | null | Promise<ChosenIdentity | null> {
     const store = this.#store;
     if (store === null) return null;
-    const { serverName } = hello;
-    if (serverName === null || !store.mayAskFor(serverName)) return store.choose(listener, hello);
+    const { serverName, alpn } = hello;
+    // Who looks at a challenge must not wait for the certificate that it is for (RFC 8737).
+    const mayWait = serverName !== null && !alpn.includes("acme-tls/1") && store.mayAskFor(serverName);
+    if (!mayWait) return store.choose(listener, hello);
     const answered = this.#want(serverName);
     if (answered === null) return store.choose(listener, hello);
     return answered.then(() => this.#store!.choose(listener, hello));

@@ -4,7 +4,7 @@
  */
 import { chownSync, mkdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import program from "../../package.json" with { type: "json" };
 import type { Log } from "../base/log.ts";
@@ -15,6 +15,7 @@ import { renderMetrics } from "../telemetry/exposition.ts";
 import { processLog } from "../telemetry/process-log.ts";
 import { readStats } from "../telemetry/stats.ts";
 import { materialOf, readFilesOf, readMaterial, type TlsMaterial } from "../tls/tls-material.ts";
+import { automaticSources } from "./automatic-sources.ts";
 import { certificateMetrics, viewCertificates, viewName } from "./certificate-view.ts";
 import { ClientTally } from "./client-tally.ts";
 import { ConfigWatch } from "./config-watch.ts";
@@ -125,6 +126,12 @@ class Supervisor {
       command: options.workerCommand ?? WORKER,
       material,
       saved: options.handover?.facts.overrides ?? readOverrides(overrides, log),
+      certificateSources: automaticSources({
+        folder: join(folder, "certificates"),
+        log,
+        fromFiles: () => this.#service.certificates.material.certificates.filter(({ source }) => source === "file"),
+        registry: () => this.#service.metrics.registry,
+      }),
       save: (changed) => writeOverrides(overrides, changed, log),
       onMessage: (slot, message) => {
         if (message.kind === "clients") this.#tally.report(slot, message);
@@ -366,6 +373,7 @@ function becomeUser({ config, directory }: SupervisorOptions, folder: string, lo
   const path = accessLog === null ? null : accessLogPath(accessLog, directory);
   if (path !== null) prepareLogFile(path, account);
   prepareStateFolder(folder, account);
+  if (config.tls.storage !== null) prepareStateFolder(resolve(directory, config.tls.storage), account);
   dropPrivileges(account);
   log.info(`running as ${account.name}`, { uid: account.uid, gid: account.gid });
 }

@@ -179,9 +179,15 @@ export class Registry {
     return this.#onAttach(new Histogram(this.#nowhere, cell));
   }
 
-  /** A gauge that is found out when it is shown. Takes no cells, so a process may know some of its own. */
-  reading(name: string, help: string, labels: Labels, read: () => number): void {
-    this.#add(name, help, "gauge", { in: "reading", labels, read });
+  /** A number that is found out when it is shown. Takes no cells, so a process may know some of its own. */
+  reading(
+    name: string,
+    help: string,
+    labels: Labels,
+    read: () => number,
+    kind: "gauge" | "counter" = "gauge",
+  ): void {
+    this.#add(name, help, kind, { in: "reading", labels, read });
   }
 
   /** A fact that labels tell. Not part of the layout, so a process may know some of its own. */

@@ -39,6 +39,8 @@ export interface CertificateRequest {
   readonly issuer: Issuer | null;
   /** Default: 16 random octets. */
   readonly serial?: Uint8Array;
+  /** SHA-256 of a key authorization, in a certificate that answers tls-alpn-01 (RFC 8737 §3). */
+  readonly acmeIdentifier?: Uint8Array;
 }
 
 export function newKey(kind: "ecdsa" | "rsa"): KeyObject {
@@ -50,8 +52,10 @@ export const keyPem = (key: KeyObject): string => key.export({ type: "pkcs8", fo
 
 /** @returns PEM */
 export function writeCertificate(request: CertificateRequest): string {
-  const { subject, key, issuer, use, names, notBefore, notAfter, serial = randomSerial() } = request;
+  const { subject, key, issuer, use, names, notBefore, notAfter, serial = randomSerial(), acmeIdentifier } = request;
   const signer = issuer ?? { subject, key };
+  const more = extensions(use, names, key, signer.key);
+  if (acmeIdentifier !== undefined) more.push(extension("1.3.6.1.5.5.7.1.31", octetString(acmeIdentifier), true));
   const body = sequence(
     explicit(0, integer(2)),
     integer(serial),
@@ -60,7 +64,7 @@ export function writeCertificate(request: CertificateRequest): string {
     sequence(time(notBefore), time(notAfter)),
     name(subject),
     publicKey(key),
-    explicit(3, sequence(...extensions(use, names, key, signer.key))),
+    explicit(3, sequence(...more)),
   );
   return pem("CERTIFICATE", signed(body, signer.key));
 }

@@ -136,7 +136,6 @@ const onDemand = z
     }).optional(),
     rate: wholeNumber(1, 100_000, "New certificates per `per` at most, over all names.").prefault(10),
     per: span("Span that `rate` counts in.", "1m", 1000),
-    wait: span("How long a handshake waits for its certificate.", "30s", 100),
     names: wholeNumber(1, 1_000_000, "Names with a certificate at most.").prefault(10_000),
   })
   .meta({ title: "On demand", description: "Certificates for names that no site spells out, when a client asks." })
@@ -195,7 +194,7 @@ export const acme = z
   });
 
 const localFields = z.strictObject({
-  names: oneOrMany(textOption("bad-host", readHostPattern, { description: "A host.", examples: ["*.internal"] }))
+  names: oneOrMany(textOption("bad-host", readNames, { description: "A host.", examples: ["*.internal"] }))
     .prefault([])
     .meta({ description: "Further names; `localhost`, `*.localhost`, `*.test` and loopback addresses always are." }),
   lifetime: span("Lifetime of its certificates.", "7d", 60_000),
@@ -243,6 +242,13 @@ function readAllowed(text: string): Reading {
   if (reading.text === "*")
     return { problem: '"*" would allow everybody', hint: 'write the names that are yours, or let "ask" decide' };
   return isRegex(text) ? { text } : reading;
+}
+
+function readNames(text: string): Reading {
+  const reading = readHostPattern(text);
+  if ("text" in reading && /^[~[]|^\*$/.test(reading.text))
+    return { problem: `${JSON.stringify(text)} is neither a name nor one with a wildcard` };
+  return reading;
 }
 
 function readUrl(text: string): Reading {

@@ -1,0 +1,139 @@
+/** The local CA in the supervisor: certificates for development names, made when they are needed. */
+import { resolve } from "node:path";
+import { FolderStore } from "../acme/folder-store.ts";
+import { LOOPBACK, LocalCa, type LocalCertificate } from "../acme/local-ca.ts";
+import { planNames } from "../acme/name-plan.ts";
+import type { Log } from "../base/log.ts";
+import type { GatewayConfig } from "../config/gateway-config.ts";
+import { NameSet } from "../tls/name-table.ts";
+import { type MaterialCertificate, materialCertificate } from "../tls/tls-material.ts";
+import type { CertificateSource, Published } from "./certificate-directory.ts";
+import { CertificatePublisher } from "./certificate-publisher.ts";
+
+export interface LocalSourceOptions {
+  /** Where the root is kept if the config names no folder. */
+  readonly folder: string;
+  readonly log: Log;
+  /** Tells of a host whether a certificate of a file is good for it. */
+  coverage(): (host: string) => boolean;
+}
+
+interface Made {
+  readonly renewAt: number;
+  readonly material: MaterialCertificate;
+}
+
+/** Certificates of names that nobody spelled out; the oldest goes first. */
+const MOST_ON_DEMAND = 1000;
+const LOCK_MS = 60_000;
+const MOST_WAIT_MS = 600_000;
+
+export class LocalSource implements CertificateSource {
+  readonly name = "local";
+  readonly #options: LocalSourceOptions;
+  readonly #publisher = new CertificatePublisher(() => this.#published());
+  #ca: LocalCa | null = null;
+  #folder = "";
+  #lifetimeMs = 0;
+  #patterns: readonly string[] = [];
+  #onDemand = new NameSet([]);
+  /** By name; "" is for clients that name none. */
+  readonly #spelledOut = new Map<string, Made>();
+  readonly #asked = new Map<string, Made>();
+  #timer: ReturnType<typeof setTimeout> | null = null;
+
+  constructor(options: LocalSourceOptions) {
+    this.#options = options;
+  }
+
+  async use(config: GatewayConfig, directory: string, publish: (published: Published) => Promise<void>): Promise<void> {
+    this.#publisher.target = publish;
+    const { local, storage } = config.tls;
+    const plan = local === null ? null : planNames(config, this.#options.coverage());
+    if (local === null || plan === null) this.#ca = null;
+    else {
+      const folder = storage === null ? this.#options.folder : resolve(directory, storage);
+      if (this.#ca === null || this.#folder !== folder || this.#lifetimeMs !== local.lifetime) {
+        this.#ca = await LocalCa.open(new FolderStore(folder), AbortSignal.timeout(LOCK_MS));
+        this.#folder = folder;
+        this.#lifetimeMs = local.lifetime;
+        this.#spelledOut.clear();
+        this.#asked.clear();
+      }
+      this.#patterns = plan.localOnDemand;
+      this.#onDemand = new NameSet(plan.localOnDemand);
+      this.#keep(["", ...plan.local]);
+    }
+    this.#plan();
+    void this.#publisher.now();
+  }
+
+  async obtain(name: string): Promise<void> {
+    if (this.#ca === null || !this.#onDemand.has(name) || this.#asked.has(name)) return;
+    this.#asked.set(name, this.#make(name));
+    const [oldest] = this.#asked.keys();
+    if (this.#asked.size > MOST_ON_DEMAND) this.#asked.delete(oldest!);
+    await this.#publisher.soon();
+  }
+
+  /** When the certificate of a name is made anew; Unix time in ms. */
+  renewAt(name: string): number | null {
+    return (this.#spelledOut.get(name) ?? this.#asked.get(name))?.renewAt ?? null;
+  }
+
+  stop(): void {
+    this.#ca = null;
+    this.#plan();
+  }
+
+  #keep(names: readonly string[]): void {
+    const wanted = new Set(names);
+    for (const name of [...this.#spelledOut.keys()]) if (!wanted.has(name)) this.#spelledOut.delete(name);
+    for (const name of wanted) if (!this.#spelledOut.has(name)) this.#spelledOut.set(name, this.#make(name));
+  }
+
+  #make(name: string): Made {
+    const names = name === "" ? LOOPBACK : [name];
+    const { cert, key, renewAt }: LocalCertificate = this.#ca!.issue(names, this.#lifetimeMs);
+    const origin = name === "" ? "the local CA: loopback addresses" : `the local CA: ${name}`;
+    const material = materialCertificate({
+      source: "local",
+      origin,
+      cert,
+      key,
+      names: name === "" ? ["localhost"] : [name],
+    });
+    return { renewAt, material };
+  }
+
+  /** Makes anew what is due, and sets the timer for the next. */
+  #plan(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    if (this.#ca === null) return;
+    const now = Date.now();
+    let nextAt = now + MOST_WAIT_MS;
+    for (const made of [this.#spelledOut, this.#asked]) {
+      for (const [name, { renewAt }] of made) {
+        if (renewAt > now) nextAt = Math.min(nextAt, renewAt);
+        // Who still wants it asks again.
+        else if (made === this.#asked) made.delete(name);
+        else made.set(name, this.#make(name));
+      }
+    }
+    this.#timer = setTimeout(
+      () => {
+        this.#plan();
+        void this.#publisher.soon();
+      },
+      Math.max(1000, nextAt - now),
+    );
+    this.#timer.unref();
+  }
+
+  #published(): Published {
+    if (this.#ca === null) return {};
+    const made = [...this.#spelledOut.values(), ...this.#asked.values()];
+    return { certificates: made.map(({ material }) => material), onDemand: this.#patterns };
+  }
+}

@@ -1,0 +1,268 @@
+/** Automatic HTTPS as its users see it: the real program, certificates from a real ACME server (pebble). */
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect, type TLSSocket } from "node:tls";
+import { Knot, knotPath } from "../../src/acme/dns/testing.ts";
+import { freePort, Pebble, pebblePath } from "../../src/acme/testing.ts";
+import { Gateway, type GatewayOptions } from "../support/gateway.ts";
+import { until } from "../support/until.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "lintel-https-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+let storages = 0;
+const newStorage = () => join(folder, String(++storages));
+
+const running: { stop(): unknown }[] = [];
+afterEach(async () => {
+  for (const one of running.splice(0).reverse()) await one.stop();
+});
+
+async function start(config: Parameters<typeof Gateway.start>[0], options: GatewayOptions = {}): Promise<Gateway> {
+  const gateway = await Gateway.start(config, options);
+  running.push(gateway);
+  return gateway;
+}
+
+const answers = (text: string) => [{ respond: { body: text } }];
+
+interface Shown {
+  readonly names: string;
+  readonly issuer: string;
+  readonly fingerprint: string;
+  readonly alpn: string | false;
+}
+
+/** The certificate a client is shown; refused if the CA has not signed it. */
+async function shown(port: number, name: string | null, ca: string, host = "127.0.0.1"): Promise<Shown> {
+  const socket: TLSSocket = connect({
+    host,
+    port,
+    ca,
+    ...(name === null ? {} : { servername: name }),
+    ALPNProtocols: ["http/1.1"],
+  });
+  try {
+    await new Promise<void>((resolve, reject) => {
+      socket.once("secureConnect", resolve);
+      socket.once("error", reject);
+      socket.once("close", () => reject(new Error("closed")));
+    });
+    const { subjectaltname = "", issuer, fingerprint256 } = socket.getPeerCertificate();
+    return {
+      names: subjectaltname,
+      issuer: issuer.CN as string,
+      fingerprint: fingerprint256,
+      alpn: socket.alpnProtocol!,
+    };
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** Waits until the name is served with a certificate that the CA has signed. */
+async function secured(gateway: Gateway, port: number, name: string, ca: string): Promise<Shown> {
+  let found: Shown | null = null;
+  let why: unknown = null;
+  await until(
+    async () => {
+      try {
+        found = await shown(port, name, ca);
+      } catch (thrown) {
+        why = thrown;
+        await Bun.sleep(100);
+      }
+      return found !== null;
+    },
+    () => `a certificate for ${name}: ${String(why)}\n${gateway.output}`,
+    30_000,
+  );
+  return found!;
+}
+
+describe.skipIf(pebblePath === null)("against pebble", () => {
+  let pebble: Pebble;
+  let issuer: string;
+  beforeAll(async () => {
+    pebble = await Pebble.start({ nonceReject: 5 });
+    issuer = await pebble.issuer();
+  });
+  afterAll(() => pebble.stop());
+
+  const listeners = (http = pebble.httpPort, https = pebble.tlsPort) => [
+    { name: "http", address: `127.0.0.1:${http}` },
+    { name: "https", address: `127.0.0.1:${https}`, tls: true },
+  ];
+  const acme = (more: object = {}) => ({ ca: { directory: pebble.url, roots: pebble.rootsFile }, ...more });
+  const site = (...hosts: string[]) => ({ hosts, use: answers(hosts[0]!) });
+
+  test.each([["http-01"], ["tls-alpn-01"]])(
+    "a site's hosts get certificates by %s, on several workers",
+    async (challenge) => {
+      const names = ["one", "two", "three"].map((word) => `${word}.${challenge}.test`);
+      const gateway = await start({
+        workers: 2,
+        listeners: listeners(),
+        sites: names.map((name) => site(name)),
+        tls: { acme: acme({ challenges: challenge }) },
+      });
+      for (const name of names) {
+        const { names: certified, issuer: by } = await secured(gateway, pebble.tlsPort, name, issuer);
+        expect(certified).toBe(`DNS:${name}`);
+        expect(by).toContain("Pebble");
+      }
+      const metrics = await gateway.metrics();
+      expect(
+        metrics.get(
+          'lintel_acme_orders_total{ca="localhost:PORT",outcome="obtained"}'.replace("PORT", new URL(pebble.url).port),
+        ),
+      ).toBe(3);
+      expect(metrics.get(`lintel_acme_failures{name="${names[0]}"}`)).toBe(0);
+      expect(gateway.output).toContain("certificate obtained");
+    },
+  );
+
+  test("certificates serve at once after a restart, and nothing is ordered again", async () => {
+    const storage = newStorage();
+    const config = {
+      listeners: listeners(),
+      sites: [site("restart.test")],
+      tls: { storage, acme: acme({ challenges: "http-01" }) },
+    };
+    const first = await start(config);
+    const before = await secured(first, pebble.tlsPort, "restart.test", issuer);
+    await first.stop();
+    const orders = pebble.orders;
+    const second = await start(config);
+    expect((await shown(pebble.tlsPort, "restart.test", issuer)).fingerprint).toBe(before.fingerprint);
+    expect(second.output).not.toContain("certificate obtained");
+    expect(pebble.orders).toBe(orders);
+    for (const file of readdirSync(join(storage, "certificates")))
+      expect(statSync(join(storage, "certificates", file)).mode & 0o777).toBe(0o600);
+  });
+
+  test("requests for unknown challenges go to the site; an application may have its own", async () => {
+    const gateway = await start({ listeners: listeners(), sites: [site("own.test")], tls: { acme: acme() } });
+    const url = `http://127.0.0.1:${pebble.httpPort}/.well-known/acme-challenge/abcdefghijklmnopqrstuvwx`;
+    const answer = await fetch(url, { headers: { host: "own.test" } });
+    expect(await answer.text()).toBe("own.test");
+    expect(gateway.output).not.toContain("error");
+  });
+
+  test("the CA may come to another machine than the one that orders", async () => {
+    const storage = newStorage();
+    const tls = (challenges: string) => ({ storage, acme: acme({ challenges }) });
+    for (const challenge of ["http-01", "tls-alpn-01"]) {
+      const name = `farm.${challenge}.test`;
+      // It stands where the CA looks, and knows nothing of the site.
+      const other = await start({ listeners: listeners(), sites: [site("other.invalid")], tls: tls(challenge) });
+      const [http, https] = [await freePort(), await freePort()];
+      const orders = await start({ listeners: listeners(http, https), sites: [site(name)], tls: tls(challenge) });
+      expect((await secured(orders, https, name, issuer)).names).toBe(`DNS:${name}`);
+      await orders.stop();
+      await other.stop();
+    }
+  });
+
+  test("a site that comes with a reload gets its certificate; the others keep theirs", async () => {
+    const config = (...names: string[]) => ({
+      listeners: listeners(),
+      sites: names.map((name) => site(name)),
+      tls: { acme: acme() },
+      admin: { address: "127.0.0.1:0" },
+      workers: 1,
+    });
+    const gateway = await start(config("reload-1.test"));
+    const before = await secured(gateway, pebble.tlsPort, "reload-1.test", issuer);
+    await Bun.write(join(gateway.directory, "lintel.json"), JSON.stringify(config("reload-1.test", "reload-2.test")));
+    process.kill(gateway.workers.length === 0 ? gateway.pid : gateway.pid, "SIGHUP");
+    await secured(gateway, pebble.tlsPort, "reload-2.test", issuer);
+    expect((await shown(pebble.tlsPort, "reload-1.test", issuer)).fingerprint).toBe(before.fingerprint);
+  });
+
+  test("on demand: allowed names get one while their client waits; others cost the CA nothing", async () => {
+    const gateway = await start({
+      listeners: [listeners()[0], { ...listeners()[1], tls: { unknownNames: "refuse", handshakeTimeout: "30s" } }],
+      sites: [{ use: answers("any") }],
+      tls: { acme: acme({ onDemand: { allow: "*.customers.test", rate: 2, per: "1h" } }) },
+    });
+    const before = pebble.orders;
+    const found = await shown(pebble.tlsPort, "first.customers.test", issuer);
+    expect(found.names).toBe("DNS:first.customers.test");
+    expect((await shown(pebble.tlsPort, "first.customers.test", issuer)).fingerprint).toBe(found.fingerprint);
+    await expect(shown(pebble.tlsPort, "stranger.test", issuer)).rejects.toThrow();
+    expect(pebble.orders - before).toBe(1);
+    await shown(pebble.tlsPort, "second.customers.test", issuer);
+    await expect(shown(pebble.tlsPort, "third.customers.test", issuer)).rejects.toThrow();
+    expect(pebble.orders - before).toBe(2);
+    expect(gateway.output).toContain("on demand: a limit is reached");
+  });
+});
+
+describe.skipIf(pebblePath === null || knotPath === null)("against pebble and knot", () => {
+  test("names with a wildcard get certificates by dns-01, and cover what is below", async () => {
+    const knot = await Knot.start();
+    running.push(knot);
+    const pebble = await Pebble.start({ dns: knot.address });
+    running.push(pebble);
+    const issuer = await pebble.issuer();
+    const port = await freePort();
+    const { name, secret } = knot.key;
+    const gateway = await start({
+      listeners: [{ address: `127.0.0.1:${port}`, tls: true }],
+      sites: [{ hosts: ["*.example.test", "example.test", "shop.example.test"], use: answers("wild") }],
+      tls: {
+        acme: {
+          ca: { directory: pebble.url, roots: pebble.rootsFile },
+          dns: { rfc2136: { server: knot.address, key: { name, secret } } },
+        },
+      },
+    });
+    expect((await secured(gateway, port, "example.test", issuer)).names).toBe("DNS:example.test");
+    expect((await secured(gateway, port, "shop.example.test", issuer)).names).toBe("DNS:*.example.test");
+    expect(await knot.lookUp("TXT", "_acme-challenge.example.test")).toEqual([]);
+    expect(pebble.orders).toBe(2);
+  });
+});
+
+describe("with the local CA", () => {
+  const rootOf = (directory: string): string =>
+    JSON.parse(readFileSync(join(directory, "local/root"), "utf8")).cert as string;
+
+  test("development names and addresses are served by certificates of one root, which is kept", async () => {
+    const port = await freePort();
+    const storage = newStorage();
+    const config = {
+      listeners: [{ address: `127.0.0.1:${port}`, tls: true }],
+      sites: [
+        { hosts: ["localhost", "app.test", ".wild.test"], use: answers("local") },
+        { hosts: ["public.example.com"], tls: { issuer: "local" }, use: answers("mine") },
+      ],
+      tls: { storage, local: true },
+    };
+    const gateway = await start(config);
+    const root = rootOf(storage);
+    expect(statSync(join(storage, "local/root")).mode & 0o777).toBe(0o600);
+    for (const name of ["localhost", "app.test", "a.b.wild.test", "public.example.com"])
+      expect((await shown(port, name, root)).names).toContain(`DNS:${name}`);
+    expect((await shown(port, null, root)).names).toContain("IP Address:127.0.0.1");
+    const answer = await fetch(`https://localhost:${port}/`, { tls: { ca: root } });
+    expect(await answer.text()).toBe("local");
+    await gateway.stop();
+    await start(config);
+    expect(rootOf(storage)).toBe(root);
+    expect((await shown(port, "localhost", root)).names).toContain("DNS:localhost");
+  });
+
+  test("certificates are made anew before they end", async () => {
+    const port = await freePort();
+    const storage = newStorage();
+    await start({
+      listeners: [{ address: `127.0.0.1:${port}`, tls: true }],
+      sites: [{ hosts: ["localhost"], use: answers("local") }],
+      tls: { storage, local: { lifetime: "60s" } },
+    });
+    expect((await shown(port, "localhost", rootOf(storage))).names).toContain("DNS:localhost");
+  });
+});
