@@ -8,6 +8,7 @@ import { shadowedRoutes } from "../router/explain.ts";
 import type { FlagSpec, Flags } from "./arguments.ts";
 import { catalog } from "./catalog.ts";
 import { UsageError } from "./command.ts";
+import { relayRoutes } from "./explain-relay.ts";
 import { type Destination, sitesOf } from "./route-table.ts";
 import type { Terminal } from "./terminal.ts";
 import { tryMiddlewares } from "./trial.ts";
@@ -63,7 +64,8 @@ export async function load(origin: ConfigOrigin, directory = process.cwd()): Pro
     diagnostics: sortDiagnostics(diagnostics, loaded.files),
     origin: "file" in origin ? origin.file : origin.origin,
     directory: start,
-    warnings: () => (config === null ? [] : unreachableRoutes(loaded, config)),
+    warnings: () =>
+      config === null ? [] : [...unreachableRoutes(loaded, config), ...unreachableRelays(loaded, config)],
   };
 }
 
@@ -79,6 +81,17 @@ function unreachableRoutes(loaded: LoadedConfig, config: GatewayConfig): Diagnos
     const message = `${title(route.target)} can never match: ${title(by.target)} at ${place(loaded, by.target.route.path)} takes every request first`;
     return loaded.diagnose(path, { code: "unreachable-route", message });
   });
+}
+
+function unreachableRelays(loaded: LoadedConfig, { tcp, udp }: GatewayConfig): Diagnostic[] {
+  return [...tcp, ...udp].flatMap((entry) =>
+    relayRoutes(entry)
+      .unreachable()
+      .map(({ spec, by }) => {
+        const message = `route ${JSON.stringify(spec.name)} can never match: route ${JSON.stringify(by.name)} at ${place(loaded, by.target.path)} takes every client first`;
+        return loaded.diagnose(spec.target.path, { code: "unreachable-route", message });
+      }),
+  );
 }
 
 function title({ site, route }: Destination): string {

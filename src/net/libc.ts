@@ -24,6 +24,8 @@ const SYMBOLS = {
   send: { args: ["i32", "ptr", "i32", "i32"], returns: "i32" },
   sendmsg: { args: ["i32", "ptr", "i32"], returns: "i32" },
   recvmsg: { args: ["i32", "ptr", "i32"], returns: "i32" },
+  recvmmsg: { args: ["i32", "ptr", "u32", "i32", "ptr"], returns: "i32" },
+  sendmmsg: { args: ["i32", "ptr", "u32", "i32"], returns: "i32" },
   socketpair: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
   fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
   execve: { args: ["ptr", "ptr", "ptr"], returns: "i32" },
@@ -105,6 +107,7 @@ export function errnoName(number: number): string {
 
 export const O_NONBLOCK = 0o4000;
 export const F_SETPIPE_SZ = 1031;
+export const F_DUPFD_CLOEXEC = 1030;
 export const SPLICE_F_MOVE = 1;
 export const SPLICE_F_NONBLOCK = 2;
 export const AF_UNIX = 1;
@@ -121,7 +124,10 @@ export const SO_ERROR = 4;
 export const SO_REUSEPORT = 15;
 export const IPPROTO_TCP = 6;
 export const TCP_NODELAY = 1;
+export const IPPROTO_IP = 0;
+export const IP_PKTINFO = 8;
 export const IPPROTO_IPV6 = 41;
+export const IPV6_RECVPKTINFO = 49;
 export const IPV6_V6ONLY = 26;
 export const SHUT_WR = 1;
 export const SO_LINGER = 13;

@@ -36,6 +36,8 @@ const MOST_LINES = 100;
 export function describeChanges(from: GatewayConfig, to: GatewayConfig): string[] {
   const lines = [
     ...compare(from.listeners, to.listeners, (name) => `listener ${quoted(name)}`, isSameListener),
+    ...compare(from.tcp, to.tcp, (name) => `tcp ${quoted(name)}`, Bun.deepEquals),
+    ...compare(from.udp, to.udp, (name) => `udp ${quoted(name)}`, Bun.deepEquals),
     ...compare(from.upstreams, to.upstreams, (name) => `upstream ${quoted(name)}`, isSameUpstream),
     ...compare(from.sites, to.sites, (name) => `site ${quoted(name)}`, isSameSite),
     ...routesOf(from, to),
@@ -113,7 +115,7 @@ function withoutOptions({ balance: _, discover: __, health, ...more }: UpstreamC
   return { ...more, health: { ...health, check: check === null ? null : { ...check, kind: null } } };
 }
 
-const NAMED_ABOVE = new Set<string>(["listeners", "upstreams", "sites", ...FIXED]);
+const NAMED_ABOVE = new Set<string>(["listeners", "upstreams", "sites", "tcp", "udp", ...FIXED]);
 
 function settings(from: GatewayConfig, to: GatewayConfig): string[] {
   return (Object.keys(to) as (keyof GatewayConfig)[])

@@ -1,12 +1,15 @@
 /** The layer-4 side of a worker: the sockets of `tcp` and `udp`, over reloads. */
 import type { Log } from "../base/log.ts";
+import { timerList } from "../base/timer.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
-import type { RelayConfig } from "../config/relay-config.ts";
+import type { RelayConfig, UdpConfig } from "../config/relay-config.ts";
+import type { Exchange } from "../http/exchange.ts";
 import { RelayRoutes } from "../relay/routes.ts";
 import type { RelayTarget } from "../relay/tcp-relay.ts";
+import { UdpRelay, type UdpRelayOwner, type UdpRelaySettings } from "../relay/udp-relay.ts";
 import type { GatewayMetrics } from "../telemetry/metrics.ts";
 import type { ExchangeRecorder } from "../telemetry/record.ts";
-import type { RelayMetrics } from "../telemetry/relay-metrics.ts";
+import type { RelayMetrics, UdpMetrics } from "../telemetry/relay-metrics.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { Certificates } from "./certificates.ts";
 import type { Arrival } from "./entrance.ts";
@@ -34,11 +37,14 @@ export interface RelaySocket {
   readonly fd: number;
 }
 
-export class Relays {
+/** What both kinds have in common. */
+type RelayDoor = TcpDoor | UdpRelay;
+
+export class Relays implements UdpRelayOwner {
   readonly #parts: RelayParts;
-  #doors = new Map<number, TcpDoor>();
+  #doors = new Map<number, RelayDoor>();
   /** Their sockets are gone; what they relay goes on. */
-  readonly #retired = new Set<TcpDoor>();
+  readonly #retired = new Set<RelayDoor>();
 
   constructor(parts: RelayParts) {
     this.#parts = parts;
@@ -59,13 +65,22 @@ export class Relays {
           return { name, match, target };
         }),
       );
-    const doors = new Map<number, TcpDoor>();
-    for (const { id, name, fd } of sockets) {
-      const entry = config.tcp.find((one) => one.name === name)!;
-      const counted = metrics.tcp(name);
-      const door = this.#doors.get(id) ?? new TcpDoor(fd, this.#parts);
-      door.use(entry, routesOf(entry, counted), counted);
-      doors.set(id, door);
+    const doors = new Map<number, RelayDoor>();
+    for (const { id, kind, name, fd } of sockets) {
+      const known = this.#doors.get(id);
+      if (kind === "tcp") {
+        const entry = config.tcp.find((one) => one.name === name)!;
+        const counted = metrics.tcp(name);
+        const door = known instanceof TcpDoor ? known : new TcpDoor(fd, this.#parts);
+        door.use(entry, routesOf(entry, counted), counted);
+        doors.set(id, door);
+      } else {
+        const entry = config.udp.find((one) => one.name === name)!;
+        const counted = metrics.udp(name);
+        const door = known instanceof UdpRelay ? known : new UdpRelay(fd, this);
+        door.use(this.#udpSettings(entry, routesOf(entry, counted), counted));
+        doors.set(id, door);
+      }
     }
     for (const [id, door] of this.#doors) if (!doors.has(id)) this.#retire(door);
     for (const [id, door] of doors) if (!this.#doors.has(id)) door.start();
@@ -93,13 +108,33 @@ export class Relays {
     for (const door of this.#all()) door.terminate();
   }
 
-  #retire(door: TcpDoor): void {
+  onSessionOver(exchange: Exchange): void {
+    this.#parts.recorder.recordRelay(exchange);
+    this.#parts.onClosed();
+  }
+
+  #udpSettings(entry: UdpConfig, routes: RelayRoutes<RelayTarget>, metrics: UdpMetrics): UdpRelaySettings {
+    const { name, maxSessions, maxPerClient, responses, timeouts } = entry;
+    const { workers, log } = this.#parts;
+    return {
+      name,
+      routes,
+      metrics,
+      maxSessions: Math.max(1, Math.ceil(maxSessions / workers)),
+      maxPerClient,
+      responses,
+      idleTime: timerList(timeouts.idle)!,
+      log: log.with({ listener: name }),
+    };
+  }
+
+  #retire(door: RelayDoor): void {
     door.retire();
     for (const one of this.#retired) if (one.open === 0) this.#retired.delete(one);
     if (door.open > 0) this.#retired.add(door);
   }
 
-  *#all(): Generator<TcpDoor> {
+  *#all(): Generator<RelayDoor> {
     yield* this.#doors.values();
     yield* this.#retired;
   }

@@ -36,9 +36,10 @@ function openLibc() {
   }
 }
 
-/** @returns files a worker needs at worst: each client connection may need one to an origin server */
+/** @returns files a worker needs at worst: each client connection may need one to an origin server, each UDP session does */
 export function filesNeeded(config: GatewayConfig, workers: number): number {
-  const connections = config.listeners.reduce((sum, { maxConnections }) => sum + maxConnections, 0);
+  const connections = [...config.listeners, ...config.tcp].reduce((sum, one) => sum + one.maxConnections, 0);
+  const sessions = config.udp.reduce((sum, { maxSessions }) => sum + maxSessions, 0);
   const pooled = config.upstreams.reduce((sum, { endpoints, pool }) => sum + endpoints.length * pool.maxIdle, 0);
-  return Math.ceil(connections / workers) * 2 + pooled + SPARE;
+  return Math.ceil(connections / workers) * 2 + Math.ceil(sessions / workers) + pooled + SPARE;
 }

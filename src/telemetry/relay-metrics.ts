@@ -5,8 +5,11 @@ import type { Counter, CounterRow, Histogram, Level, Registry } from "./registry
 
 const CODES = Object.keys(FAILURES) as FailureCode[];
 
-/** Why a datagram went nowhere. */
-export const DROPS = ["sessions", "client", "endpoint", "queue", "draining"] as const;
+/**
+ * Why a datagram went nowhere: as many sessions as there may be, as many of its client, no route for it, no
+ * endpoint for it, or it could not be sent.
+ */
+export const DROPS = ["sessions", "client", "route", "endpoint", "unsent"] as const;
 
 export interface RelayRouteMetrics {
   /** Connections or sessions that came to it. */

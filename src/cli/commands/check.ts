@@ -42,12 +42,14 @@ export const check: Command = {
   },
 };
 
-function summary({ listeners, sites, upstreams }: GatewayConfig): string {
-  const routes = sites.reduce((sum, site) => sum + site.routes.length, 0);
+function summary({ listeners, sites, upstreams, tcp, udp }: GatewayConfig): string {
+  const routes = [...sites, ...tcp, ...udp].reduce((sum, one) => sum + one.routes.length, 0);
   const count = (number: number, noun: string) => `${number} ${noun}${number === 1 ? "" : "s"}`;
   return [
     count(listeners.length, "listener"),
     count(sites.length, "site"),
+    ...(tcp.length === 0 ? [] : [`${tcp.length} tcp`]),
+    ...(udp.length === 0 ? [] : [`${udp.length} udp`]),
     count(routes, "route"),
     count(upstreams.length, "upstream"),
   ].join(", ");

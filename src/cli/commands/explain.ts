@@ -9,6 +9,7 @@ import { clientAddress, clientScheme } from "../../proxy/client-address.ts";
 import { CidrSet } from "../../router/cidr.ts";
 import { type Explanation, explainRoute } from "../../router/explain.ts";
 import { type Command, type Invocation, UsageError } from "../command.ts";
+import { explainRelay, isRelayUrl } from "../explain-relay.ts";
 import { explainTls, type TlsExplanation } from "../explain-tls.ts";
 import { CONFIG, configFile, usable } from "../prepare.ts";
 import { type Destination, routeTable } from "../route-table.ts";
@@ -26,8 +27,9 @@ export const explain: Command = {
     {
       name: "listener",
       value: "NAME",
-      summary: "Listener it arrives at. Default: the one with the URL's port, else the first.",
+      summary: "Listener (or entry of tcp or udp) it arrives at. Default: the one with the URL's port, else the first.",
     },
+    { name: "sni", value: "NAME", summary: "Server name that a TCP client asks for in its TLS handshake." },
   ],
   examples: [
     { line: "lintel explain http://example.com/api/users", does: "Explains a GET." },
@@ -35,8 +37,13 @@ export const explain: Command = {
       line: "lintel explain POST example.com/api -H 'x-version: 2' --from 10.0.0.7",
       does: "Explains a POST with a field, from an address.",
     },
+    { line: "lintel explain tcp://example.com:443 --sni db.example.com", does: "Explains a TCP connection." },
   ],
   async run({ flags, rest, terminal }) {
+    if (isRelayUrl(rest[0])) {
+      const relays = await usable({ file: configFile(flags) }, terminal);
+      return relays === null ? 1 : explainRelay(rest[0]!, flags, relays.config, terminal);
+    }
     const request = readRequest(rest, flags.all("header"));
     const prepared = await usable({ file: configFile(flags) }, terminal);
     if (prepared === null) return 1;
@@ -111,6 +118,8 @@ function chooseListener(
   name: string | null,
 ): { listener: ListenerConfig; because: string } {
   const { listeners } = config;
+  if (listeners.length === 0)
+    throw new UsageError("the config has no listener for HTTP", "tcp://… and udp://… can be explained");
   if (name !== null) {
     const named = listeners.find((listener) => listener.name === name);
     if (named === undefined)
@@ -177,7 +186,8 @@ function tell(
     rows.push([matched ? "route" : "not", `${name}${matched || pattern === null ? "" : ` (${pattern})`}: ${why}`]);
   }
   if (chosen !== null && secured.answer !== null) rows.push(["answer", secured.answer]);
-  else if (chosen === null) rows.push(["answer", `404: ${site === null ? "no site" : "no route of the site"} takes it`]);
+  else if (chosen === null)
+    rows.push(["answer", `404: ${site === null ? "no site" : "no route of the site"} takes it`]);
   else rows.push(...destination(config, chosen.target, params, request.method));
   const text = columns(rows);
   return text

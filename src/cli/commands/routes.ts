@@ -2,12 +2,13 @@
 import { type ListedRoute, listRoutes } from "../../router/explain.ts";
 import { type Command, UsageError } from "../command.ts";
 import { CONFIG, configFile, usable } from "../prepare.ts";
+import { plainRelays, relayTables } from "../relay-table.ts";
 import { chain, type Destination, routeTable } from "../route-table.ts";
 import { columns, type Terminal } from "../terminal.ts";
 
 export const routes: Command = {
   name: "routes",
-  summary: "Show the routes of each site in the order they are tried.",
+  summary: "Show the routes of each site, and of tcp and udp, in the order they are tried.",
   parameters: "",
   flags: [CONFIG, { name: "json", value: null, summary: "For other programs: one JSON document." }],
   examples: [
@@ -18,9 +19,14 @@ export const routes: Command = {
     if (rest.length > 0) throw new UsageError(`routes takes no parameters: ${rest.join(" ")}`);
     const prepared = await usable({ file: configFile(flags) }, terminal);
     if (prepared === null) return 1;
-    const listed = listRoutes(routeTable(prepared.config));
-    if (flags.has("json")) terminal.out(`${JSON.stringify(listed.map(plain), null, 2)}\n`);
-    else terminal.out(table(listed, terminal));
+    const { config } = prepared;
+    const listed = listRoutes(routeTable(config));
+    if (flags.has("json")) {
+      terminal.out(`${JSON.stringify([...listed.map(plain), ...plainRelays(config)], null, 2)}\n`);
+    } else {
+      const parts = [...(listed.length === 0 ? [] : [table(listed, terminal)]), ...relayTables(config, terminal)];
+      terminal.out(parts.join("\n"));
+    }
     return 0;
   },
 };

@@ -1,0 +1,201 @@
+/** What one client sends by UDP, and what the endpoint that was chosen for it answers. */
+import { Failure } from "../base/failure.ts";
+import { clock, Timer, type TimerList } from "../base/timer.ts";
+import type { Exchange } from "../http/exchange.ts";
+import {
+  type DatagramListener,
+  type DatagramPeer,
+  DatagramPort,
+  type DatagramPortHandler,
+  type ReceivedDatagram,
+} from "../net/udp.ts";
+import type { Endpoint } from "../upstream/endpoint.ts";
+import { Status } from "../upstream/endpoint-state.ts";
+import { noEndpoint } from "../upstream/no-endpoint.ts";
+import { RelayAttempt } from "./relay-attempt.ts";
+import type { RelayTarget } from "./tcp-relay.ts";
+
+export interface UdpSessionOwner {
+  onFirstAnswer(session: UdpSession): void;
+  onAnswered(count: number): void;
+  /** Once. */
+  onOver(session: UdpSession, exchange: Exchange): void;
+  fault(thrown: unknown): void;
+}
+
+/** No traffic goes to an endpoint with one of these. */
+const OUT = Status.disabled | Status.down | Status.ejected;
+
+export class UdpSession implements DatagramPortHandler {
+  readonly key: number | string;
+  /** How long a silence ends it. */
+  #idleTime: TimerList;
+  readonly #exchange: Exchange;
+  readonly #target: RelayTarget;
+  readonly #responses: number | null;
+  readonly #owner: UdpSessionOwner;
+  readonly #timer = new Timer(() => this.#expire());
+  #port: DatagramPort | null = null;
+  #endpoint: Endpoint | null = null;
+  /** Of the upstream, as it was when this was last known to lead somewhere. */
+  #endpoints: readonly Endpoint[] = [];
+  #attempt!: RelayAttempt;
+  #sent = 0;
+  #answers = 0;
+  /** Datagrams since the last answer. */
+  #silent = 0;
+  /** What the circuit breaker wants back, once; 0: nothing. */
+  #pass = 0;
+
+  constructor(
+    key: number | string,
+    exchange: Exchange,
+    target: RelayTarget,
+    responses: number | null,
+    idleTime: TimerList,
+    owner: UdpSessionOwner,
+  ) {
+    this.key = key;
+    this.#idleTime = idleTime;
+    this.#exchange = exchange;
+    this.#target = target;
+    this.#responses = responses;
+    this.#owner = owner;
+  }
+
+  /** @returns null, or why there is no way to an endpoint; then there is no session */
+  open(listener: DatagramListener, peer: DatagramPeer): Failure | null {
+    const { upstream } = this.#target;
+    const { name, circuit } = upstream;
+    this.#exchange.upstream = name;
+    if (circuit !== null) {
+      this.#pass = circuit.admit();
+      if (this.#pass === 0)
+        return new Failure("circuit-open", `upstream ${name} has failed too often: its circuit is open`);
+    }
+    upstream.budget.exchange();
+    const endpoint = upstream.pick(this.#exchange, null);
+    if (endpoint === null) {
+      this.#tellCircuit("abandoned");
+      // Datagrams do not wait: whoever misses an answer asks again.
+      return upstream.isFull
+        ? new Failure("queue-full", `upstream ${name}: every endpoint is at its limit`)
+        : noEndpoint(upstream);
+    }
+    this.#attempt = new RelayAttempt(endpoint);
+    this.#exchange.attempts = [this.#attempt];
+    try {
+      const [sockaddr] = endpoint.sockaddrs;
+      if (sockaddr === undefined) throw new Error("the name has no address");
+      this.#port = new DatagramPort(sockaddr, listener, peer, this);
+    } catch (thrown) {
+      const failure = new Failure("upstream-connect-failed", `${endpoint.address}: ${(thrown as Error).message}`);
+      this.#tellCircuit("failed");
+      upstream.failed(endpoint, failure, false, 0);
+      upstream.release(endpoint);
+      return failure;
+    }
+    this.#attempt.connectedAt = clock.now;
+    this.#endpoint = endpoint;
+    this.#endpoints = upstream.endpoints;
+    this.#exchange.phase = "first-octet";
+    return null;
+  }
+
+  get isAnswered(): boolean {
+    return this.#answers > 0;
+  }
+
+  /** False: its endpoint is gone, or is out and silent, so another one had better be chosen. */
+  get leadsSomewhere(): boolean {
+    const { endpoints } = this.#target.upstream;
+    if (endpoints !== this.#endpoints) {
+      if (!endpoints.includes(this.#endpoint!)) return false;
+      this.#endpoints = endpoints;
+    }
+    return this.#silent === 0 || (this.#endpoint!.state.status & OUT) === 0;
+  }
+
+  /** From now on a silence of this length ends it. */
+  shorten(idleTime: TimerList): void {
+    this.#idleTime = idleTime;
+    this.#timer.arm(idleTime);
+  }
+
+  /** From the client. */
+  send(datagram: ReceivedDatagram): void {
+    const { length } = datagram;
+    this.#sent++;
+    this.#silent++;
+    this.#exchange.requestOctets += length;
+    this.#target.metrics.receivedOctets.add(length);
+    this.#timer.arm(this.#idleTime);
+    this.#port!.send(datagram);
+  }
+
+  onAnswers(count: number, octets: number): void {
+    if (this.#answers === 0) {
+      this.#attempt.firstOctetAt = clock.now;
+      this.#exchange.phase = "tunnel";
+      this.#target.upstream.answered(this.#endpoint!, 0, this.#attempt.ageMs);
+      this.#tellCircuit("succeeded");
+      this.#owner.onFirstAnswer(this);
+    }
+    this.#answers += count;
+    this.#silent = 0;
+    this.#exchange.responseOctets += octets;
+    this.#target.metrics.sentOctets.add(octets);
+    this.#owner.onAnswered(count);
+    if (this.#responses !== null && this.#answers >= this.#responses * this.#sent) this.end(null);
+    else this.#timer.arm(this.#idleTime);
+  }
+
+  /** ICMP: the endpoint is not there. */
+  onPortError(error: string): void {
+    const code = error === "ECONNREFUSED" ? "upstream-connect-refused" : "upstream-connect-failed";
+    this.#fail(new Failure(code, `${this.#attempt.endpoint}: ${error}`));
+  }
+
+  fault(thrown: unknown): void {
+    this.#owner.fault(thrown);
+    this.end(Failure.from(thrown));
+  }
+
+  #expire(): void {
+    // Where answers are expected, silence is a failure; else it is how sessions end.
+    if (this.#responses === null || this.#silent === 0) return this.end(null);
+    const text = `${this.#attempt.endpoint}: ${this.#silent} datagrams have had no answer`;
+    this.#fail(new Failure("upstream-first-octet-timeout", text));
+  }
+
+  #fail(failure: Failure): void {
+    const endpoint = this.#endpoint;
+    if (endpoint === null) return;
+    this.#attempt.failure = failure;
+    this.#target.upstream.failed(endpoint, failure, this.#answers > 0, this.#attempt.ageMs);
+    this.#tellCircuit("failed");
+    this.end(failure);
+  }
+
+  /** @param failure null: it has come to its end */
+  end(failure: Failure | null): void {
+    const endpoint = this.#endpoint;
+    if (endpoint === null) return;
+    this.#endpoint = null;
+    this.#timer.cancel();
+    this.#port!.close();
+    this.#target.upstream.release(endpoint);
+    this.#tellCircuit("abandoned");
+    const exchange = this.#exchange;
+    exchange.failure = failure;
+    if (failure === null) exchange.phase = "done";
+    this.#target.metrics.duration.observe(clock.now - exchange.startedAt);
+    this.#owner.onOver(this, exchange);
+  }
+
+  #tellCircuit(outcome: "succeeded" | "failed" | "abandoned"): void {
+    const pass = this.#pass;
+    this.#pass = 0;
+    if (pass !== 0) this.#target.upstream.circuit?.[outcome](pass);
+  }
+}
