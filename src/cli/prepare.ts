@@ -51,9 +51,10 @@ export interface Loaded extends Prepared {
 /**
  * Loads a config and adds what shows only later: middlewares that cannot be created.
  * @param directory where relative paths start, for a tree; by default here
+ * @param before tree of the config in force
  */
-export async function load(origin: ConfigOrigin, directory = process.cwd()): Promise<Loaded> {
-  const loaded = await loadConfig(origin, catalog, process.env);
+export async function load(origin: ConfigOrigin, directory = process.cwd(), before?: unknown): Promise<Loaded> {
+  const loaded = await loadConfig(origin, catalog, process.env, before);
   const start = "file" in origin ? dirname(resolve(origin.file)) : directory;
   const { config } = loaded;
   const failed = config === null ? [] : tryMiddlewares(config, start);

@@ -13,17 +13,22 @@ export function tryMiddlewares(
   const disposals: (() => void)[] = [];
   const scope = { log: SILENT, directory, onDispose: (dispose: () => void) => void disposals.push(dispose) };
   const entries = sites.flatMap((site) => [...site.use, ...site.routes.flatMap((route) => route.use)]);
-  // What is written the same has the same outcome: of 10,000 routes most are.
-  const outcomes = new Map<string, string | null>();
-  const problems = entries.flatMap(({ name, options, written, path }) => {
-    const text = `${name} ${JSON.stringify(written ?? {})}`;
-    let message = outcomes.get(text);
+  // What is written the same has the same options (config/schema/entry.ts), and so the same outcome: of 10,000 routes most are.
+  const outcomes = new Map<string, Map<unknown, string | null>>();
+  const problems: { path: string; problem: Problem }[] = [];
+  for (const { name, options, path } of entries) {
+    let known = outcomes.get(name);
+    if (known === undefined) {
+      known = new Map();
+      outcomes.set(name, known);
+    }
+    let message = known.get(options);
     if (message === undefined) {
       message = outcomeOf(name, options, scope);
-      outcomes.set(text, message);
+      known.set(options, message);
     }
-    return message === null ? [] : [{ path, problem: { code: "middleware-failed", message } }];
-  });
+    if (message !== null) problems.push({ path, problem: { code: "middleware-failed", message } });
+  }
   for (const dispose of disposals) dispose();
   return problems;
 }

@@ -8,6 +8,7 @@ import { FileReader } from "./include.ts";
 import { problemsOf } from "./issue.ts";
 import { type ConfigNode, fromPlain, locate, toPlain } from "./node.ts";
 import { parsePath } from "./path.ts";
+import { keepSame } from "./same.ts";
 import { gatewaySchema } from "./schema.ts";
 
 /**
@@ -31,17 +32,24 @@ export interface LoadedConfig {
 
 /**
  * Loads a config. Never throws for what is in it.
+ * @param before tree of the config before: what is written the same need not be read again (same.ts)
  *
  * @example
  * const { config, diagnostics } = await loadConfig({ file: "lintel.yaml" }, catalog, process.env);
  */
-export async function loadConfig(origin: ConfigOrigin, catalog: Catalog, env: Environment): Promise<LoadedConfig> {
+export async function loadConfig(
+  origin: ConfigOrigin,
+  catalog: Catalog,
+  env: Environment,
+  before: unknown = null,
+): Promise<LoadedConfig> {
   const reader = new FileReader(env);
-  if ("tree" in origin) return judge(written(fromPlain(origin.tree, origin.origin)), catalog, reader);
+  const judge = (config: Written) => judgeTree({ ...config, tree: keepSame(config.tree, before) }, catalog, reader);
+  if ("tree" in origin) return judge(written(fromPlain(origin.tree, origin.origin)));
   const quick = await reader.quick(origin.file);
-  if (quick !== null) return judge({ tree: quick.tree, root: once(quick.node) }, catalog, reader);
+  if (quick !== null) return judge({ tree: quick.tree, root: once(quick.node) });
   const root = await reader.read(origin.file);
-  if (root !== null) return judge(written(root), catalog, reader);
+  if (root !== null) return judge(written(root));
   // Its syntax is broken, or it cannot be read.
   return finish(null, { tree: {}, root: () => fromPlain({}, origin.file) }, reader.diagnostics, reader.files);
 }
@@ -62,7 +70,7 @@ function once<T extends object>(make: () => T): () => T {
   };
 }
 
-function judge(config: Written, catalog: Catalog, { diagnostics, unresolved, files }: FileReader): LoadedConfig {
+function judgeTree(config: Written, catalog: Catalog, { diagnostics, unresolved, files }: FileReader): LoadedConfig {
   const { tree, root } = config;
   if (tree === null) {
     const hint = "the smallest config sends everything to one address: `sites: [{ to: localhost:3000 }]`";

@@ -88,7 +88,7 @@ function routesOf(from: GatewayConfig, to: GatewayConfig): string[] {
 // Where something stands in the file is no change of it, and options are compared as they are written:
 // what was made of them may be more than data.
 const isSameNamed = (a: NamedOptions, b: NamedOptions): boolean =>
-  a.name === b.name && Bun.deepEquals(a.written ?? a.options, b.written ?? b.options);
+  a.name === b.name && (a.options === b.options || Bun.deepEquals(a.written ?? a.options, b.written ?? b.options));
 
 const isSameList = (a: readonly NamedOptions[], b: readonly NamedOptions[]): boolean =>
   a.length === b.length && a.every((one, i) => isSameNamed(one, b[i]!));
@@ -96,7 +96,7 @@ const isSameList = (a: readonly NamedOptions[], b: readonly NamedOptions[]): boo
 const isSameListener = (a: ListenerConfig, b: ListenerConfig): boolean => Bun.deepEquals(a, b);
 
 const isSameRoute = (a: RouteConfig, b: RouteConfig): boolean =>
-  a.to === b.to && isSameList(a.use, b.use) && Bun.deepEquals(a.match, b.match);
+  a.to === b.to && isSameList(a.use, b.use) && (a.match === b.match || Bun.deepEquals(a.match, b.match));
 
 const isSameSite = (a: SiteConfig, b: SiteConfig): boolean =>
   a.order === b.order &&

@@ -35,10 +35,10 @@ export interface UsableConfig extends LoadedConfig {
 export interface ReloaderOptions {
   readonly log: Log;
   readonly versions: Versions;
-  /** Reads the config again from where it came from. */
-  load(): Promise<LoadedConfig>;
+  /** Reads the config again from where it came from. @param before tree of the config in force */
+  load(before: unknown): Promise<LoadedConfig>;
   /** Reads a tree that was served before. */
-  loadTree(tree: unknown, origin: string): Promise<LoadedConfig>;
+  loadTree(tree: unknown, origin: string, before: unknown): Promise<LoadedConfig>;
   /** The config in force. */
   current(): { readonly config: GatewayConfig; readonly tree: unknown; readonly generation: number };
   /**
@@ -135,10 +135,11 @@ export class Reloader {
   }
 
   async #load({ version }: Wish): Promise<LoadedConfig> {
-    const { versions, load, loadTree } = this.#options;
-    if (version === null) return load();
+    const { versions, load, loadTree, current } = this.#options;
+    const before = current().tree;
+    if (version === null) return load(before);
     const { origin } = versions.view(version);
-    return loadTree(versions.tree(version), `version ${version} of ${origin.replace(/^version \d+ of /, "")}`);
+    return loadTree(versions.tree(version), `version ${version} of ${origin.replace(/^version \d+ of /, "")}`, before);
   }
 
   async #apply(wish: Wish, loaded: LoadedConfig, begunAt: number): Promise<ReloadResult> {
@@ -149,7 +150,7 @@ export class Reloader {
       const reason = `${loaded.origin} has ${errors === 1 ? "an error" : `${errors} errors`}`;
       return { outcome: "refused", reason, diagnostics: loaded.diagnostics };
     }
-    if (wish.onlyIfChanged && JSON.stringify(loaded.tree) === JSON.stringify(current().tree)) {
+    if (wish.onlyIfChanged && saysSame(loaded.tree, current().tree)) {
       return { outcome: "unchanged", generation: current().generation, version: versions.current };
     }
     const fixed = keepFixed(config, current().config);
@@ -169,6 +170,9 @@ export class Reloader {
     return { outcome: "applied", generation, version, changes, diagnostics, tookMs };
   }
 }
+
+const saysSame = (next: unknown, before: unknown): boolean =>
+  next === before || JSON.stringify(next) === JSON.stringify(before);
 
 function needsRestart(loaded: LoadedConfig, name: string): Diagnostic {
   return loaded.diagnose(name, {

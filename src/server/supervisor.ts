@@ -42,9 +42,9 @@ export interface SupervisorOptions extends Servable {
   /** Files that were read for it. */
   readonly files?: readonly string[];
   /** Reads the config again; without it there is nothing to read. */
-  readonly load?: () => Promise<LoadedConfig>;
+  readonly load?: (before: unknown) => Promise<LoadedConfig>;
   /** Reads a tree that was served before. */
-  readonly loadTree?: (tree: unknown, origin: string) => Promise<LoadedConfig>;
+  readonly loadTree?: (tree: unknown, origin: string, before: unknown) => Promise<LoadedConfig>;
   /** How to start this program again; without it there are no upgrades. */
   readonly command?: ProgramCommand;
   /** What the program before left to us. */
@@ -325,6 +325,7 @@ class Supervisor {
       stats: () => readStats(this.#service.metrics.registry, zone),
       clients: () => this.#tally.ask(),
       certificates: () => viewCertificates(certificates),
+      missingCertificates: () => certificates.missing(),
       certificatesFor: (name) => viewName(this.#service.current.config, certificates, name),
       upstreams: directory,
       reload: (trigger) => this.#reloader.reload(trigger),

@@ -40,12 +40,13 @@ export const run: Command = {
     const command = programCommand(process.argv.slice(2), file === null ? ["version"] : ["check", file]);
     // Relative paths start at the file, also where flags change what it says.
     const start = file === null ? process.cwd() : dirname(file);
-    const read = async () => load(await originOf(flags), start);
+    const read = async (before: unknown) => load(await originOf(flags), start, before);
     const begin = async () => {
       const prepared = await usable(await originOf(flags), terminal, start);
       if (prepared === null) return 1;
       const { config, tree, origin, directory, files } = prepared;
-      const loadTree = (before: unknown, name: string) => load({ tree: before, origin: name }, directory);
+      const loadTree = (kept: unknown, name: string, before: unknown) =>
+        load({ tree: kept, origin: name }, directory, before);
       const facts = { tree, origin, directory, config, file, files };
       return runSupervisor({ ...facts, load: read, loadTree, command, handover, startAdmin });
     };

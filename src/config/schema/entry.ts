@@ -119,7 +119,8 @@ function read(
   if (known.has(text)) return { name, options: known.get(text), written: given };
   const result = definition.options.safeParse(given);
   if (result.success) {
-    if (known.size < MOST_KNOWN) known.set(text, result.data);
+    if (known.size >= MOST_KNOWN) known.clear();
+    known.set(text, result.data);
     return { name, options: result.data, written: given };
   }
   if (keys === null) {

@@ -1,6 +1,7 @@
 /** `sites`, their `routes`, and the middlewares in `use`. */
 import { z } from "zod";
 import type { Catalog } from "../catalog.ts";
+import { remembering } from "../same.ts";
 import { entry } from "./entry.ts";
 import { hosts, match } from "./match.ts";
 import { label } from "./text.ts";
@@ -35,7 +36,7 @@ export function sites(catalog: Catalog) {
         .enum(["specific", "file"])
         .default("specific")
         .meta({ description: "In which order routes are tried: the most specific first, or as written." }),
-      routes: z.array(route).default([]).meta({ description: "What it does with which requests." }),
+      routes: z.array(remembering(route)).default([]).meta({ description: "What it does with which requests." }),
       to: to.optional().meta({
         description:
           "Where requests go that no route takes: the name of an upstream, an address, or a list of addresses.",
@@ -43,7 +44,7 @@ export function sites(catalog: Catalog) {
     })
     .meta({ title: "Site", description: "What is served for some hosts." });
   return z
-    .array(site)
+    .array(remembering(site))
     .default([])
     .meta({ description: "What is served, by host. Needed, unless there is `tcp` or `udp`." });
 }

@@ -5,6 +5,7 @@ import { type Reading, readEndpointAddress } from "../address.ts";
 import type { Catalog } from "../catalog.ts";
 import type { EndpointConfig } from "../gateway-config.ts";
 import { readHostPattern } from "../pattern.ts";
+import { remembering } from "../same.ts";
 import { entries, entry } from "./entry.ts";
 import { health } from "./health.ts";
 import { circuit, hedge, queue, retry } from "./recovery.ts";
@@ -177,7 +178,7 @@ export function upstreams(catalog: Catalog, ofEndpoints: UpstreamOf) {
     return typeof value === "string" ? ofEndpoints([plainEndpoint(value)]) : value;
   });
   return z
-    .record(z.string().regex(/^[A-Za-z0-9_][\w.-]{0,127}$/), upstream)
+    .record(z.string().regex(/^[A-Za-z0-9_][\w.-]{0,127}$/), remembering(upstream))
     .prefault({})
     .meta({ description: "Where exchanges are sent, by name. An address or a list of addresses is enough." });
 }
