@@ -423,6 +423,46 @@ describe("limits", () => {
     await until(() => server.handshakes === 0);
   });
 
+  test("who waits for a certificate that has yet to be got holds up nobody", async () => {
+    const { promise, resolve } = Promise.withResolvers<TlsIdentity | null>();
+    const { port, server, secured, failures } = start({
+      maxHandshakes: 1,
+      choose: ({ serverName }) => (serverName === "www.app.test" ? promise : appIdentity),
+    });
+    const waiting = connect(port, { servername: "www.app.test", rejectUnauthorized: false });
+    await until(() => server.open === 1 && server.handshakes === 0);
+    await connect(port);
+    await until(() => secured.length === 1);
+    resolve(appIdentity);
+    await waiting;
+    await until(() => secured.length === 2);
+    expect([server.open, failures]).toEqual([0, []]);
+  });
+
+  test.each<[string, () => Promise<null>, string]>([
+    ["there is none", () => Promise.resolve(null), "www.app.test: no certificate for the server name"],
+    ["it fails", () => Promise.reject(new Error("no CA answers")), "www.app.test: no CA answers"],
+  ])("who waited for a certificate is told if %s", async (_, choose, failure) => {
+    const { port, server, failures } = start({ choose });
+    await expect(connect(port, { servername: "www.app.test" })).rejects.toThrow();
+    await until(() => failures.length === 1);
+    expect([failures, server.open]).toEqual([[failure], 0]);
+  });
+
+  test("who leaves while it waits for a certificate leaves nothing", async () => {
+    const { promise, resolve } = Promise.withResolvers<TlsIdentity | null>();
+    const { sockaddr, server, failures } = start({ choose: () => promise, handshakeTimeoutMs: 60_000 });
+    const peer = new Peer(sockaddr);
+    peer.send(await clientHello());
+    await until(() => server.open === 1);
+    await until(() => server.handshakes === 0);
+    server.cancelAll();
+    peer.close();
+    resolve(appIdentity);
+    await promise;
+    expect([server.open, failures]).toEqual([0, []]);
+  });
+
   test("all can be called off, those that wait too, and nobody hears of it", async () => {
     const before = openSockets();
     const { sockaddr, server, failures, listener } = start({ maxHandshakes: 2 });

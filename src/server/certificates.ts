@@ -14,6 +14,8 @@ export interface PreparedStore {
 
 /** Names that are waited for at one time; for more there is no certificate. */
 const MOST_WANTED = 100;
+/** After so long nobody waits for an answer any more: the supervisor may be gone. */
+const ANSWER_MS = 120_000;
 /** For so long a name without a certificate is not asked for again. */
 const REFUSED_MS = 10_000;
 /** Names that strangers may make up are not remembered without bound. */
@@ -89,7 +91,15 @@ export class Certificates {
     if (refusedAt !== undefined && performance.now() - refusedAt < REFUSED_MS) return null;
     if (this.#wanted.size >= MOST_WANTED) return null;
     const { promise: answered, resolve } = Promise.withResolvers<void>();
-    this.#wanted.set(name, { answered, resolve });
+    const timer = setTimeout(() => this.answered(name), ANSWER_MS);
+    timer.unref();
+    this.#wanted.set(name, {
+      answered,
+      resolve: () => {
+        clearTimeout(timer);
+        resolve();
+      },
+    });
     this.#ask(name);
     return answered;
   }
