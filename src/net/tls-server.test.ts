@@ -423,6 +423,19 @@ describe("limits", () => {
     await until(() => server.handshakes === 0);
   });
 
+  test("clients that begin handshakes and do not go on make room for those that wait", async () => {
+    const { port, sockaddr, server, failures } = start({ maxHandshakes: 2, handshakeTimeoutMs: 3_600_000 });
+    using first = new Peer(sockaddr);
+    using second = new Peer(sockaddr);
+    for (const peer of [first, second]) peer.send(await clientHello());
+    await until(() => server.handshakes === 2);
+    await connect(port);
+    expect(failures).toContain("app.test: others waited for its place");
+    // Nobody waits any more: the other may stay.
+    await until(() => server.open === 1);
+    expect(failures).toHaveLength(1);
+  });
+
   test("who waits for a certificate that has yet to be got holds up nobody", async () => {
     const { promise, resolve } = Promise.withResolvers<TlsIdentity | null>();
     const { port, server, secured, failures } = start({

@@ -5,10 +5,11 @@
  *
  * A handshake that fails is told with its reason and costs nothing else. How many the library has at a
  * time is bounded, because nothing else that a stranger can ask for costs as much; those beyond wait with
- * their ClientHello, and their time runs. Whoever has sent none holds up nobody.
+ * their ClientHello, and their time runs. Whoever has sent none holds up nobody, and whoever does not go on with
+ * a handshake makes room for those that wait.
  */
 import type { X509Certificate } from "node:crypto";
-import { Timer, type TimerList, timerList } from "../base/timer.ts";
+import { clock, Timer, type TimerList, timerList } from "../base/timer.ts";
 import type { ConnectionHandler } from "./connection.ts";
 import type { TcpConnection } from "./tcp.ts";
 import {
@@ -112,6 +113,11 @@ export interface TlsAcceptOwner {
   fault(thrown: unknown): void;
 }
 
+/** So long a client may take to answer while others wait for its place: a second round trip of a poor connection. */
+const PATIENCE_MS = 1000;
+/** How often it is asked whether somebody has taken longer. */
+const LOOK_MS = 100;
+
 export class TlsServer {
   #settings: TlsServerSettings;
   #timeout: TimerList | null;
@@ -119,6 +125,7 @@ export class TlsServer {
   readonly #all = new Set<TlsHandshake>();
   readonly #running = new Set<TlsHandshake>();
   readonly #waiting = new Set<TlsHandshake>();
+  readonly #look = new Timer(() => this.#makeRoom());
 
   constructor(settings: TlsServerSettings) {
     this.#settings = settings;
@@ -164,14 +171,27 @@ export class TlsServer {
 
   /** Ends all of them, without a word to their owners: the time to drain is over. */
   cancelAll(): void {
+    this.#look.cancel();
     this.#waiting.clear();
     for (const handshake of [...this.#all]) handshake.cancel();
   }
 
   /** @internal Its ClientHello is there. */
   ready(handshake: TlsHandshake): void {
-    if (this.#running.size < this.#settings.maxHandshakes) this.#begin(handshake);
-    else this.#waiting.add(handshake);
+    if (this.#running.size < this.#settings.maxHandshakes) return this.#begin(handshake);
+    this.#waiting.add(handshake);
+    this.#makeRoom();
+  }
+
+  /** Else a few clients that begin handshakes and never go on would keep everybody else out. */
+  #makeRoom(): void {
+    for (const handshake of this.#running) {
+      if (this.#waiting.size === 0 || clock.now - handshake.begunAt < PATIENCE_MS) break;
+      // The next one begins as it ends.
+      handshake.giveWay();
+    }
+    if (this.#waiting.size > 0) this.#look.arm(timerList(LOOK_MS)!);
+    else this.#look.cancel();
   }
 
   /** @internal What it gets is not known yet: others may go first. */
@@ -196,6 +216,7 @@ export class TlsServer {
 
   #begin(handshake: TlsHandshake): void {
     this.#running.add(handshake);
+    handshake.begunAt = clock.now;
     handshake.begin();
   }
 }
@@ -215,6 +236,8 @@ export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
   #identity: TlsIdentity | null = null;
   #serverName = "";
   #done = false;
+  /** @internal When the library got it. */
+  begunAt = 0;
 
   constructor(
     server: TlsServer,
@@ -239,6 +262,11 @@ export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
   /** Ends it without a word to its owner. */
   cancel(): void {
     this.#close();
+  }
+
+  /** @internal */
+  giveWay(): void {
+    this.#fail("timeout", "others waited for its place", 0);
   }
 
   /** Something has come from the client. */
