@@ -34,6 +34,7 @@ import type { roundRobin } from "./upstream/balancers/round-robin.ts";
 import type { dns } from "./upstream/discovery/dns/dns.ts";
 import type { dnsSrv } from "./upstream/discovery/dns-srv/dns-srv.ts";
 import type { file } from "./upstream/discovery/file/file.ts";
+import type { grpc } from "./upstream/health/checks/grpc.ts";
 import type { http } from "./upstream/health/checks/http.ts";
 import type { tcp } from "./upstream/health/checks/tcp.ts";
 import type { tls } from "./upstream/health/checks/tls.ts";
@@ -109,6 +110,8 @@ export interface Providers {
 
 /** Options of each check, by its name in `health.check`. */
 export interface Checks {
+  /** The endpoint says by gRPC's own health protocol that it is serving. */
+  grpc: z.input<typeof grpc.options>;
   /** The endpoint answers a request as it should. */
   http: z.input<typeof http.options>;
   /** It takes a connection. */
@@ -508,7 +511,7 @@ export interface UpstreamOptions {
   /** For an upstream on another host name that should work under yours. */
   branding?: false | { /** The origin it believes it is. */ as: `http://${string}` | `https://${string}` };
   /** Connections kept open, per endpoint and worker. */
-  pool?: { /** Default: 64. */ maxIdle?: number /** Default: 60s. */; idleTimeout?: Duration };
+  pool?: { /** Default: 256. */ maxIdle?: number /** Default: 60s. */; idleTimeout?: Duration };
   /** Own timeouts of this upstream; else those of the config. */
   timeouts?: { connect?: Duration; firstOctet?: Duration; idle?: Duration };
 }
@@ -669,6 +672,8 @@ export interface Route {
 export type ValueMatch = boolean | string | number | (string | number)[];
 
 /** All that are given must hold; of a list, any one. */
+type HttpVersion = "HTTP/1.0" | "HTTP/1.1" | "HTTP/2" | "HTTP/3";
+
 export interface Match {
   /** As a site's `hosts`. */
   host?: string | string[];
@@ -683,7 +688,7 @@ export interface Match {
   cookie?: Record<string, ValueMatch>;
   /** Address blocks the client is in, seen past trusted proxies. */
   client?: Cidr | Cidr[];
-  protocol?: "HTTP/1.0" | "HTTP/1.1" | ("HTTP/1.0" | "HTTP/1.1")[];
+  protocol?: HttpVersion | HttpVersion[];
   scheme?: "http" | "https" | ("http" | "https")[];
   not?: string | Match;
   any?: (string | Match)[];

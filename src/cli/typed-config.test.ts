@@ -66,7 +66,7 @@ const BALANCERS: Record<keyof Balancers, true> = {
   first: true,
 };
 const PROVIDERS: Record<keyof Providers, true> = { dns: true, "dns-srv": true, file: true };
-const CHECKS: Record<keyof Checks, true> = { http: true, tcp: true, tls: true };
+const CHECKS: Record<keyof Checks, true> = { grpc: true, http: true, tcp: true, tls: true };
 
 test.each([
   ["middleware", TYPED, catalog.middlewares],

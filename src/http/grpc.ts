@@ -89,6 +89,11 @@ function withStatus(fields: FieldSection, status: number, message: string): Fiel
   return fields;
 }
 
+/** The status that a call ended with, as it was said; undefined: it was none, or is not over. */
+export function statusSaid({ trailers, response }: Exchange): string | undefined {
+  return trailers?.getKnown(Field["grpc-status"]) ?? response?.fields.getKnown(Field["grpc-status"]);
+}
+
 const percentEncode = (text: string): string =>
   text.replace(/[^ -$&-~]+/g, (run) =>
     [...Buffer.from(run)].map((octet) => `%${octet.toString(16).toUpperCase().padStart(2, "0")}`).join(""),

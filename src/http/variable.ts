@@ -12,9 +12,10 @@ import { clock } from "../base/timer.ts";
 import { cookie } from "./cookie.ts";
 import { nowCommonLog, nowHttpDate, nowIso, nowUnix } from "./date.ts";
 import { type Attempt, type ClientCertificateFacts, decidingAttempt, type Exchange } from "./exchange.ts";
-import { Field, fieldId } from "./field-name.ts";
+import { fieldId } from "./field-name.ts";
 import type { FieldSection } from "./field-section.ts";
 import { isToken } from "./grammar.ts";
+import { statusSaid } from "./grpc.ts";
 import { queryParameter } from "./query.ts";
 
 /** A compiled template: call it with an exchange to get the text. */
@@ -90,8 +91,7 @@ const SIMPLE: Readonly<Record<string, readonly [doc: string, read: Read]>> = {
   ],
   "grpc.status": [
     "Number of the gRPC status a call ended with, `0` if all went well; empty if it was none.",
-    ({ trailers, response }) =>
-      trailers?.getKnown(Field["grpc-status"]) ?? response?.fields.getKnown(Field["grpc-status"]) ?? "",
+    (x) => statusSaid(x) ?? "",
   ],
   "response.octets": ["Octets of response content sent so far.", (x) => String(x.responseOctets)],
   "duration-ms": ["Milliseconds since the request began.", (x) => msText(clock.now - x.startedAt)],

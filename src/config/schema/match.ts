@@ -56,7 +56,7 @@ function readMethod(text: string): Reading {
   return { text };
 }
 
-const VERSIONS = ["HTTP/1.0", "HTTP/1.1"] as const;
+const VERSIONS = ["HTTP/1.0", "HTTP/1.1", "HTTP/2", "HTTP/3"] as const;
 const SCHEMES = ["http", "https"] as const;
 
 const manyOf = <const T extends readonly string[]>(values: T, description: string) =>

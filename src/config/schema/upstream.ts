@@ -135,7 +135,7 @@ function fullUpstream(catalog: Catalog) {
         }),
       pool: z
         .strictObject({
-          maxIdle: wholeNumber(0, 100_000, "Idle connections kept.").prefault(64),
+          maxIdle: wholeNumber(0, 100_000, "Idle connections kept.").prefault(256),
           idleTimeout: duration("How long an idle connection is kept.", "60s"),
           streams: wholeNumber(1, 1_000_000, "Exchanges at one time on a connection of HTTP/2.").prefault(100),
           connections: orOff(

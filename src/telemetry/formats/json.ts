@@ -6,6 +6,7 @@ import type { Failure } from "../../base/failure.ts";
 import { clock } from "../../base/timer.ts";
 import { type Attempt, decidingAttempt, type Exchange, type Phase } from "../../http/exchange.ts";
 import { Field } from "../../http/field-name.ts";
+import { statusSaid } from "../../http/grpc.ts";
 import { statusOf } from "../outcome.ts";
 import { jsonString } from "./escape.ts";
 
@@ -29,6 +30,8 @@ export function jsonLine(exchange: Exchange): string {
       line += `,"tries":[${exchange.attempts!.map((one) => tried(exchange, one)).join()}]`;
   } else line += `,"endpoint":null,"attempts":0,"connectMs":null,"firstOctetMs":null`;
   line += `,"userAgent":${field(exchange, USER_AGENT)},"referer":${field(exchange, REFERER)}`;
+  const grpcStatus = request.method === "POST" ? statusSaid(exchange) : undefined;
+  if (grpcStatus !== undefined) line += `,"grpcStatus":${jsonString(grpcStatus)}`;
   if (exchange.hasId) line += `,"requestId":${jsonString(exchange.id)}`;
   const ended =
     failure === null ? `{"by":null,"phase":"${exchange.phase}","code":null}` : outcome(failure, exchange.phase);

@@ -1,0 +1,148 @@
+/** Calls of gRPC through the whole program, between a client and a server of another making (@grpc/grpc-js). */
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { join } from "node:path";
+import { Gateway } from "../support/gateway.ts";
+import { closedPort } from "../support/origin.ts";
+import { findProgram } from "../support/programs.ts";
+
+interface Result {
+  readonly answer?: string | null;
+  readonly code: number;
+  readonly details?: string;
+  readonly messages?: readonly string[];
+  readonly initial?: Readonly<Record<string, readonly string[]>>;
+  readonly trailing?: Readonly<Record<string, readonly string[]>>;
+}
+
+const program = (name: string): string => join(import.meta.dir, name);
+
+/** An origin server in a process of its own. */
+async function origin(): Promise<{ address: string; stop(): void }> {
+  const child = Bun.spawn(["node", program("grpc-origin.mjs")], { stdin: "pipe", stdout: "pipe" });
+  for await (const piece of child.stdout) {
+    const port = Number(Buffer.from(piece).toString());
+    return { address: `127.0.0.1:${port}`, stop: () => child.kill() };
+  }
+  throw new Error("the origin server of gRPC did not start");
+}
+
+/** What came of each thing that a client did, one after the other. */
+async function calls<Name extends string>(address: string, ...names: Name[]): Promise<Record<Name, Result>> {
+  const child = Bun.spawn(["node", program("grpc-client.mjs"), address, ...names], { stdout: "pipe" });
+  return JSON.parse(await child.stdout.text()) as Record<Name, Result>;
+}
+
+const withoutDate = (fields: Readonly<Record<string, readonly string[]>> = {}) =>
+  Object.fromEntries(Object.entries(fields).filter(([name]) => name !== "date" && name !== "via"));
+
+describe.skipIf(findProgram("node") === null)("gRPC", () => {
+  let first: Awaited<ReturnType<typeof origin>>;
+  let gateway: Gateway;
+  let address = "";
+  beforeAll(async () => {
+    first = await origin();
+    gateway = await Gateway.start({
+      workers: 1,
+      listeners: ["127.0.0.1:0"],
+      upstreams: {
+        calls: { endpoints: first.address, protocol: "http2" },
+        dead: { endpoints: `127.0.0.1:${await closedPort()}`, protocol: "http2" },
+      },
+      sites: [
+        {
+          routes: [
+            {
+              match: { path: "/test.Peer/*", field: { "x-limited": "yes" } },
+              use: [{ timeouts: { exchange: "500ms" } }],
+              to: "calls",
+              name: "limited",
+            },
+            { match: "/test.Peer/Fail", to: "calls", name: "by-method" },
+            { match: "/test.Peer/*", to: "calls", name: "by-service" },
+            { match: "/test.Denied/*", use: [{ respond: { status: 403, body: "<p>no</p>" } }] },
+            { match: "/test.Dead/*", to: "dead" },
+          ],
+        },
+      ],
+    });
+    address = new URL(gateway.url()).host;
+  });
+  afterAll(async () => {
+    await gateway.stop();
+    first.stop();
+  });
+
+  const PLAIN = [
+    "unary",
+    "metadata",
+    "large",
+    "status",
+    "unknown",
+    "count",
+    "list",
+    "list-large",
+    "chat",
+    "many",
+  ] as const;
+
+  test("calls of all four kinds are the same through the gateway as without it", async () => {
+    const [direct, through] = await Promise.all([calls(first.address, ...PLAIN), calls(address, ...PLAIN)]);
+    for (const name of PLAIN) {
+      if (name === "unknown") continue;
+      const [a, b] = [direct[name], through[name]];
+      expect({ ...b, initial: withoutDate(b.initial), trailing: withoutDate(b.trailing) }).toEqual({
+        ...a,
+        initial: withoutDate(a.initial),
+        trailing: withoutDate(a.trailing),
+      });
+    }
+    expect(through.unary.answer).toBe("echo of hello");
+    expect(through.metadata.trailing!["trailing-echo-bin"]).toEqual(["AAEC/w==", "c2Vjb25k"]);
+    expect(through.status).toMatchObject({ code: 5, details: "no such thing: ü 100 %" });
+    expect(through.chat.messages).toHaveLength(20);
+    // No route: what the gateway says of its own.
+    expect(through.unknown).toEqual({ code: 12, details: "no-route" });
+  });
+
+  test("a method has its route, and the log says how each call ended", async () => {
+    await gateway.skipLog();
+    await calls(address, "unary", "status", "unknown");
+    const lines = await gateway.log(3);
+    expect(lines.map((line) => [line["target"], line["status"], line["grpcStatus"], line["route"]])).toEqual([
+      ["/test.Peer/Echo", 200, "0", "by-service"],
+      ["/test.Peer/Fail", 200, "5", "by-method"],
+      ["/test.Other/Method", 200, "12", null],
+    ]);
+  });
+
+  test("a call that the client cancels is cancelled at the origin server, whatever its kind", async () => {
+    const results = await calls(address, "cancel-unary", "cancel-stream", "cancel-chat");
+    for (const { code } of Object.values(results)) expect(code).toBe(1);
+  });
+
+  test("a limit that passes is DEADLINE_EXCEEDED: the client's, and the route's before and within messages", async () => {
+    const results = await calls(address, "deadline", "gateway-limit", "gateway-limit-stream");
+    expect(results.deadline.code).toBe(4);
+    expect(results["gateway-limit"]).toMatchObject({ code: 4, details: "exchange-timeout" });
+    expect(results["gateway-limit-stream"]).toMatchObject({ code: 4, details: "exchange-timeout", some: true });
+  });
+
+  test("what fails here has a status: no endpoint, a refusal of a middleware", async () => {
+    const { unavailable, denied } = await calls(address, "unavailable", "denied");
+    expect(unavailable).toMatchObject({ code: 14, details: "upstream-connect-refused" });
+    expect(denied).toMatchObject({ code: 7, details: "403 Forbidden" });
+  });
+
+  test("an origin server that goes away within a stream is a status at its end, and nothing is lost before", async () => {
+    const dying = await origin();
+    await using own = await Gateway.start({
+      workers: 1,
+      listeners: ["127.0.0.1:0"],
+      upstreams: { calls: { endpoints: dying.address, protocol: "http2" } },
+      sites: [{ to: "calls" }],
+    });
+    const { cut } = await calls(new URL(own.url()).host, "cut");
+    expect(cut).toMatchObject({ messages: ["one", "two"], code: 14 });
+    dying.stop();
+  });
+});
