@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { prepare } from "../src/cli/prepare.ts";
 import { Gateway } from "./support/gateway.ts";
-import { Origin } from "./support/origin.ts";
+import { closedPort, Origin } from "./support/origin.ts";
 import { closeClients, exchange, type RawResponse, wire } from "./support/raw.ts";
 
 const folder = join(import.meta.dir, "../examples");
@@ -49,7 +49,12 @@ function withFreeAdmin(name: string): string {
 async function run(
   name: string,
   env: Record<string, string>,
-): Promise<{ ask: (host: string, line: string, ...fields: string[]) => Promise<RawResponse> } & AsyncDisposable> {
+): Promise<
+  {
+    gateway: Gateway;
+    ask: (host: string, line: string, ...fields: string[]) => Promise<RawResponse>;
+  } & AsyncDisposable
+> {
   const file = withFreeAdmin(name);
   for (const [origin, say] of [
     [one, "one"],
@@ -65,6 +70,7 @@ async function run(
   );
   await gateway.says("listening on");
   return {
+    gateway,
     ask: (host, line, ...fields) =>
       exchange(gateway.url(), wire(`${line} HTTP/1.1`, `Host: ${host}`, ...fields, "", "")),
     [Symbol.asyncDispose]: () => gateway.stop(),
@@ -152,6 +158,35 @@ const drivers: Record<string, () => Promise<void>> = {
     expect(answers.filter(({ text }) => text.startsWith("two")).length).toBeWithin(0, 7);
     expect((await gateway.ask("a", "GET /search/x", "Cookie: early=yes")).text).toBe("two /search/x");
     expect((await gateway.ask("a", "GET /other")).status).toBe(404);
+  },
+
+  "automatic-https.yaml": async () => {
+    const env = { APP: one.address, API: two.address, API2: two.address };
+    // Nobody of the outside world is to be asked by a test.
+    const ca = { CA: "https://127.0.0.1:1/directory", LISTEN_TLS: "127.0.0.1:0" };
+    await using running = await run("automatic-https.yaml", { ...env, ...ca });
+    for (const name of ["example.com", "www.example.com", "api.example.com"])
+      await running.gateway.says(`no certificate name=${name}`);
+    await running.gateway.says("the CA does not listen");
+    // Without a certificate nobody is sent to HTTPS.
+    expect((await running.ask("example.com", "GET /a")).text).toBe("one /a");
+    expect((await running.ask("api.example.com", "GET /a")).text).toBe("two /a");
+  },
+
+  "development-https.yaml": async () => {
+    const port = await closedPort();
+    const env = { APP: one.address, API: two.address, LISTEN_TLS: `127.0.0.1:${port}` };
+    await using running = await run("development-https.yaml", env);
+    const { gateway } = running;
+    await gateway.says("listener=https");
+    const state = join(gateway.directory, "state");
+    const root = readdirSync(state, { recursive: true })
+      .map(String)
+      .find((path) => path.endsWith("local/root"))!;
+    const { cert } = JSON.parse(readFileSync(join(state, root), "utf8")) as { cert: string };
+    const answer = await fetch(`https://localhost:${port}/a`, { tls: { ca: cert } });
+    expect(await answer.text()).toBe("one /a");
+    expect((await running.ask("api.test", "GET /a")).field("location")).toBe(`https://api.test:${port}/a`);
   },
 
   "start.yaml": async () => {

@@ -102,8 +102,10 @@ export class CertificateKeeper {
     return kept === undefined ? null : viewOf(kept);
   }
 
-  has(name: string): boolean {
-    return this.#names.has(name);
+  /** When this certificate is renewed; Unix time in ms, null: it is none of those. */
+  renewalOf(fingerprint: string): number | null {
+    for (const kept of this.#names.values()) if (kept.certificate?.fingerprint === fingerprint) return dueAt(kept);
+    return null;
   }
 
   /** Takes what lies in the store for a name on demand; orders nothing. @returns false if there is nothing of use */

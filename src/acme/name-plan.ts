@@ -1,5 +1,6 @@
 /** Which names of a config get their certificates from where. */
-import type { GatewayConfig } from "../config/gateway-config.ts";
+import type { GatewayConfig, OnDemandConfig } from "../config/gateway-config.ts";
+import { isRegex } from "../config/pattern.ts";
 import { NameSet } from "../tls/name-table.ts";
 import { DEVELOPMENT_NAMES } from "./local-ca.ts";
 
@@ -44,7 +45,8 @@ export function planNames(config: GatewayConfig, isCovered: (host: string) => bo
       if (acme !== null && issuer !== "local" && !ADDRESS.test(host)) {
         const isNameable = !isPattern || (host.startsWith("*.") && acme.dns !== null);
         if (isNameable && !isCovered(host)) plan.acme.add(host);
-        else if (isPattern && acme.onDemand !== null) acmeOnDemand.add(host.startsWith("~") ? "*" : host);
+        else if (isPattern && acme.onDemand !== null)
+          for (const pattern of /^[~*]$|^~/.test(host) ? allowed(acme.onDemand) : [host]) acmeOnDemand.add(pattern);
       }
       // A site for every host has development names, too.
       if (local !== null && issuer === null && /^[~*]/.test(host) && !host.startsWith("*."))
@@ -60,6 +62,11 @@ export function planNames(config: GatewayConfig, isCovered: (host: string) => bo
     localOnDemand: [...plan.localOnDemand],
     acmeOnDemand: [...acmeOnDemand],
   };
+}
+
+/** What may be asked for where a site takes any name. */
+function allowed({ allow }: OnDemandConfig): readonly string[] {
+  return allow === null || allow.some(isRegex) ? ["*"] : allow;
 }
 
 /** Of a pattern: all that it stands for are. */

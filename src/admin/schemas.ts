@@ -185,9 +185,20 @@ export const certificate = z
     fingerprint: z.string().meta({ description: "SHA-256, hexadecimal." }),
     notBefore: z.iso.datetime(),
     notAfter: z.iso.datetime(),
+    renewal: z.iso.datetime().nullable().meta({ description: "When who got it renews it; null: nobody has said." }),
     problem: z.string().nullable().meta({ description: "Why what its files hold now is not used." }),
   })
   .meta({ id: "Certificate" });
+
+export const missingCertificate = z
+  .strictObject({
+    name: z.string(),
+    source: z.string().meta({ description: "Who is to get it." }),
+    failures: z.int().meta({ description: "In a row." }),
+    lastFailure: z.string().nullable(),
+    nextTry: z.iso.datetime().meta({ description: "In the past: it is being got." }),
+  })
+  .meta({ id: "MissingCertificate" });
 
 export const certificatesFor = z
   .strictObject({

@@ -43,6 +43,7 @@ export function certificateView(facts: Partial<CertificateView> = {}): Certifica
     fingerprint: "ab".repeat(32),
     notBefore: Date.UTC(2026, 0, 1),
     notAfter: Date.UTC(2026, 3, 1),
+    renewal: null,
     problem: null,
     ...facts,
   };
@@ -95,6 +96,9 @@ export function fakeControl(parts: Partial<Control> = {}, endpoints = [endpointV
     }),
     clients: () => [{ client: "10.0.0.9", requestsPerSecond: 2.5, errorsPerSecond: 0, octetsPerSecond: 10 }],
     certificates: () => [certificateView()],
+    missingCertificates: () => [
+      { name: "new.example", source: "acme", failures: 1, lastFailure: "no address", nextTry: 1_700_000_000_000 },
+    ],
     certificatesFor: (name) => ({
       name,
       listeners: [

@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { Accounts } from "../acme/account.ts";
-import { CertificateKeeper, type NameView } from "../acme/certificate-keeper.ts";
+import { CertificateKeeper } from "../acme/certificate-keeper.ts";
 import { CertificateShelf } from "../acme/certificate-shelf.ts";
 import type { ChallengeSolver } from "../acme/challenge.ts";
 import { ChallengeBoard } from "../acme/challenge-board.ts";
@@ -14,7 +14,7 @@ import type { Log } from "../base/log.ts";
 import type { AcmeConfig, GatewayConfig } from "../config/gateway-config.ts";
 import type { Registry } from "../telemetry/registry.ts";
 import { NameSet } from "../tls/name-table.ts";
-import type { CertificateSource, Published } from "./certificate-directory.ts";
+import type { CertificateSource, MissingCertificate, Published } from "./certificate-directory.ts";
 import { CertificatePublisher, MaterialCache } from "./certificate-publisher.ts";
 
 export interface AcmeSourceOptions {
@@ -103,8 +103,29 @@ export class AcmeSource implements CertificateSource {
     await this.#publisher.soon();
   }
 
-  views(): NameView[] {
-    return this.#running?.keeper.views() ?? [];
+  renewalOf(fingerprint: string): number | null {
+    return this.#running?.keeper.renewalOf(fingerprint) ?? null;
+  }
+
+  missing(): MissingCertificate[] {
+    const views = (this.#running?.keeper.views() ?? []).filter(({ certificate }) => certificate === null);
+    return views.map(({ name, failures, lastFailure, nextAt }) => ({
+      name,
+      source: this.name,
+      failures,
+      lastFailure,
+      nextTry: nextAt,
+    }));
+  }
+
+  explain(name: string): string | null {
+    const { keeper, onDemand } = this.#running ?? {};
+    const view = keeper?.view(name) ?? keeper?.view(name.replace(/^[^.]*/, "*")) ?? null;
+    if (view === null) return onDemand?.has(name) === true ? "acme: got on demand, if the rules allow it" : null;
+    const failed = view.failures === 0 ? "" : `; ${view.failures} failed: ${view.lastFailure}`;
+    const at = new Date(view.nextAt).toISOString();
+    if (view.certificate !== null) return `acme: from ${view.certificate.ca}, renewed on ${at}${failed}`;
+    return view.nextAt <= Date.now() ? "acme: it is being got" : `acme: no certificate yet, next try ${at}${failed}`;
   }
 
   stop(): void {

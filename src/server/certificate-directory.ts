@@ -34,7 +34,22 @@ export interface CertificateSource {
   obtain?(name: string): Promise<void>;
   /** How it stands with this name, in a sentence for people ("will be renewed on …"); null: it is not this source's. */
   explain?(name: string): string | null;
+  /** When this one of its certificates is to be renewed; Unix time in ms, null: it is none of its own. */
+  renewalOf?(fingerprint: string): number | null;
+  /** Names that it has no certificate for yet. */
+  missing?(): readonly MissingCertificate[];
   stop(): void;
+}
+
+/** A name whose certificate is still to be got. */
+export interface MissingCertificate {
+  readonly name: string;
+  readonly source: string;
+  /** In a row. */
+  readonly failures: number;
+  readonly lastFailure: string | null;
+  /** Unix time in ms; in the past: it is being got. */
+  readonly nextTry: number;
 }
 
 export interface CertificateDirectoryOptions {
@@ -138,6 +153,16 @@ export class CertificateDirectory {
   /** How it stands with a name, in sentences. @param name lower case */
   notes(name: string): string[] {
     return this.#options.sources.flatMap((source) => source.explain?.(name) ?? []);
+  }
+
+  /** When a certificate is to be renewed by who has got it; Unix time in ms, null: nobody has said. */
+  renewalOf({ source: name, fingerprint }: MaterialCertificate): number | null {
+    return this.#options.sources.find((source) => source.name === name)?.renewalOf?.(fingerprint) ?? null;
+  }
+
+  /** Names whose certificates are still to be got. */
+  missing(): MissingCertificate[] {
+    return this.#options.sources.flatMap((source) => source.missing?.() ?? []);
   }
 
   /** Files of the config that cannot be used now; what was read before serves. */

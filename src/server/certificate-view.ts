@@ -24,6 +24,8 @@ export interface CertificateView {
   /** Unix time in ms. */
   readonly notBefore: number;
   readonly notAfter: number;
+  /** When it is to be renewed by who has got it; Unix time in ms, null: nobody has said. */
+  readonly renewal: number | null;
   /** Why what the files hold now is not used; null: it is. */
   readonly problem: string | null;
 }
@@ -64,9 +66,10 @@ export function certificateMetrics({ material }: CertificateDirectory, zone: Zon
   return renderMetrics(registry, zone);
 }
 
-function view(certificate: MaterialCertificate, { problems }: CertificateDirectory): CertificateView {
+function view(certificate: MaterialCertificate, directory: CertificateDirectory): CertificateView {
   const { names, kind, source, origin, site, subject, issuer, fingerprint, notBefore, notAfter } = certificate;
-  const found = source === "file" ? problems.find(({ file }) => origin.split(" + ").includes(file)) : undefined;
+  const found =
+    source === "file" ? directory.problems.find(({ file }) => origin.split(" + ").includes(file)) : undefined;
   return {
     names,
     kind,
@@ -78,6 +81,7 @@ function view(certificate: MaterialCertificate, { problems }: CertificateDirecto
     fingerprint,
     notBefore: notBefore.getTime(),
     notAfter: notAfter.getTime(),
+    renewal: directory.renewalOf(certificate),
     problem: found?.reason ?? null,
   };
 }

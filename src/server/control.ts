@@ -4,6 +4,7 @@
  */
 import type { Diagnostic } from "../config/diagnostic.ts";
 import type { GatewayStats } from "../telemetry/stats.ts";
+import type { MissingCertificate } from "./certificate-directory.ts";
 import type { CertificateView, NameView } from "./certificate-view.ts";
 import type { ClientRate } from "./client-tally.ts";
 import type { UpstreamDirectory } from "./upstream-directory.ts";
@@ -29,6 +30,8 @@ export interface Control {
   clients(): ClientRate[];
   /** All that may be shown to clients. */
   certificates(): readonly CertificateView[];
+  /** Names whose certificates are still to be got. */
+  missingCertificates(): readonly MissingCertificate[];
   /** What clients are shown who ask for a name. @param name lower case */
   certificatesFor(name: string): NameView;
   /** Each of its changes throws a `DirectoryError` if it cannot be. */

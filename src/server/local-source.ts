@@ -76,9 +76,9 @@ export class LocalSource implements CertificateSource {
     await this.#publisher.soon();
   }
 
-  /** When the certificate of a name is made anew; Unix time in ms. */
-  renewAt(name: string): number | null {
-    return (this.#spelledOut.get(name) ?? this.#asked.get(name))?.renewAt ?? null;
+  renewalOf(fingerprint: string): number | null {
+    const made = [...this.#spelledOut.values(), ...this.#asked.values()];
+    return made.find(({ material }) => material.fingerprint === fingerprint)?.renewAt ?? null;
   }
 
   stop(): void {

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import type { CertificateView } from "../../server/certificate-view.ts";
 import { operation } from "../operation.ts";
-import { certificate, certificatesFor } from "../schemas.ts";
+import { certificate, certificatesFor, missingCertificate } from "../schemas.ts";
 import { isoTime } from "./status.ts";
 
 export const listCertificates = operation({
@@ -11,8 +11,14 @@ export const listCertificates = operation({
   path: "/v1/certificates",
   summary: "All certificates that clients may be shown.",
   access: "read",
-  result: z.strictObject({ certificates: z.array(certificate) }),
-  run: ({ control }) => ({ certificates: control.certificates().map(shown) }),
+  result: z.strictObject({
+    certificates: z.array(certificate),
+    missing: z.array(missingCertificate).meta({ description: "Names whose certificates are still to be got." }),
+  }),
+  run: ({ control }) => ({
+    certificates: control.certificates().map(shown),
+    missing: control.missingCertificates().map((one) => ({ ...one, nextTry: isoTime(one.nextTry) })),
+  }),
 });
 
 export const getCertificatesFor = operation({
@@ -32,6 +38,11 @@ export const getCertificatesFor = operation({
   },
 });
 
-function shown({ notBefore, notAfter, ...certificate }: CertificateView) {
-  return { ...certificate, notBefore: isoTime(notBefore), notAfter: isoTime(notAfter) };
+function shown({ notBefore, notAfter, renewal, ...certificate }: CertificateView) {
+  return {
+    ...certificate,
+    notBefore: isoTime(notBefore),
+    notAfter: isoTime(notAfter),
+    renewal: renewal === null ? null : isoTime(renewal),
+  };
 }

@@ -1,6 +1,6 @@
 /** `lintel cert`: what clients of a running Lintel are shown for a name, where it is from, and until when. */
 import type { z } from "zod";
-import type { certificate, certificatesFor } from "../../admin/schemas.ts";
+import type { certificate, certificatesFor, missingCertificate } from "../../admin/schemas.ts";
 import { parseDuration } from "../../base/option.ts";
 import type { Paint } from "../../config/diagnostic.ts";
 import { type Command, UsageError } from "../command.ts";
@@ -8,6 +8,7 @@ import { CONTROL_FLAGS, findControl } from "../find-control.ts";
 import { columns } from "../terminal.ts";
 
 type Certificate = z.output<typeof certificate>;
+type Missing = z.output<typeof missingCertificate>;
 type Answer = z.output<typeof certificatesFor>;
 
 export const cert: Command = {
@@ -33,10 +34,10 @@ export const cert: Command = {
     const client = await findControl(flags);
     const [name] = rest;
     if (name === undefined) {
-      const answer = await client.get<{ certificates: Certificate[] }>("/v1/certificates");
+      const answer = await client.get<{ certificates: Certificate[]; missing: Missing[] }>("/v1/certificates");
       if (flags.has("json")) terminal.out(`${JSON.stringify(answer, null, 2)}\n`);
-      else terminal.out(table(answer.certificates, until, terminal.paint));
-      return answer.certificates.every((one) => isValid(one, until)) ? 0 : 1;
+      else terminal.out(table(answer.certificates, until, terminal.paint) + lacking(answer.missing, terminal.paint));
+      return answer.certificates.every((one) => isValid(one, until)) && answer.missing.length === 0 ? 0 : 1;
     }
     const answer = await client.get<Answer>(`/v1/certificates/${encodeURIComponent(name)}`);
     if (flags.has("json")) terminal.out(`${JSON.stringify(answer, null, 2)}\n`);
@@ -68,10 +69,26 @@ function isServed({ listeners }: Answer, until: number): boolean {
 function table(certificates: readonly Certificate[], until: number, paint: Paint): string {
   if (certificates.length === 0) return "There are no certificates.\n";
   const sorted = certificates.toSorted((a, b) => Date.parse(a.notAfter) - Date.parse(b.notAfter));
-  const rows = sorted.map((one) => [one.names.join(" "), one.kind, validity(one), one.origin, one.issuer]);
-  const [head, ...body] = columns([["NAMES", "KIND", "VALID", "FROM", "ISSUER"], ...rows]).split(/(?<=\n)/);
+  const rows = sorted.map((one) => {
+    const renewal = one.renewal === null ? "-" : minuteOf(one.renewal);
+    return [one.names.join(" "), one.kind, validity(one), renewal, one.source, one.origin, one.issuer];
+  });
+  const [head, ...body] = columns([["NAMES", "KIND", "VALID", "RENEWAL", "SOURCE", "FROM", "ISSUER"], ...rows]).split(
+    /(?<=\n)/,
+  );
   const lines = body.map((line, i) => (isValid(sorted[i]!, until) ? line : `${paint.error(line.trimEnd())}\n`));
   return `${paint.faint(head!.trimEnd())}\n${lines.join("")}`;
+}
+
+/** Names whose certificates are still to be got. */
+function lacking(missing: readonly Missing[], paint: Paint): string {
+  const lines = missing.map(({ name, source, failures, lastFailure, nextTry }) => {
+    const isNow = Date.parse(nextTry) <= Date.now();
+    const when = isNow ? "it is being got" : `next try ${minuteOf(nextTry)}`;
+    const why = lastFailure === null ? "" : `, ${failures} ${failures === 1 ? "failure" : "failures"}: ${lastFailure}`;
+    return paint.error(`${name}: no certificate yet (${source}): ${when}${why}`);
+  });
+  return lines.length === 0 ? "" : `\n${lines.join("\n")}\n`;
 }
 
 /** Listeners that answer the same are told together. */
@@ -108,6 +125,7 @@ function details(one: Certificate, until: number, paint: Paint): string {
   const rows = [
     ["from", `${one.origin}${one.source === "file" ? "" : ` (${one.source})`}`],
     ["valid", validity(one)],
+    ...(one.renewal === null ? [] : [["renewal", minuteOf(one.renewal)]]),
     ["names", one.names.join(" ")],
     ["subject", one.subject],
     ["issuer", one.issuer],
@@ -122,14 +140,15 @@ function details(one: Certificate, until: number, paint: Paint): string {
 
 const DAY_MS = 86_400_000;
 
+const minuteOf = (iso: string): string => iso.slice(0, 16).replace("T", " ");
+
 /** "until 2026-04-01 12:00 (89 days)" */
 function validity({ notBefore, notAfter }: Certificate): string {
   const end = Date.parse(notAfter);
-  const minute = (iso: string) => iso.slice(0, 16).replace("T", " ");
-  if (Date.parse(notBefore) > Date.now()) return `not before ${minute(notBefore)}`;
+  if (Date.parse(notBefore) > Date.now()) return `not before ${minuteOf(notBefore)}`;
   const left = end - Date.now();
-  if (left <= 0) return `expired ${minute(notAfter)}`;
+  if (left <= 0) return `expired ${minuteOf(notAfter)}`;
   const days = Math.floor(left / DAY_MS);
   const rest = days >= 2 ? `${days} days` : `${Math.max(1, Math.round(left / 3_600_000))} h`;
-  return `until ${minute(notAfter)} (${rest})`;
+  return `until ${minuteOf(notAfter)} (${rest})`;
 }

@@ -10,6 +10,7 @@ import { routes } from "./routes.ts";
 import { run } from "./run.ts";
 import { schema } from "./schema.ts";
 import { top } from "./top.ts";
+import { trust } from "./trust.ts";
 import { upgrade } from "./upgrade.ts";
 import { upstreams } from "./upstreams.ts";
 import { version } from "./version.ts";
@@ -22,6 +23,7 @@ export const commands: readonly Command[] = [
   top,
   upstreams,
   cert,
+  trust,
   drain,
   enable,
   disable,
