@@ -54,6 +54,13 @@ const KNOWN = [
   "grpc-timeout",
   "grpc-status",
   "alt-svc",
+  "x-client-verified",
+  "x-client-subject",
+  "x-client-issuer",
+  "x-client-serial",
+  "x-client-fingerprint",
+  "client-cert",
+  "client-cert-chain",
 ] as const;
 
 export type KnownName = Exclude<(typeof KNOWN)[number], "">;

@@ -7,6 +7,7 @@ import { Failure } from "../base/failure.ts";
 import type { ClientAuthConfig, GatewayConfig, HstsConfig, SiteConfig } from "../config/gateway-config.ts";
 import type { Middleware } from "../http/define.ts";
 import type { Exchange } from "../http/exchange.ts";
+import { fieldSet, type KnownName } from "../http/field-name.ts";
 import { FieldSection } from "../http/field-section.ts";
 import { HttpResponse } from "../http/message.ts";
 import { encodeForbidden } from "../middleware/escape.ts";
@@ -99,15 +100,16 @@ function stayWithHttps({ maxAge, subdomains, preload }: HstsConfig): Middleware 
 
 type Forward = ClientAuthConfig["forward"][number];
 
-const FIELDS: Readonly<Record<Forward, string>> = {
+const FIELDS = {
   verified: "x-client-verified",
   subject: "x-client-subject",
   issuer: "x-client-issuer",
   serial: "x-client-serial",
   fingerprint: "x-client-fingerprint",
   certificate: "client-cert",
-};
-const CLAIMS = [...Object.values(FIELDS), "client-cert-chain"];
+} as const satisfies Record<Forward, KnownName>;
+const NAMES = [...Object.values(FIELDS), "client-cert-chain"] as const;
+const CLAIMS = fieldSet(...NAMES);
 
 /**
  * On every site while one of them has client certificates: origin servers that serve several could not tell whose
@@ -116,9 +118,9 @@ const CLAIMS = [...Object.values(FIELDS), "client-cert-chain"];
 function tellOfCertificate(forward: readonly Forward[], trusts: SurroundingParts["trusts"]): Middleware {
   return (next) => (exchange) => {
     const { fields } = exchange.request;
-    fields.deleteDisguised(CLAIMS);
+    fields.deleteDisguised(NAMES);
     const certificate = exchange.client.tls?.clientCertificate ?? null;
-    if (forward.length > 0 || !trusts(exchange)) for (const name of CLAIMS) fields.delete(name);
+    if (forward.length > 0 || !trusts(exchange)) fields.deleteSet(CLAIMS);
     if (certificate === null) return next(exchange);
     const isTrusted = certificate.distrust === "";
     for (const what of forward) {
