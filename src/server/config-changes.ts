@@ -95,10 +95,12 @@ const isSameList = (a: readonly NamedOptions[], b: readonly NamedOptions[]): boo
 
 const isSameListener = (a: ListenerConfig, b: ListenerConfig): boolean => Bun.deepEquals(a, b);
 
-const isSameRoute = (a: RouteConfig, b: RouteConfig): boolean =>
+/** Whether two say the same, whatever they are called. */
+export const isSameRoute = (a: RouteConfig, b: RouteConfig): boolean =>
   a.to === b.to && isSameList(a.use, b.use) && (a.match === b.match || Bun.deepEquals(a.match, b.match));
 
-const isSameSite = (a: SiteConfig, b: SiteConfig): boolean =>
+/** The same, but for their routes. */
+export const isSameSite = (a: SiteConfig, b: SiteConfig): boolean =>
   a.order === b.order &&
   isSameList(a.use, b.use) &&
   Bun.deepEquals([a.hosts, a.listeners, a.tls], [b.hosts, b.listeners, b.tls]);

@@ -67,6 +67,8 @@ export interface Start extends ServeFacts {
  */
 export interface Prepare extends ServeFacts {
   readonly kind: "prepare";
+  /** The generation that is served: `config` says what is different from it. */
+  readonly base: number;
   /**
    * All sockets of the new config. Those whose id the worker has are kept (maybe under another
    * name). The others lie in the descriptor channel already, labelled with their ids, and are

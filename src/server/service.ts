@@ -52,7 +52,6 @@ export interface ServiceOptions {
 
 /** A config with all that was made for it here. */
 interface InForce extends Servable {
-  readonly packed: PackedConfig;
   readonly noting: Noting;
   readonly metrics: GatewayMetrics;
   readonly hash: string;
@@ -221,8 +220,7 @@ export class Service {
       const { origin } = servable;
       registry.info("lintel_build_info", "What is running.", { version: program.version, bun: Bun.version });
       registry.info("lintel_config_info", "Which config is running.", { hash, origin });
-      const packed = packConfig(servable.config);
-      return { ...servable, packed, noting, metrics, hash, since: Date.now(), attempt: this.#attempts };
+      return { ...servable, noting, metrics, hash, since: Date.now(), attempt: this.#attempts };
     } catch (thrown) {
       this.#release({ noting }, this.#inForce);
       throw thrown;
@@ -256,7 +254,8 @@ export class Service {
     { next, added }: ListenerChange,
   ): Promise<void> {
     const { listeners } = this.#options;
-    const facts = factsOf(made);
+    const base = this.#inForce;
+    const facts = factsOf(made, packConfig(made.config, base.config));
     const quic = quicAddresses(made.config, next);
     return this.workers.prepare(made.attempt, (slot, send) => {
       const hasListeners = slot !== this.#quicSlot;
@@ -264,6 +263,7 @@ export class Service {
       send({
         ...facts,
         kind: "prepare",
+        base: base.attempt,
         sets,
         material,
         quic,
@@ -297,7 +297,7 @@ export class Service {
     const { count, listeners } = this.#options;
     const sockets = this.#sockets(slot);
     return {
-      ...factsOf(this.#inForce),
+      ...factsOf(this.#inForce, packConfig(this.#inForce.config)),
       kind: "start",
       slot,
       slots: count + 2,
@@ -322,9 +322,12 @@ function quicAddresses({ listeners }: GatewayConfig, held: readonly HeldListener
   });
 }
 
-const factsOf = ({ attempt, packed, directory, noting }: InForce): Omit<ServeFacts, "sets" | "material" | "quic"> => ({
+const factsOf = (
+  { attempt, directory, noting }: InForce,
+  config: PackedConfig,
+): Omit<ServeFacts, "sets" | "material" | "quic"> => ({
   generation: attempt,
-  config: packed,
+  config,
   directory,
   places: Int32Array.from(noting.places),
 });

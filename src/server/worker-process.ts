@@ -36,8 +36,8 @@ export interface WorkerGateway {
 
 /** What a worker is made of, so that tests can make one of less. */
 export interface WorkerParts {
-  /** @throws if it cannot be read: it was read before, so that is a fault */
-  readConfig(facts: ServeFacts): Promise<GatewayConfig>;
+  /** @param before what is served @throws if it cannot be read: it was read before, so that is a fault */
+  readConfig(facts: ServeFacts, before: GatewayConfig | null): Promise<GatewayConfig>;
   createGateway(options: GatewayOptions): WorkerGateway;
 }
 
@@ -120,7 +120,7 @@ export function runWorker(parts: WorkerParts): void {
 
 async function start(parts: WorkerParts, message: Start, setLog: (log: Log) => void): Promise<Worker | null> {
   try {
-    const config = await parts.readConfig(message);
+    const config = await parts.readConfig(message, null);
     const log = processLog(config.telemetry.log).with({ worker: message.slot });
     setLog(log);
     const worker = new Worker(parts, message, config, log);
@@ -156,6 +156,8 @@ class Worker {
   readonly #recorder: ExchangeRecorder;
   readonly #gateway: WorkerGateway;
   #config: GatewayConfig;
+  /** Of the config. */
+  #generation: number;
   #telemetry: Telemetry;
   /** Descriptors by id of the socket. */
   #sockets = new Map<number, number>();
@@ -179,6 +181,7 @@ class Worker {
     this.#channel = new DescriptorChannel(channelFd);
     this.#log = log;
     this.#config = config;
+    this.#generation = facts.generation;
     this.#telemetry = this.#openTelemetry(facts, config, null, GatewayMetrics.of(config, new Told(facts.places)));
     this.#recorder = new ExchangeRecorder(this.#telemetry.metrics, this.#telemetry.accessLog);
     this.#recorder.clients = this.#clients;
@@ -233,7 +236,9 @@ class Worker {
     try {
       const lost = sockets.find(({ id, fd }) => fd === null && !this.#sockets.has(id));
       if (lost !== undefined) throw new Error(`no descriptor came for listener ${lost.name}`);
-      const config = await this.#parts.readConfig(message);
+      if (message.base !== this.#generation)
+        throw new Error(`it serves config ${this.#generation}, not ${message.base}`);
+      const config = await this.#parts.readConfig(message, this.#config);
       const metrics = await new Slices().run(GatewayMetrics.build(config, new Told(message.places), false));
       telemetry = this.#openTelemetry(message, config, this.#telemetry, metrics);
       const { directory, sets, material, quic } = message;
@@ -262,6 +267,7 @@ class Worker {
     if (before.accessLog !== telemetry.accessLog) void before.accessLog?.close();
     this.#telemetry = telemetry;
     this.#config = config;
+    this.#generation = generation;
     this.#sockets = new Map(sockets.map(({ id, fd }) => [id, fd ?? this.#sockets.get(id)!]));
     tell({ kind: "committed", generation });
   }

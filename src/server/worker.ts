@@ -1,10 +1,12 @@
 /** The program of a worker process. */
 import { Slices } from "../net/slices.ts";
 import { Gateway } from "./gateway.ts";
-import { unpackConfig } from "./packed-config.ts";
+import { ConfigUnpacker } from "./packed-config.ts";
 import { runWorker } from "./worker-process.ts";
 
+const unpacker = new ConfigUnpacker();
+
 runWorker({
-  readConfig: ({ config }) => unpackConfig(config, new Slices()),
+  readConfig: ({ config }, before) => unpacker.unpack(config, before, new Slices()),
   createGateway: (options) => new Gateway(options),
 });
