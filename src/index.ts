@@ -381,6 +381,8 @@ export interface Tcp {
     hello?: Duration;
     /** Without an octet in either direction. Default: 1h. */
     idle?: Duration;
+    /** Without an octet, once one side has ended. Default: 1m. */
+    halfClosed?: Duration;
   };
 }
 

@@ -46,6 +46,8 @@ export interface TcpConfig extends RelayConfig {
     readonly hello: number;
     /** Without an octet in either direction; ms, Infinity: off. */
     readonly idle: number;
+    /** The same once one side has ended. */
+    readonly halfClosed: number;
   };
 }
 

@@ -35,14 +35,26 @@ export class Pump {
   readonly #client: Side;
   readonly #endpoint: Side;
   readonly #owner: PumpOwner;
-  readonly #idle: TimerList | null;
+  #idle: TimerList | null;
+  readonly #halfClosed: TimerList | null;
   readonly #timer = new Timer(() => this.#abort("idle", ""));
   #done = false;
 
-  /** Takes both connections over. @param idle null: no limit */
-  constructor(client: Connection, endpoint: Connection, idle: TimerList | null, owner: PumpOwner) {
+  /**
+   * Takes both connections over.
+   * @param idle  without an octet; null: no limit
+   * @param halfClosed  the same once one side has ended
+   */
+  constructor(
+    client: Connection,
+    endpoint: Connection,
+    idle: TimerList | null,
+    halfClosed: TimerList | null,
+    owner: PumpOwner,
+  ) {
     this.#owner = owner;
     this.#idle = idle;
+    this.#halfClosed = halfClosed;
     this.#client = new Side(client, endpoint, true, this);
     this.#endpoint = new Side(endpoint, client, false, this);
     client.handler = this.#client;
@@ -78,6 +90,7 @@ export class Pump {
 
   /** @internal */
   ended(): void {
+    if (this.#halfClosed !== null) this.#idle = this.#halfClosed;
     this.#touch();
     if (!this.#client.ended || !this.#endpoint.ended) return;
     this.#stop();

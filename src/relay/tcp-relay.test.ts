@@ -272,6 +272,20 @@ describe("limits", () => {
     expect([await endOf(client), await endOf(peer)]).toEqual(["ECONNRESET", "ECONNRESET"]);
   });
 
+  test("where one side has ended, the other one has timeouts.halfClosed for each octet", async () => {
+    const origin = new Origin();
+    const { client, over } = await relay(to(origin));
+    const peer = await origin.accept();
+    client.send("x");
+    await received(peer, 1);
+    client.endWriting();
+    expect(await endOf(peer)).toBe("end");
+    jump(HOUR_MS);
+    expect(over.times).toBe(0);
+    jump(2 * HOUR_MS);
+    expect(await over.code()).toBe("tunnel-idle");
+  });
+
   test("a client that finds no room and a full queue is reset at once", async () => {
     const origin = new Origin({ maxInFlight: 1 });
     const upstream = upstreamOf([origin.endpoint], { parts: { queue: new Queue({ size: 0, timeout: 1000 }, 1) } });

@@ -33,6 +33,8 @@ export interface TcpRelaySettings {
   readonly helloTime: TimerList | null;
   /** null: no limit. */
   readonly idleTime: TimerList | null;
+  /** The same once one side has ended; null: as before. */
+  readonly halfClosedTime: TimerList | null;
 }
 
 export interface TcpRelayOwner {
@@ -204,7 +206,8 @@ export class TcpRelay implements ConnectionHandler, TcpDialOwner, PumpOwner {
   onDialed(endpoint: Connection, attempt: RelayAttempt): void {
     this.#attempt = attempt;
     this.#exchange.phase = "tunnel";
-    this.#pump = new Pump(this.#client, endpoint, this.#settings.idleTime, this);
+    const { idleTime, halfClosedTime } = this.#settings;
+    this.#pump = new Pump(this.#client, endpoint, idleTime, halfClosedTime, this);
     const first = this.#first;
     this.#first = null;
     if (first !== null) {

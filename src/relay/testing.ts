@@ -56,6 +56,7 @@ export async function relay(facts: RelayFacts): Promise<{ client: Peer; relay: T
     routes: new RelayRoutes(specs),
     helloTime: timerList(HOUR_MS),
     idleTime: timerList(IDLE_MS),
+    halfClosedTime: timerList(2 * HOUR_MS),
   };
   const { promise, resolve } = Promise.withResolvers<TcpRelay>();
   const listener = new Listener(fd, 10, {

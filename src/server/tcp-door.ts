@@ -48,7 +48,12 @@ export class TcpDoor implements AcceptHandler, EntranceOwner, TcpRelayOwner {
     const log = this.#parts.log.with({ listener: name });
     const { host, port } = localAddressOf(this.fd);
     this.#log = log;
-    this.#settings = { routes, helloTime: timerList(timeouts.hello), idleTime: timerList(timeouts.idle) };
+    this.#settings = {
+      routes,
+      helloTime: timerList(timeouts.hello),
+      idleTime: timerList(timeouts.idle),
+      halfClosedTime: timerList(timeouts.halfClosed),
+    };
     this.#maxPerClient = entry.maxPerClient;
     this.#entrance.use({
       name,

@@ -95,6 +95,11 @@ export class Gateway {
     return found.url;
   }
 
+  /** Port of the listener, or the entry of tcp or udp, of this name. */
+  portOf(name: string): number {
+    return Number(new URL(this.url(`listener=${name}`)).port);
+  }
+
   get port(): number {
     return Number(new URL(this.url()).port);
   }
@@ -260,7 +265,7 @@ export class Gateway {
       .split("\n")
       .filter((line) => /listening on/.test(line) && !/admin/i.test(line))
       .flatMap((line) =>
-        [...line.matchAll(/https?:\/\/[^\s",]+/g)].map(([url]) => ({ url: url.replace(/\/$/, ""), line })),
+        [...line.matchAll(/(?:https?|tcp|udp):\/\/[^\s",]+/g)].map(([url]) => ({ url: url.replace(/\/$/, ""), line })),
       );
   }
 

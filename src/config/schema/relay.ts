@@ -68,6 +68,7 @@ const tcpEntry = z
       .strictObject({
         hello: duration("For the ClientHello, where a route needs its server name.", "5s"),
         idle: duration("Without an octet in either direction.", "1h"),
+        halfClosed: duration("Without an octet, once one side has ended; `off`: as `idle`.", "1m"),
       })
       .prefault({})
       .meta({ title: "TCP timeouts", description: "How long each part may take; `off` for no limit." }),
