@@ -426,6 +426,21 @@ describe("the exchange's own limit", () => {
     expect(await statusOf(promise)).toBe(200);
   });
 
+  test("is a call's grpc-timeout where that is shorter", async () => {
+    const origin = new Origin();
+    const call = (timeout: string) =>
+      request("/s/M", { method: "POST", fields: { "content-type": "application/grpc", "grpc-timeout": timeout } });
+    const begun = clock.now;
+    const failures = [
+      failureOf(forward([origin.endpoint], { exchangeMs: 60_000 })(call("1S"))),
+      failureOf(forward([origin.endpoint], { exchangeMs: 500 })(call("1H"))),
+    ];
+    await origin.next();
+    await origin.next();
+    jump(1100, begun);
+    for (const failure of failures) expect((await failure).code).toBe("exchange-timeout");
+  });
+
   test("of the exchange itself goes before the site's", async () => {
     const origin = new Origin();
     const exchange = get();

@@ -151,6 +151,9 @@ const scenarios = {
     return { code: result.code, details: result.details, some: result.messages.length > 0 };
   },
 
+  "stop-serving": (client) => unary(client, "Echo", "health test.Peer 2"),
+  serve: (client) => unary(client, "Echo", "health test.Peer 1"),
+
   cut: (client) => received(client.Cut("please", new Metadata(), patient())),
 };
 

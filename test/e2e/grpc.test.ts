@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { Gateway } from "../support/gateway.ts";
+import { type GrpcOrigin, startGrpcOrigin } from "../support/grpc-origin.ts";
 import { closedPort } from "../support/origin.ts";
 import { findProgram } from "../support/programs.ts";
 
@@ -16,16 +17,6 @@ interface Result {
 
 const program = (name: string): string => join(import.meta.dir, name);
 
-/** An origin server in a process of its own. */
-async function origin(): Promise<{ address: string; stop(): void }> {
-  const child = Bun.spawn(["node", program("grpc-origin.mjs")], { stdin: "pipe", stdout: "pipe" });
-  for await (const piece of child.stdout) {
-    const port = Number(Buffer.from(piece).toString());
-    return { address: `127.0.0.1:${port}`, stop: () => child.kill() };
-  }
-  throw new Error("the origin server of gRPC did not start");
-}
-
 /** What came of each thing that a client did, one after the other. */
 async function calls<Name extends string>(address: string, ...names: Name[]): Promise<Record<Name, Result>> {
   const child = Bun.spawn(["node", program("grpc-client.mjs"), address, ...names], { stdout: "pipe" });
@@ -36,11 +27,11 @@ const withoutDate = (fields: Readonly<Record<string, readonly string[]>> = {}) =
   Object.fromEntries(Object.entries(fields).filter(([name]) => name !== "date" && name !== "via"));
 
 describe.skipIf(findProgram("node") === null)("gRPC", () => {
-  let first: Awaited<ReturnType<typeof origin>>;
+  let first: GrpcOrigin;
   let gateway: Gateway;
   let address = "";
   beforeAll(async () => {
-    first = await origin();
+    first = await startGrpcOrigin();
     gateway = await Gateway.start({
       workers: 1,
       listeners: ["127.0.0.1:0"],
@@ -134,7 +125,7 @@ describe.skipIf(findProgram("node") === null)("gRPC", () => {
   });
 
   test("an origin server that goes away within a stream is a status at its end, and nothing is lost before", async () => {
-    const dying = await origin();
+    using dying = await startGrpcOrigin();
     await using own = await Gateway.start({
       workers: 1,
       listeners: ["127.0.0.1:0"],
@@ -143,6 +134,29 @@ describe.skipIf(findProgram("node") === null)("gRPC", () => {
     });
     const { cut } = await calls(new URL(own.url()).host, "cut");
     expect(cut).toMatchObject({ messages: ["one", "two"], code: 14 });
-    dying.stop();
+  });
+
+  test("an endpoint that says by gRPC that it does not serve gets no calls until it does again", async () => {
+    using other = await startGrpcOrigin();
+    await using own = await Gateway.start({
+      workers: 1,
+      listeners: ["127.0.0.1:0"],
+      upstreams: {
+        calls: {
+          endpoints: [first.address, other.address],
+          protocol: "http2",
+          health: { check: { grpc: { service: "test.Peer" }, every: "100ms", rise: 1, fall: 1 } },
+        },
+      },
+      sites: [{ to: "calls" }],
+    });
+    await calls(other.address, "stop-serving");
+    await own.says(/test\.Peer.* is NOT_SERVING/);
+    const { many } = await calls(new URL(own.url()).host, "many");
+    expect(many).toHaveLength(100);
+    const lines = await own.log(100);
+    expect(new Set(lines.map((line) => line["endpoint"]))).toEqual(new Set([first.address]));
+    await calls(other.address, "serve");
+    await own.says(`an endpoint is up upstream=calls endpoint=${other.address}`);
   });
 });
