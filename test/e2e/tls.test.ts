@@ -196,6 +196,25 @@ describe.skipIf(curlPath === null)("a site with client certificates", () => {
     await gateway.says(reason);
   });
 
+  test.skipIf(opensslPath === null).each(["-tls1_2", "-tls1_3"])(
+    "knows the client again whose session is resumed, and no other's session will do (%s)",
+    async (version) => {
+      const request = (host: string) => `GET / HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n\r\n`;
+      const ask = (host: string, ...args: string[]) =>
+        openssl(portOf("secure"), ["-servername", host, version, "-ign_eof", ...args], request(host));
+      const alice = ["-cert", clients.file("alice.pem"), "-key", clients.file("alice.key")];
+      const [own, other] = [files.file(`staff${version}`), files.file(`open${version}`)];
+      expect(await ask("staff.test", ...alice, "-sess_out", own)).toContain("HTTP/1.1 200");
+      seen = "";
+      const again = await ask("staff.test", "-sess_in", own);
+      expect(again).toContain("Reused, TLSv1");
+      expect(again).toContain("HTTP/1.1 200");
+      expect(seen).toContain("x-client-subject: cn=alice\r\n");
+      expect(await ask("open.test", "-sess_out", other)).toContain("HTTP/1.1 200");
+      expect(await ask("staff.test", "-sess_in", other)).not.toContain("HTTP/1.1 200");
+    },
+  );
+
   test("is not reached over a connection that was made for another name: 421", async () => {
     for (const version of ["--http1.1", "--http2"]) {
       const answer = await files.curl("open.test", portOf("secure"), "/", "-H", "host: staff.test", version);
