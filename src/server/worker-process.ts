@@ -182,7 +182,12 @@ class Worker {
     this.#log = log;
     this.#config = config;
     this.#generation = facts.generation;
-    this.#telemetry = this.#openTelemetry(facts, config, null, GatewayMetrics.of(config, new Told(facts.places)));
+    this.#telemetry = this.#openTelemetry(
+      facts,
+      config,
+      null,
+      GatewayMetrics.of(config, new Told(facts.places), { isShown: false }),
+    );
     this.#recorder = new ExchangeRecorder(this.#telemetry.metrics, this.#telemetry.accessLog);
     this.#recorder.clients = this.#clients;
     this.#stopSampling = startProcessSampling(this.#telemetry.metrics);
@@ -239,7 +244,9 @@ class Worker {
       if (message.base !== this.#generation)
         throw new Error(`it serves config ${this.#generation}, not ${message.base}`);
       const config = await this.#parts.readConfig(message, this.#config);
-      const metrics = await new Slices().run(GatewayMetrics.build(config, new Told(message.places), false));
+      const metrics = await new Slices().run(
+        GatewayMetrics.build(config, new Told(message.places), { isShown: false, before: this.#telemetry.metrics }),
+      );
       telemetry = this.#openTelemetry(message, config, this.#telemetry, metrics);
       const { directory, sets, material, quic } = message;
       handedOn = true;

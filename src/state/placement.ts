@@ -19,7 +19,20 @@ export interface Placement {
    * @throws {ZoneFull}
    */
   place(area: Area, key: string, cells: number): number;
+  /**
+   * Goes on with places that were given before and have been in use since.
+   * @returns false if they have to be asked for again
+   */
+  keep(noted: Noted): boolean;
 }
+
+/** What was placed, in the order in which it was asked for. */
+export interface Noted {
+  readonly places: readonly number[];
+  readonly keys: readonly PlacedKey[];
+}
+
+export type PlacedKey = readonly [area: Area, key: string, cells: number];
 
 /** The config needs more room than the zone was made with. */
 export class ZoneFull extends Error {
@@ -42,6 +55,10 @@ export class Sequence implements Placement {
     const first = this.sizes[area];
     this.sizes[area] += cells;
     return first;
+  }
+
+  keep(): boolean {
+    return false;
   }
 }
 
@@ -74,6 +91,10 @@ export class Allocation implements Placement {
     return first;
   }
 
+  keep(): boolean {
+    return true;
+  }
+
   /** Gives back what one key had. */
   free(area: Area, key: string, cells: number): void {
     const id = `${area} ${cells} ${key}`;
@@ -102,10 +123,10 @@ export class Allocation implements Placement {
 }
 
 /** Notes the places another placement gives, so that a worker can be told. */
-export class Noting implements Placement {
+export class Noting implements Placement, Noted {
   readonly places: number[] = [];
   /** What was placed, so that it can be given back. */
-  readonly keys: (readonly [area: Area, key: string, cells: number])[] = [];
+  readonly keys: PlacedKey[] = [];
   readonly #placement: Placement;
 
   constructor(placement: Placement) {
@@ -117,6 +138,13 @@ export class Noting implements Placement {
     this.places.push(first);
     this.keys.push([area, key, cells]);
     return first;
+  }
+
+  keep({ places, keys }: Noted): boolean {
+    if (!this.#placement.keep({ places, keys })) return false;
+    for (const place of places) this.places.push(place);
+    for (const key of keys) this.keys.push(key);
+    return true;
   }
 }
 
@@ -133,5 +161,12 @@ export class Told implements Placement {
     const first = this.#places[this.#next++];
     if (first === undefined) throw new Error(`no cell was given for ${area} ${key}: the supervisor has another config`);
     return first;
+  }
+
+  keep({ places }: Noted): boolean {
+    const next = this.#next;
+    if (!places.every((place, i) => this.#places[next + i] === place)) return false;
+    this.#next += places.length;
+    return true;
   }
 }

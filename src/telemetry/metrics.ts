@@ -14,6 +14,7 @@ import {
   type Counter,
   type CounterRow,
   type Gauge,
+  type Group,
   HISTOGRAM_CELLS,
   type Histogram,
   type Labels,
@@ -27,6 +28,10 @@ const METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "CO
 const OTHER_METHOD = METHODS.length - 1;
 const CODES = Object.keys(FAILURES) as FailureCode[];
 const codeNumbers = new Map<string, number>(CODES.map((code, number) => [code, number]));
+
+/** Routes that are registered between two pauses. */
+const ROUTES_AT_ONCE = 16;
+const NO_SITES: ReadonlyMap<string, ReadonlyMap<string, Group<RouteMetrics>>> = new Map();
 
 export interface ListenerMetrics {
   /** Place of the listener in `RouteMetrics.requests`. */
@@ -85,6 +90,13 @@ export interface UpstreamMetrics {
 export const ENDPOINT_TOTAL_CELLS = STATUS_CLASSES.length + 2 + HISTOGRAM_CELLS;
 export const ENDPOINT_LEVEL_CELLS = 2;
 
+export interface MetricsOptions {
+  /** False in a process that only counts. */
+  readonly isShown?: boolean;
+  /** Those in use: routes that are in both go on with what they have. */
+  readonly before?: GatewayMetrics | null;
+}
+
 export class GatewayMetrics {
   readonly registry: Registry;
   readonly failures: CounterRow;
@@ -97,7 +109,9 @@ export class GatewayMetrics {
   readonly cpuSeconds: Counter;
 
   readonly #listeners = new Map<string, ListenerMetrics>();
-  readonly #sites = new Map<string, Map<string, RouteMetrics>>();
+  /** Names of the listeners, in the order of `RouteMetrics.requests`. */
+  #listenerNames: readonly string[] = [];
+  readonly #sites = new Map<string, Map<string, Group<RouteMetrics>>>();
   #noRoute!: RouteMetrics;
   #noListener!: ListenerMetrics;
   readonly #upstreams = new Map<string, UpstreamMetrics>();
@@ -106,17 +120,18 @@ export class GatewayMetrics {
   readonly #udp = new Map<string, UdpMetrics>();
 
   /** @param placement where the cells lie; by default one after the other */
-  static of(config: GatewayConfig, placement?: Placement): GatewayMetrics {
-    return runSteps(GatewayMetrics.build(config, placement));
+  static of(config: GatewayConfig, placement?: Placement, options: MetricsOptions = {}): GatewayMetrics {
+    return runSteps(GatewayMetrics.build(config, placement, options));
   }
 
-  /**
-   * The same, step by step.
-   * @param isShown false in a process that only counts
-   */
-  static *build(config: GatewayConfig, placement?: Placement, isShown = true): Steps<GatewayMetrics> {
+  /** The same, step by step. */
+  static *build(
+    config: GatewayConfig,
+    placement?: Placement,
+    { isShown = true, before = null }: MetricsOptions = {},
+  ): Steps<GatewayMetrics> {
     const metrics = new GatewayMetrics(placement, isShown);
-    yield* metrics.#register(config);
+    yield* metrics.#register(config, before);
     return metrics;
   }
 
@@ -142,7 +157,7 @@ export class GatewayMetrics {
   }
 
   /** All that a config names: listeners, routes, upstreams. */
-  *#register(config: GatewayConfig): Steps<void> {
+  *#register(config: GatewayConfig, before: GatewayMetrics | null): Steps<void> {
     const r = this.registry;
     const listeners = config.listeners.map(({ name }) => name);
     for (const entry of config.tcp) {
@@ -159,11 +174,17 @@ export class GatewayMetrics {
     }
     this.#noListener = this.#listeners.get(listeners[0]!)!;
     this.#noRoute = this.#createRoute("", "", listeners);
+    this.#listenerNames = listeners;
+    const isSame = before !== null && Bun.deepEquals(listeners, before.#listenerNames);
+    const known = isSame ? before.#sites : NO_SITES;
     for (const site of config.sites) {
-      const routes = new Map<string, RouteMetrics>();
-      for (const { name } of site.routes) {
-        yield;
-        routes.set(name, this.#createRoute(site.name, name, listeners));
+      const routes = new Map<string, Group<RouteMetrics>>();
+      const routesBefore = known.get(site.name);
+      for (const [i, { name }] of site.routes.entries()) {
+        if (i % ROUTES_AT_ONCE === 0) yield;
+        const kept = routesBefore?.get(name);
+        const isKept = kept !== undefined && r.adopt(kept);
+        routes.set(name, isKept ? kept : r.group(() => this.#createRoute(site.name, name, listeners)));
       }
       this.#sites.set(site.name, routes);
     }
@@ -202,7 +223,7 @@ export class GatewayMetrics {
   /** @returns what exchanges without a route count in, if there is none of that name */
   route(site: string | null, route: string | null): RouteMetrics {
     if (site === null || route === null) return this.#noRoute;
-    return this.#sites.get(site)?.get(route) ?? this.#noRoute;
+    return this.#sites.get(site)?.get(route)?.made ?? this.#noRoute;
   }
 
   upstream(name: string): UpstreamMetrics | undefined {

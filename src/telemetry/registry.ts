@@ -6,7 +6,7 @@
  * There are never more series than the config and its endpoints name. Registering returns a handle;
  * counting on it is one addition in memory.
  */
-import { type Placement, Sequence } from "../state/placement.ts";
+import { type Noted, Noting, type Placement, Sequence } from "../state/placement.ts";
 import type { Zone } from "../state/zone.ts";
 
 export type Labels = Readonly<Record<string, string>>;
@@ -21,6 +21,18 @@ export interface Family {
   readonly help: string;
   readonly kind: FamilyKind;
   readonly series: Series[];
+}
+
+/** What was registered together, so that the registry of the next config can take it over. */
+export interface Group<Made> {
+  readonly made: Made;
+  readonly noted: Noted;
+  readonly shown: readonly Shown[];
+}
+
+/** Without the family itself, which holds all its series. */
+interface Shown extends Omit<Family, "series"> {
+  readonly series: Series;
 }
 
 export type Series =
@@ -118,6 +130,8 @@ export class Registry {
   readonly #gaugeCells: number[] = [];
   readonly #isShown: boolean;
   #placement: Placement;
+  /** What is shown of the group that is being registered. */
+  #shown: Shown[] | null = null;
   #zone: { readonly zone: Zone; readonly slot: number } | null = null;
   /** Where handles count until they are attached: writing past the end of an array does nothing. */
   readonly #nowhere = new Float64Array(0);
@@ -180,13 +194,7 @@ export class Registry {
   }
 
   /** A number that is found out when it is shown. Takes no cells, so a process may know some of its own. */
-  reading(
-    name: string,
-    help: string,
-    labels: Labels,
-    read: () => number,
-    kind: "gauge" | "counter" = "gauge",
-  ): void {
+  reading(name: string, help: string, labels: Labels, read: () => number, kind: "gauge" | "counter" = "gauge"): void {
     this.#add(name, help, kind, { in: "reading", labels, read });
   }
 
@@ -216,6 +224,27 @@ export class Registry {
   /** Registers what lies side by side under one key: of 10,000 routes, finding the places takes a third of the time. */
   together<Made>(key: string, cells: number, register: () => Made): Made {
     return this.within(new Sequence({ totals: this.#placement.place("totals", key, cells) }), register);
+  }
+
+  /** Registers counters, histograms and levels that can go over to the next config's registry. */
+  group<Made>(register: () => Made): Group<Made> {
+    const noting = new Noting(this.#placement);
+    const shown: Shown[] = [];
+    this.#shown = shown;
+    const made = this.within(noting, register);
+    this.#shown = null;
+    // Nobody gives cells back who is only told about them.
+    return { made, noted: { places: noting.places, keys: this.#isShown ? noting.keys : [] }, shown };
+  }
+
+  /**
+   * Takes over what was registered under the config before: its handles count on where they did.
+   * @returns false if it has other cells now: it must be registered again
+   */
+  adopt({ noted, shown }: Group<unknown>): boolean {
+    if (!this.#placement.keep(noted)) return false;
+    for (const one of shown) this.#family(one).series.push(one.series);
+    return true;
   }
 
   /** Series with exactly these labels are shown no more. */
@@ -256,9 +285,17 @@ export class Registry {
 
   #add(name: string, help: string, kind: FamilyKind, series: Series): void {
     if (!this.#isShown) return;
-    const family = this.#families.get(name);
-    if (family === undefined) this.#families.set(name, { name, help, kind, series: [series] });
-    else family.series.push(series);
+    this.#family({ name, help, kind }).series.push(series);
+    this.#shown?.push({ name, help, kind, series });
+  }
+
+  #family({ name, help, kind }: Omit<Family, "series">): Family {
+    let family = this.#families.get(name);
+    if (family === undefined) {
+      family = { name, help, kind, series: [] };
+      this.#families.set(name, family);
+    }
+    return family;
   }
 
   #onAttach<Made extends Handle<Float64Array>>(handle: Made): Made {
