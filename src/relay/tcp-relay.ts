@@ -100,6 +100,11 @@ export class TcpRelay implements ConnectionHandler, TcpDialOwner, PumpOwner {
     if (this.#first !== null) this.#lookForHello();
   }
 
+  /** From now on it is counted there, under its route's name; nowhere if there is no such route. */
+  useMetrics(routes: ReadonlyMap<string, RelayRouteMetrics>): void {
+    this.#metrics = this.#exchange.route === null ? null : (routes.get(this.#exchange.route) ?? null);
+  }
+
   /** No octet has come of it yet, or none is waited for any more: nobody misses it. */
   get isIdle(): boolean {
     return this.#awaitsHello && this.#first === null;
@@ -223,16 +228,16 @@ export class TcpRelay implements ConnectionHandler, TcpDialOwner, PumpOwner {
   }
 
   onMoved(fromClient: boolean, octets: number): void {
-    const metrics = this.#metrics!;
+    const metrics = this.#metrics;
     if (fromClient) {
       this.#exchange.requestOctets += octets;
-      metrics.receivedOctets.add(octets);
+      metrics?.receivedOctets.add(octets);
       return;
     }
     const attempt = this.#attempt!;
     if (attempt.firstOctetAt === 0) attempt.firstOctetAt = clock.now;
     this.#exchange.responseOctets += octets;
-    metrics.sentOctets.add(octets);
+    metrics?.sentOctets.add(octets);
   }
 
   onPumpEnd(end: PumpEnd, error: string): void {

@@ -42,6 +42,8 @@ export interface UdpRelayOwner {
 
 type Drop = (typeof DROPS)[number];
 
+const NO_ROUTES: UdpMetrics["routes"] = new Map();
+
 /** Sessions that are drained end after such a silence. */
 const DRAIN_TIME = timerList(2000)!;
 const WARN_EVERY_MS = 10_000;
@@ -56,7 +58,10 @@ export class UdpRelay implements DatagramHandler, UdpSessionOwner {
   /** Sessions by address of the client, where they are limited. */
   readonly #clients = new Map<string, number>();
   #settings!: UdpRelaySettings;
-  #active: UdpMetrics["active"] | null = null;
+  /** Counts the configs. */
+  #config = 0;
+  /** null: of what is still open nothing is counted any more. */
+  #metrics: UdpMetrics | null = null;
   #port = 0;
   #host = "";
   #closing = false;
@@ -75,7 +80,8 @@ export class UdpRelay implements DatagramHandler, UdpSessionOwner {
     this.#host = host;
     this.#port = port;
     this.#settings = settings;
-    this.#countOpenIn(settings.metrics.active);
+    this.#config++;
+    this.#countOpenIn(settings.metrics);
   }
 
   get open(): number {
@@ -111,12 +117,18 @@ export class UdpRelay implements DatagramHandler, UdpSessionOwner {
   }
 
   onDatagram(datagram: ReceivedDatagram): void {
-    const { metrics } = this.#settings;
-    metrics.receivedDatagrams.add(1);
+    this.#metrics?.receivedDatagrams.add(1);
     const known = this.#sessions.get(datagram.key);
-    if (known?.leadsSomewhere === true) return known.send(datagram);
-    known?.end(null);
+    if (known === undefined) return this.#begin(datagram);
+    if (known.leadsSomewhere && (known.config === this.#config || this.#mayStay(known))) return known.send(datagram);
+    known.end(null);
     this.#begin(datagram);
+  }
+
+  /** Under another config. @returns false if the client would not come to its endpoint any more */
+  #mayStay(session: UdpSession): boolean {
+    const route = this.#settings.routes.find(null, session.client);
+    return route !== null && session.join(route.target, this.#config);
   }
 
   #begin(datagram: ReceivedDatagram): void {
@@ -137,13 +149,13 @@ export class UdpRelay implements DatagramHandler, UdpSessionOwner {
     if (route === null) return this.#drop("route");
     const exchange = relayExchange("UDP", client);
     exchange.route = route.name;
-    const session = new UdpSession(datagram.key, exchange, route.target, responses, idleTime, this);
+    const session = new UdpSession(datagram.key, exchange, route.target, { responses, idleTime }, this.#config, this);
     const problem = session.open(this.#listener, peer);
     if (problem !== null) return this.#drop("endpoint", problem);
     this.#sessions.set(datagram.key, session);
     this.#unanswered.add(session);
     this.#clients.set(address, (this.#clients.get(address) ?? 0) + 1);
-    this.#active?.up();
+    this.#metrics?.active.up();
     route.target.metrics.begun.add(1);
     session.send(datagram);
   }
@@ -159,9 +171,8 @@ export class UdpRelay implements DatagramHandler, UdpSessionOwner {
   }
 
   #drop(reason: Drop, failure: Failure | null = null): void {
-    const { metrics } = this.#settings;
-    metrics.dropped.add(DROPS.indexOf(reason), 1);
-    if (failure !== null) metrics.failures.add(codeNumber(failure.code), 1);
+    this.#metrics?.dropped.add(DROPS.indexOf(reason), 1);
+    if (failure !== null) this.#metrics?.failures.add(codeNumber(failure.code), 1);
     this.#warn(`datagrams are dropped: ${failure?.message ?? DROP_REASONS[reason]}`);
   }
 
@@ -172,7 +183,7 @@ export class UdpRelay implements DatagramHandler, UdpSessionOwner {
   }
 
   onUnsent(count: number, error: string): void {
-    this.#settings.metrics.dropped.add(DROPS.indexOf("unsent"), count);
+    this.#metrics?.dropped.add(DROPS.indexOf("unsent"), count);
     this.#warn(`datagrams to clients could not be sent: ${error}`);
   }
 
@@ -187,29 +198,30 @@ export class UdpRelay implements DatagramHandler, UdpSessionOwner {
   }
 
   onAnswered(count: number): void {
-    this.#settings.metrics.sentDatagrams.add(count);
+    this.#metrics?.sentDatagrams.add(count);
   }
 
   onOver(session: UdpSession, exchange: Exchange): void {
     this.#sessions.delete(session.key);
     this.#unanswered.delete(session);
-    this.#active?.down();
+    this.#metrics?.active.down();
     const { peer } = exchange.client;
     const left = this.#clients.get(peer)! - 1;
     if (left === 0) this.#clients.delete(peer);
     else this.#clients.set(peer, left);
-    if (exchange.failure !== null) this.#settings.metrics.failures.add(codeNumber(exchange.failure.code), 1);
+    if (exchange.failure !== null) this.#metrics?.failures.add(codeNumber(exchange.failure.code), 1);
     this.#closeIfOver();
     this.#owner.onSessionOver(exchange);
   }
 
-  /** Under another name they are counted elsewhere. */
-  #countOpenIn(next: UdpMetrics["active"] | null): void {
-    for (let open = this.#sessions.size; open > 0; open--) {
-      this.#active?.down();
-      next?.up();
+  /** Under another config they are counted elsewhere; null: nowhere. */
+  #countOpenIn(next: UdpMetrics | null): void {
+    for (const session of this.#sessions.values()) {
+      this.#metrics?.active.down();
+      next?.active.up();
+      session.useMetrics(next?.routes ?? NO_ROUTES);
     }
-    this.#active = next;
+    this.#metrics = next;
   }
 
   /** The socket is needed until the last answer. */

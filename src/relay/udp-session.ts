@@ -9,11 +9,19 @@ import {
   type DatagramPortHandler,
   type ReceivedDatagram,
 } from "../net/udp.ts";
+import type { RelayRouteMetrics } from "../telemetry/relay-metrics.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
 import { Status } from "../upstream/endpoint-state.ts";
 import { noEndpoint } from "../upstream/no-endpoint.ts";
 import { RelayAttempt } from "./relay-attempt.ts";
 import type { RelayTarget } from "./tcp-relay.ts";
+
+export interface UdpSessionSettings {
+  /** Answers to each datagram, after which it is over; null: only silence ends it. */
+  readonly responses: number | null;
+  /** How long a silence ends it. */
+  readonly idleTime: TimerList;
+}
 
 export interface UdpSessionOwner {
   onFirstAnswer(session: UdpSession): void;
@@ -30,8 +38,11 @@ export class UdpSession implements DatagramPortHandler {
   readonly key: number | string;
   /** How long a silence ends it. */
   #idleTime: TimerList;
+  /** Number of the config that it was last routed by. */
+  config: number;
   readonly #exchange: Exchange;
-  readonly #target: RelayTarget;
+  #target: RelayTarget;
+  #metrics: RelayRouteMetrics | null;
   readonly #responses: number | null;
   readonly #owner: UdpSessionOwner;
   readonly #timer = new Timer(() => this.#expire());
@@ -51,14 +62,16 @@ export class UdpSession implements DatagramPortHandler {
     key: number | string,
     exchange: Exchange,
     target: RelayTarget,
-    responses: number | null,
-    idleTime: TimerList,
+    { responses, idleTime }: UdpSessionSettings,
+    config: number,
     owner: UdpSessionOwner,
   ) {
     this.key = key;
+    this.config = config;
     this.#idleTime = idleTime;
     this.#exchange = exchange;
     this.#target = target;
+    this.#metrics = target.metrics;
     this.#responses = responses;
     this.#owner = owner;
   }
@@ -102,6 +115,26 @@ export class UdpSession implements DatagramPortHandler {
     return null;
   }
 
+  /** Its address. */
+  get client(): string {
+    return this.#exchange.client.peer;
+  }
+
+  /** Another config sends the client there. @returns false if its endpoint is none of that */
+  join(target: RelayTarget, config: number): boolean {
+    if (!target.upstream.endpoints.includes(this.#endpoint!)) return false;
+    if (target.upstream !== this.#target.upstream) this.#tellCircuit("abandoned");
+    this.#target = target;
+    this.#endpoints = target.upstream.endpoints;
+    this.config = config;
+    return true;
+  }
+
+  /** From now on it is counted there, under its route's name; nowhere if there is no such route. */
+  useMetrics(routes: ReadonlyMap<string, RelayRouteMetrics>): void {
+    this.#metrics = routes.get(this.#exchange.route!) ?? null;
+  }
+
   get isAnswered(): boolean {
     return this.#answers > 0;
   }
@@ -128,7 +161,7 @@ export class UdpSession implements DatagramPortHandler {
     this.#sent++;
     this.#silent++;
     this.#exchange.requestOctets += length;
-    this.#target.metrics.receivedOctets.add(length);
+    this.#metrics?.receivedOctets.add(length);
     this.#timer.arm(this.#idleTime);
     this.#port!.send(datagram);
   }
@@ -144,7 +177,7 @@ export class UdpSession implements DatagramPortHandler {
     this.#answers += count;
     this.#silent = 0;
     this.#exchange.responseOctets += octets;
-    this.#target.metrics.sentOctets.add(octets);
+    this.#metrics?.sentOctets.add(octets);
     this.#owner.onAnswered(count);
     if (this.#responses !== null && this.#answers >= this.#responses * this.#sent) this.end(null);
     else this.#timer.arm(this.#idleTime);
@@ -189,7 +222,7 @@ export class UdpSession implements DatagramPortHandler {
     const exchange = this.#exchange;
     exchange.failure = failure;
     if (failure === null) exchange.phase = "done";
-    this.#target.metrics.duration.observe(clock.now - exchange.startedAt);
+    this.#metrics?.duration.observe(clock.now - exchange.startedAt);
     this.#owner.onOver(this, exchange);
   }
 

@@ -16,6 +16,10 @@ import type { RelayMetrics, RelayRouteMetrics } from "../telemetry/relay-metrics
 import { Entrance, type EntranceOwner } from "./entrance.ts";
 import type { RelayParts } from "./relays.ts";
 
+type TcpDoorMetrics = RelayMetrics & { readonly listener: ListenerMetrics };
+
+const NO_ROUTES: RelayMetrics["routes"] = new Map();
+
 export class TcpDoor implements AcceptHandler, EntranceOwner, TcpRelayOwner {
   readonly fd: number;
   readonly #parts: RelayParts;
@@ -26,7 +30,8 @@ export class TcpDoor implements AcceptHandler, EntranceOwner, TcpRelayOwner {
   readonly #clients = new Map<string, number>();
   #maxPerClient = Infinity;
   #settings!: TcpRelaySettings;
-  #metrics: (RelayMetrics & { readonly listener: ListenerMetrics }) | null = null;
+  /** null: of what is still open nothing is counted any more. */
+  #metrics: TcpDoorMetrics | null = null;
   #log: Log;
   #warnedAt = -Infinity;
 
@@ -39,11 +44,7 @@ export class TcpDoor implements AcceptHandler, EntranceOwner, TcpRelayOwner {
   }
 
   /** Another config: what is relayed already goes on, new connections get its routes and limits. */
-  use(
-    entry: TcpConfig,
-    routes: RelayRoutes<RelayTarget>,
-    metrics: RelayMetrics & { readonly listener: ListenerMetrics },
-  ): void {
+  use(entry: TcpConfig, routes: RelayRoutes<RelayTarget>, metrics: TcpDoorMetrics): void {
     const { name, tls, proxyProtocol, timeouts } = entry;
     const log = this.#parts.log.with({ listener: name });
     const { host, port } = localAddressOf(this.fd);
@@ -65,8 +66,7 @@ export class TcpDoor implements AcceptHandler, EntranceOwner, TcpRelayOwner {
       metrics: metrics.listener.arrivals,
     });
     this.#listener.maxConnections = Math.max(1, Math.ceil(entry.maxConnections / this.#parts.workers));
-    this.#countOpenIn(metrics.listener);
-    this.#metrics = metrics;
+    this.#countOpenIn(metrics);
   }
 
   start(): void {
@@ -88,16 +88,15 @@ export class TcpDoor implements AcceptHandler, EntranceOwner, TcpRelayOwner {
     this.#countOpenIn(null);
   }
 
-  /** Under another name they are counted elsewhere. */
-  #countOpenIn(next: ListenerMetrics | null): void {
+  /** Under another config they are counted elsewhere; null: nowhere. */
+  #countOpenIn(next: TcpDoorMetrics | null): void {
     for (let open = this.#listener.connections; open > 0; open--) {
-      this.#active?.down();
-      next?.active.up();
+      this.#metrics?.listener.active.down();
+      next?.listener.active.up();
     }
-    this.#active = next?.active ?? null;
+    for (const relay of this.#relays) relay.useMetrics(next?.routes ?? NO_ROUTES);
+    this.#metrics = next;
   }
-
-  #active: ListenerMetrics["active"] | null = null;
 
   /** Whoever has not begun to speak has nothing to lose. */
   drain(): void {
@@ -109,8 +108,8 @@ export class TcpDoor implements AcceptHandler, EntranceOwner, TcpRelayOwner {
   }
 
   onConnection(connection: TcpConnection, peer: string, peerPort: number): void {
-    this.#metrics!.listener.accepted.add(1);
-    this.#active?.up();
+    this.#metrics?.listener.accepted.add(1);
+    this.#metrics?.listener.active.up();
     this.#entrance.admit(connection, peer, peerPort);
   }
 
@@ -135,7 +134,7 @@ export class TcpDoor implements AcceptHandler, EntranceOwner, TcpRelayOwner {
   }
 
   onTurnedAway(): void {
-    this.#active?.down();
+    this.#metrics?.listener.active.down();
     this.#listener.released();
     this.#parts.onClosed();
   }
@@ -152,12 +151,12 @@ export class TcpDoor implements AcceptHandler, EntranceOwner, TcpRelayOwner {
 
   #record(exchange: Exchange, metrics: RelayRouteMetrics | null): void {
     metrics?.duration.observe(clock.now - exchange.startedAt);
-    if (exchange.failure !== null) this.#metrics!.failures.add(codeNumber(exchange.failure.code), 1);
+    if (exchange.failure !== null) this.#metrics?.failures.add(codeNumber(exchange.failure.code), 1);
     this.#parts.recorder.recordRelay(exchange);
   }
 
   onAcceptPaused(reason: string): void {
-    this.#metrics!.listener.pauses.add(1);
+    this.#metrics?.listener.pauses.add(1);
     if (clock.now - this.#warnedAt < 10_000) return;
     this.#warnedAt = clock.now;
     const what = reason === "limit" ? "maxConnections is reached" : `accept failed: ${reason}`;
