@@ -81,7 +81,12 @@ export class Accounts {
 
   async #read(key: string): Promise<KeptAccount | null> {
     const text = await this.#options.store.read(key);
-    return text === null ? null : (JSON.parse(text) as KeptAccount);
+    if (text === null) return null;
+    try {
+      return JSON.parse(text) as KeptAccount;
+    } catch {
+      throw new Error(`${key} in the storage folder is broken: remove it, and another account is made`);
+    }
   }
 
   #write(key: string, account: KeptAccount): Promise<void> {

@@ -108,17 +108,18 @@ export class CertificateKeeper {
     return null;
   }
 
-  /** Takes what lies in the store for a name on demand; orders nothing. @returns false if there is nothing of use */
-  async fetch(name: string): Promise<boolean> {
-    const known = this.#names.get(name);
-    if (known === undefined) {
-      const loaded = await this.#load(name, true, undefined);
-      if (loaded.certificate === null || loaded.certificate.notAfter <= Date.now()) return false;
-      this.#names.set(name, loaded);
+  /**
+   * Takes what lies in the store for a name on demand; orders nothing.
+   * @returns "later" if there is nothing of use, and a failure has to be sat out
+   */
+  async fetch(name: string): Promise<"there" | "missing" | "later"> {
+    const kept = this.#names.get(name) ?? (await this.#load(name, true, undefined));
+    if (!isValid(kept)) return dueAt(kept) > Date.now() ? "later" : "missing";
+    if (!this.#names.has(name)) {
+      this.#names.set(name, kept);
       this.#plan();
     }
-    const certificate = this.#names.get(name)?.certificate ?? null;
-    return certificate !== null && certificate.notAfter > Date.now();
+    return "there";
   }
 
   /**
@@ -129,7 +130,7 @@ export class CertificateKeeper {
     if (!this.#names.has(name)) this.#names.set(name, await this.#load(name, true, undefined));
     const kept = this.#names.get(name)!;
     if (dueAt(kept) <= Date.now()) await this.#begin(kept);
-    const isThere = kept.certificate !== null && kept.certificate.notAfter > Date.now();
+    const isThere = isValid(kept);
     if (!isThere) this.drop(name);
     this.#plan();
     return isThere;
@@ -351,6 +352,8 @@ export class CertificateKeeper {
     this.#options.onChange();
   }
 }
+
+const isValid = ({ certificate }: KeptName): boolean => certificate !== null && certificate.notAfter > Date.now();
 
 function viewOf(kept: KeptName): NameView {
   const { name, certificate, failures } = kept;

@@ -15,6 +15,9 @@ export interface KeptFailures {
   readonly settings: string;
 }
 
+/** After its end, for who wants to have a look. */
+const KEPT_MS = 30 * 86_400_000;
+
 /** @throws {Error} if certificate and key do not belong together, or it is for other names */
 export function keptCertificate(
   name: string,
@@ -72,14 +75,34 @@ export class CertificateShelf {
 
   /** @param settings  of now: failures of others do not count */
   async failures(name: string, settings: string): Promise<KeptFailures | null> {
-    const text = await this.store.read(failuresKey(name));
-    if (text === null) return null;
-    const failures = JSON.parse(text) as KeptFailures;
-    return failures.settings === settings ? failures : null;
+    const failures = parse<KeptFailures>(await this.store.read(failuresKey(name)));
+    return failures?.settings === settings ? failures : null;
+  }
+
+  /** Takes away what nobody needs any more: names on demand come and go. */
+  async sweep(now = Date.now()): Promise<void> {
+    const { store } = this;
+    for (const key of await store.list("failures")) {
+      const failures = parse<KeptFailures>(await store.read(key));
+      if (failures !== null && failures.until + KEPT_MS < now) await store.remove(key);
+    }
+    for (const key of await store.list("certificates")) {
+      const certificate = parse<KeptCertificate>(await store.read(key));
+      if (certificate !== null && certificate.notAfter + KEPT_MS < now) await store.remove(key);
+    }
   }
 
   async note(name: string, failures: KeptFailures): Promise<void> {
     await this.store.write(failuresKey(name), JSON.stringify(failures, null, 2));
+  }
+}
+
+/** @returns null for what is not there, or something else */
+function parse<T extends object>(text: string | null): T | null {
+  try {
+    return JSON.parse(text ?? "null") as T | null;
+  } catch {
+    return null;
   }
 }
 

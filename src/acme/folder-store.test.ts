@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, wr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FolderStore } from "./folder-store.ts";
+import { processMark } from "./process-mark.ts";
 
 const root = mkdtempSync(join(tmpdir(), "lintel-store-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -85,6 +86,22 @@ test("a lock whose holder has died is taken over; one whose holder lives is not"
   giveUp.abort(new Error("enough"));
   await expect(waiting).rejects.toThrow("enough");
   await lock.release();
+});
+
+test("a lock of a process that is gone is taken over at once; one of a program before this one, too", async () => {
+  const path = folder();
+  const options = { staleMs: 1e9, lookMs: 1 };
+  const script = `
+    import { FolderStore } from ${JSON.stringify(join(import.meta.dir, "folder-store.ts"))};
+    await new FolderStore(${JSON.stringify(path)}).lock("issue/a", new AbortController().signal);
+    process.kill(process.pid, "SIGKILL");`;
+  const child = Bun.spawn([process.execPath, "-e", script], { stdio: ["ignore", "inherit", "inherit"] });
+  await child.exited;
+  expect(readdirSync(join(path, "locks"))).toEqual(["issue%20a"]);
+  await (await new FolderStore(path, options).lock("issue/a", never)).release();
+
+  writeFileSync(join(path, "locks/issue%20a"), `${processMark()} abc 3`);
+  await (await new FolderStore(path, options).lock("issue/a", never)).release();
 });
 
 test("two who break up the same lock do not both get it", async () => {

@@ -4,12 +4,14 @@
  *
  * A lock is a file that only one can create. Its holder counts up in it; who waits takes it over when the
  * count has stood still for long by his own clock, so machines need not agree on the time, and
- * nothing but creating, renaming and reading files is asked of the file system (NFS has that too). Should
+ * nothing but creating, renaming and reading files is asked of the file system (NFS has that too). One
+ * whose holder was a process of this machine that is gone is taken over at once. Should
  * two hold one lock after all, because one was asleep for that long, they order the same certificate twice.
  */
 import { randomBytes } from "node:crypto";
 import { chown, link, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { isGone, processMark } from "./process-mark.ts";
 import type { SharedStore, StoreLock } from "./shared-store.ts";
 
 export interface FolderStoreOptions {
@@ -61,14 +63,26 @@ export class FolderStore implements SharedStore {
 
   async lock(key: string, signal: AbortSignal): Promise<StoreLock> {
     const path = this.#path(`locks/${key.replaceAll("/", " ")}`);
-    const owner = randomBytes(12).toString("hex");
+    const owner = `${processMark()} ${randomBytes(12).toString("hex")}`;
     let seen: string | null = null;
     // Looks, not time: a machine that slept has not watched.
     let unchanged = 0;
     for (;;) {
       signal.throwIfAborted();
-      if (await this.#create(path, `${owner} 0`)) return new FolderLock(path, owner, this.#beatMs);
+      // Before it is there: who looks for it in this process must not take it for one that was left.
+      held.add(owner);
+      let isOurs = false;
+      try {
+        isOurs = await this.#create(path, `${owner} 0`);
+      } finally {
+        if (!isOurs) held.delete(owner);
+      }
+      if (isOurs) return new FolderLock(path, owner, this.#beatMs);
       const now = await readOrNull(path);
+      if (now !== null && isAbandoned(now)) {
+        await this.#breakUp(path, now);
+        continue;
+      }
       if (now !== seen) {
         seen = now;
         unchanged = 0;
@@ -141,6 +155,15 @@ function fileName(part: string): string {
   return name;
 }
 
+/** Locks of this process. */
+const held = new Set<string>();
+
+/** Its holder is a process of this machine that is gone, or another program that this process was before. */
+function isAbandoned(text: string): boolean {
+  const [mark = "", token = ""] = text.split(" ");
+  return mark === processMark() ? !held.has(`${mark} ${token}`) : isGone(mark);
+}
+
 class FolderLock implements StoreLock {
   readonly #path: string;
   readonly #owner: string;
@@ -164,6 +187,7 @@ class FolderLock implements StoreLock {
     clearInterval(this.#timer);
     await this.#writing;
     if (await this.#isOurs()) await rm(this.#path, { force: true });
+    held.delete(this.#owner);
   }
 
   async #beat(): Promise<void> {

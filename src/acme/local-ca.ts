@@ -57,9 +57,12 @@ export async function readRoot(store: SharedStore): Promise<Root | null> {
 export class LocalCa {
   readonly #issuer: { readonly subject: string; readonly key: KeyObject };
   readonly root: Root;
+  /** The root was made just now, and nobody trusts it yet. */
+  readonly isNew: boolean;
 
-  private constructor(root: Root) {
+  private constructor(root: Root, isNew = false) {
     this.root = root;
+    this.isNew = isNew;
     this.#issuer = { subject: root.subject, key: createPrivateKey(root.key) };
   }
 
@@ -73,7 +76,7 @@ export class LocalCa {
       if (quicker !== null) return new LocalCa(quicker);
       const root = makeRoot();
       await store.write(ROOT_KEY, JSON.stringify(root, null, 2));
-      return new LocalCa(root);
+      return new LocalCa(root, true);
     } finally {
       await lock.release();
     }

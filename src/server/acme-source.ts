@@ -31,7 +31,6 @@ export interface AcmeSourceOptions {
 interface Running {
   readonly config: AcmeConfig;
   readonly folder: string;
-  readonly shelf: CertificateShelf;
   readonly accounts: Accounts;
   readonly board: ChallengeBoard;
   readonly keeper: CertificateKeeper;
@@ -39,10 +38,13 @@ interface Running {
   readonly onDemand: NameSet;
   /** Names with a certificate in the store. */
   stored: number;
+  readonly sweeping: ReturnType<typeof setInterval>;
 }
 
 /** Certificates on demand that workers have at one time; the others lie in the store until somebody asks. */
 const MOST_ON_DEMAND = 1000;
+
+const SWEEP_MS = 86_400_000;
 
 const NO_PLAN: NamePlan = { acme: [], local: [], localOnDemand: [], acmeOnDemand: [] };
 
@@ -64,7 +66,7 @@ export class AcmeSource implements CertificateSource {
 
   async use(config: GatewayConfig, directory: string, publish: (published: Published) => Promise<void>): Promise<void> {
     this.#publisher.target = publish;
-    const { acme } = config.tls;
+    const acme = withReachable(config);
     this.#plan = acme === null ? NO_PLAN : planNames(config, this.#options.coverage());
     const { storage } = config.tls;
     const folder = storage === null ? this.#options.folder : resolve(directory, storage);
@@ -87,7 +89,9 @@ export class AcmeSource implements CertificateSource {
     const running = this.#running;
     if (running === null || running.rules === null || !running.onDemand.has(name)) return;
     const { keeper, rules } = running;
-    if (!(await keeper.fetch(name))) {
+    const found = await keeper.fetch(name);
+    if (found === "later") return;
+    if (found === "missing") {
       if (!(await rules.allows(name))) return;
       if (!rules.mayOrder(name, running.stored)) return;
       if (!(await keeper.obtain(name))) return;
@@ -156,9 +160,14 @@ export class AcmeSource implements CertificateSource {
       onOrder: (ca, isObtained) => this.#count(ca, isObtained),
     });
     board.start();
+    const sweep = () =>
+      void shelf.sweep().catch((thrown) => log.warn("the certificate store was not swept", { reason: thrown.message }));
+    sweep();
+    const sweeping = setInterval(sweep, SWEEP_MS);
+    sweeping.unref();
     const rules = config.onDemand === null ? null : new OnDemandRules(config.onDemand, log);
     const stored = rules === null ? 0 : (await shelf.names()).length;
-    return { config, folder, shelf, accounts, board, keeper, rules, onDemand: new NameSet([]), stored };
+    return { config, folder, accounts, board, keeper, rules, onDemand: new NameSet([]), stored, sweeping };
   }
 
   #published(): Published {
@@ -205,7 +214,16 @@ export class AcmeSource implements CertificateSource {
   }
 }
 
-async function end({ keeper, board, accounts }: Running): Promise<void> {
+/** Challenges that the CA can come to: at a plain listener, or one with TLS. */
+function withReachable({ tls: { acme }, listeners }: GatewayConfig): AcmeConfig | null {
+  if (acme === null) return null;
+  const isPlain = listeners.some(({ tls }) => tls === null);
+  const challenges = acme.challenges.filter((type) => type !== "http-01" || isPlain);
+  return { ...acme, challenges: challenges.length === 0 ? acme.challenges : challenges };
+}
+
+async function end({ keeper, board, accounts, sweeping }: Running): Promise<void> {
+  clearInterval(sweeping);
   board.stop();
   await keeper.stop();
   accounts.close();

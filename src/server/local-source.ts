@@ -56,13 +56,17 @@ export class LocalSource implements CertificateSource {
       if (this.#ca === null || this.#folder !== folder || this.#lifetimeMs !== local.lifetime) {
         this.#ca = await LocalCa.open(new FolderStore(folder), AbortSignal.timeout(LOCK_MS));
         this.#folder = folder;
+        if (this.#ca.isNew)
+          this.#options.log.info("a local CA was made: `lintel trust`, as root, has this system believe it", {
+            subject: this.#ca.root.subject,
+          });
         this.#lifetimeMs = local.lifetime;
         this.#spelledOut.clear();
         this.#asked.clear();
       }
       this.#patterns = plan.localOnDemand;
       this.#onDemand = new NameSet(plan.localOnDemand);
-      this.#keep(["", ...plan.local]);
+      this.#keep(["", ...plan.local.filter((name) => !LOOPBACK.includes(name))]);
     }
     this.#plan();
     void this.#publisher.now();
