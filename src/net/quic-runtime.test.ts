@@ -6,6 +6,8 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { connect, type QuicSession as NativeSession, type QuicStream as NativeStream } from "node:quic";
 import { Authority } from "../tls/testing.ts";
+import { encodeSockaddr } from "./address.ts";
+import { AF_INET, IPPROTO_IP, libc, SOL_SOCKET } from "./libc.ts";
 import {
   H3Error,
   listenQuic,
@@ -18,6 +20,7 @@ import {
   type RequestStream,
   type Session,
 } from "./quic-runtime.ts";
+import { findUdpSocket } from "./quic-socket.ts";
 import { until } from "./testing.ts";
 
 const authority = new Authority();
@@ -188,6 +191,67 @@ describe("listening", () => {
     server.listener.destroy();
     await server.listener.closed;
     await Server.start({ port });
+  });
+
+  test("one client's errors are nobody else's: the kernel keeps them, and drops what cannot be answered", async () => {
+    const server = await Server.start();
+    const fd = findUdpSocket(server.listener.port);
+    const value = new Int32Array(1);
+    const get = (level: number, name: number, length: number) => {
+      const size = Uint32Array.of(length);
+      libc.getsockopt(fd, level, name, value, size);
+      return size[0]!;
+    };
+    // IP_RECVERR; with it a client that is gone stops what is sent to all others for up to a second.
+    get(IPPROTO_IP, 11, 4);
+    expect(value[0]).toBe(0);
+    // SO_GET_FILTER says how many instructions there are.
+    expect(get(SOL_SOCKET, 26, 0)).toBe(4);
+  });
+
+  test.skipIf(process.getuid?.() !== 0)("a datagram from port 0 does not reach it", async () => {
+    const server = await Server.start();
+    const { port } = server.listener;
+    const raw = libc.socket(AF_INET, 3, 255);
+    const address = encodeSockaddr({ kind: "tcp", host: "127.0.0.1", port: 0 });
+    libc.connect(raw, address, address.length);
+    const send = (from: number) => {
+      // IPv4 and UDP headers, and the first octet of a packet of QUIC; the kernel fills in the rest.
+      const packet = Buffer.alloc(1228);
+      packet.set([
+        0x45,
+        0,
+        packet.length >> 8,
+        packet.length & 255,
+        0,
+        0,
+        0,
+        0,
+        64,
+        17,
+        0,
+        0,
+        127,
+        0,
+        0,
+        1,
+        127,
+        0,
+        0,
+        1,
+      ]);
+      packet.writeUInt16BE(from, 20);
+      packet.writeUInt16BE(port, 22);
+      packet.writeUInt16BE(packet.length - 20, 24);
+      packet[28] = 0xc0;
+      return libc.send(raw, packet, packet.length, 0);
+    };
+    expect(send(0)).toBe(1228);
+    expect(send(7)).toBe(1228);
+    libc.close(raw);
+    // The second of them was read, so the first would have been too.
+    await until(() => server.listener.packetsReceived >= 1);
+    expect(server.listener.packetsReceived).toBe(1);
   });
 
   test("clients of a dual-stack socket have mapped addresses", async () => {

@@ -11,6 +11,7 @@ import type {
   QuicSession as RuntimeSession,
   QuicStream as RuntimeStream,
 } from "node:quic";
+import { mendQuicSocket } from "./quic-socket.ts";
 
 /** Names in lower case, as the client sent them; several lines of one name are a list. Nothing is checked. */
 export type QuicFields = Readonly<Record<string, string | readonly string[] | undefined>>;
@@ -187,6 +188,7 @@ export async function listenQuic(options: QuicOptions, acceptor: QuicAcceptor): 
     );
     throw new Error(reason);
   }
+  mendQuicSocket(endpoint.address.port);
   return new QuicListener(endpoint, options.identities);
 }
 
@@ -213,6 +215,10 @@ export class QuicListener {
 
   get port(): number {
     return this.#endpoint.address?.port ?? 0;
+  }
+
+  get packetsReceived(): number {
+    return Number(this.#endpoint.stats.packetsReceived);
   }
 
   set maxSessions(sessions: number) {
