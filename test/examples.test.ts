@@ -7,6 +7,7 @@ import { prepare } from "../src/cli/prepare.ts";
 import { Gateway } from "./support/gateway.ts";
 import { closedPort, Origin } from "./support/origin.ts";
 import { closeClients, exchange, type RawResponse, wire } from "./support/raw.ts";
+import { Wire } from "./support/wire.ts";
 
 const folder = join(import.meta.dir, "../examples");
 const configs = readdirSync(folder).filter((name) => /\.ya?ml$|\.config\.ts$/.test(name));
@@ -187,6 +188,42 @@ const drivers: Record<string, () => Promise<void>> = {
     const answer = await fetch(`https://localhost:${port}/a`, { tls: { ca: cert } });
     expect(await answer.text()).toBe("one /a");
     expect((await running.ask("api.test", "GET /a")).field("location")).toBe(`https://api.test:${port}/a`);
+  },
+
+  // Both tiers: what the edge relays it does not look at.
+  "two-tier-edge.yaml": async () => {
+    await using first = await run("two-tier-web.yaml", { APP: one.address, EDGE: "127.0.0.0/8" });
+    await using second = await run("two-tier-web.yaml", { APP: two.address, EDGE: "127.0.0.0/8" });
+    const address = ({ gateway }: { gateway: Gateway }) => new URL(gateway.url()).host;
+    await using edge = await run("two-tier-edge.yaml", { WEB1: address(first), WEB2: address(second) });
+    const port = edge.gateway.portOf("edge");
+    const said = new Set<string>();
+    for (let i = 0; i < 8; i++) {
+      const client = await Wire.connect(port, `127.0.0.${10 + i}`);
+      client.send(wire("GET / HTTP/1.1", "Host: a", "", ""));
+      await client.hears(" /");
+      said.add(client.text.slice(-5));
+      client.send(wire("GET /whoami HTTP/1.1", "Host: a", "", ""));
+      await client.hears(`127.0.0.${10 + i}\n`);
+      client.close();
+    }
+    expect(said).toEqual(new Set(["one /", "two /"]));
+    const told = [one, two].flatMap(({ requests }) => requests.map((request) => request.field("x-forwarded-for")));
+    expect(told.sort()).toEqual(Array.from({ length: 8 }, (_, i) => `127.0.0.${10 + i}`));
+  },
+
+  "two-tier-web.yaml": async () => {
+    await using web = await run("two-tier-web.yaml", { APP: one.address, EDGE: "127.0.0.7" });
+    const port = Number(new URL(web.gateway.url()).port);
+    const behind = await Wire.connect(port, "127.0.0.7");
+    behind.send(`PROXY TCP4 192.0.2.9 192.0.2.1 4000 80\r\n${wire("GET /whoami HTTP/1.1", "Host: a", "", "")}`);
+    await behind.hears("192.0.2.9\n");
+    behind.close();
+    // Who is not the edge is believed nothing.
+    const direct = await Wire.connect(port, "127.0.0.8");
+    direct.send(wire("GET /whoami HTTP/1.1", "Host: a", "X-Forwarded-For: 192.0.2.9", "", ""));
+    await direct.hears("127.0.0.8\n");
+    direct.close();
   },
 
   "start.yaml": async () => {
