@@ -19,6 +19,11 @@ export class Candidate<T> {
     this.specificity = conditions.reduce((sum, condition) => sum + condition.specificity, 0);
   }
 
+  /** The same way into another route. */
+  of(route: Route<T>): Candidate<T> {
+    return new Candidate(route, this.path, this.conditions, this.position);
+  }
+
   holds(exchange: Exchange): boolean {
     for (const condition of this.conditions) if (!condition.matches(exchange)) return false;
     return true;

@@ -34,38 +34,40 @@ const RESTS = 3;
 const BRANCHES = 4;
 const HEAD = 5;
 
+/** Numbers per site that say where its parts are. */
+const PER_SITE = 3;
+
 /** Candidates that are put into their tree between two pauses. */
 const CANDIDATES_AT_ONCE = 16;
 
 export class PathIndex<T> {
   readonly #code: Int32Array;
-  /** For each site where its part of the code begins, and its first place in the following lists. */
+  /** For each site where its part of the code begins, and its first places among the candidates and the patterns. */
   readonly #sites: Int32Array;
   readonly #candidates: readonly Candidate<T>[];
   /** What `find` gives of each candidate. Lists, since an object per route was one more place in memory to wait for. */
   readonly #names: readonly string[];
   readonly #targets: readonly T[];
-  /** Those with params other than `*`, one for each text. */
+  /** Those with params other than `*`, for each site one for each text. */
   readonly #patterns: readonly PathPattern[];
 
-  /** @param sites candidates of each site, in order of matching */
-  static *build<T>(sites: readonly (readonly Candidate<T>[])[]): Steps<PathIndex<T>> {
-    const written = new CodeWriter();
-    const places = new Int32Array(sites.length * 2);
-    let base = 0;
-    for (const [site, candidates] of sites.entries()) {
-      places[site * 2] = yield* written.add(candidates);
-      places[site * 2 + 1] = base;
-      base += candidates.length;
+  /**
+   * @param codes of each site
+   * @param sites candidates of each site, in order of matching
+   */
+  constructor(codes: readonly SiteCode[], sites: readonly (readonly Candidate<T>[])[]) {
+    const { code, places } = joined(codes);
+    this.#code = code;
+    this.#sites = new Int32Array(codes.length * PER_SITE);
+    let candidates = 0;
+    let patterns = 0;
+    for (const [site, place] of places.entries()) {
+      this.#sites.set([place, candidates, patterns], site * PER_SITE);
+      candidates += sites[site]!.length;
+      patterns += codes[site]!.patterns.length;
     }
-    return new PathIndex(places, written, sites.flat());
-  }
-
-  private constructor(sites: Int32Array, written: CodeWriter, candidates: readonly Candidate<T>[]) {
-    this.#sites = sites;
-    this.#code = Int32Array.from(written.code);
-    this.#patterns = written.patterns;
-    this.#candidates = candidates;
+    this.#patterns = codes.flatMap((one) => one.patterns);
+    this.#candidates = sites.flat();
     this.#names = this.#candidates.map(({ route }) => route.name);
     this.#targets = this.#candidates.map(({ route }) => route.target);
   }
@@ -77,8 +79,8 @@ export class PathIndex<T> {
   find(site: number, exchange: Exchange): T | null {
     const code = this.#code;
     const { path } = exchange;
-    const start = this.#sites[site * 2]!;
-    const base = this.#sites[site * 2 + 1]!;
+    const start = this.#sites[site * PER_SITE]!;
+    const base = this.#sites[site * PER_SITE + 1]!;
     let best = path.charCodeAt(0) === SLASH ? this.#search(start + code[start]!, path, 0, exchange, base, NONE) : NONE;
     const loose = start + 2;
     const rests = loose + code[start + 1]!;
@@ -90,7 +92,10 @@ export class PathIndex<T> {
     if (best === NONE) return null;
     const rest = code[rests + best]!;
     if (rest >= 0) exchange.params = { "*": path.slice(rest) };
-    else if (rest <= ASK_PATTERN) exchange.params = this.#patterns[ASK_PATTERN - rest]!.params(path);
+    else if (rest <= ASK_PATTERN) {
+      const first = this.#sites[site * PER_SITE + 2]!;
+      exchange.params = this.#patterns[first + ASK_PATTERN - rest]!.params(path);
+    }
     exchange.route = this.#names[base + best]!;
     return this.#targets[base + best]!;
   }
@@ -158,50 +163,77 @@ function follows(code: Int32Array, branch: number, path: string, at: number): bo
   return true;
 }
 
-/** The code of all sites; one of equal shape is written once. */
-class CodeWriter {
-  readonly code: number[] = [];
-  readonly patterns: PathPattern[] = [];
-  readonly #numbers = new Map<string, number>();
-  readonly #places = new Map<string, number>();
+/** What is written for one site. It says nothing of what its routes do, so the next config's index can have it again. */
+export interface SiteCode {
+  readonly numbers: Int32Array;
+  readonly patterns: readonly PathPattern[];
+  /** The numbers as text, if they are few: sites of the same numbers share them. */
+  readonly shape: string | null;
+}
 
-  /** @returns where it is */
-  *add<T>(candidates: readonly Candidate<T>[]): Steps<number> {
-    const site = yield* this.#siteCode(candidates);
-    const shape = site.join();
-    const before = this.#places.get(shape);
+/** Larger sites are hardly the same as others. */
+const MOST_SHARED = 1000;
+
+/** The code of all sites one after another; one of equal shape is there once. */
+function joined(codes: readonly SiteCode[]): { code: Int32Array; places: number[] } {
+  const known = new Map<string, number>();
+  const parts: Int32Array[] = [];
+  let length = 0;
+  const places = codes.map(({ numbers, shape }) => {
+    const before = shape === null ? undefined : known.get(shape);
     if (before !== undefined) return before;
-    const place = this.code.length;
-    this.#places.set(shape, place);
-    for (const number of site) this.code.push(number);
+    const place = length;
+    if (shape !== null) known.set(shape, place);
+    parts.push(numbers);
+    length += numbers.length;
     return place;
+  });
+  const code = new Int32Array(length);
+  let at = 0;
+  for (const part of parts) {
+    code.set(part, at);
+    at += part.length;
   }
+  return { code, places };
+}
 
-  *#siteCode<T>(candidates: readonly Candidate<T>[]): Steps<number[]> {
-    const tree = new TreeNode("");
-    const loose: number[] = [];
-    for (const [order, candidate] of candidates.entries()) {
-      if (order % CANDIDATES_AT_ONCE === 0) yield;
-      const { path } = candidate;
-      if (path === null || path.kind === "regex") loose.push(entry(order, candidate));
-      else insert(tree, entry(order, candidate), path);
-    }
-    const code = [0, loose.length, ...loose];
-    for (const { path } of candidates) code.push(this.#restOf(path));
-    yield* writeTree(code, tree);
-    return code;
+/** @param candidates of a site, in order of matching */
+export function* siteCode<T>(candidates: readonly Candidate<T>[]): Steps<SiteCode> {
+  const tree = new TreeNode("");
+  const loose: number[] = [];
+  for (const [order, candidate] of candidates.entries()) {
+    if (order % CANDIDATES_AT_ONCE === 0) yield;
+    const { path } = candidate;
+    if (path === null || path.kind === "regex") loose.push(entry(order, candidate));
+    else insert(tree, entry(order, candidate), path);
   }
+  const code = [0, loose.length, ...loose];
+  const asked: AskedPatterns = { patterns: [], numbers: new Map() };
+  for (const { path } of candidates) code.push(restOf(path, asked));
+  yield* writeTree(code, tree);
+  return {
+    numbers: Int32Array.from(code),
+    patterns: asked.patterns,
+    shape: code.length > MOST_SHARED ? null : code.join(),
+  };
+}
 
-  /** Where the value of `*` begins if that is the only param. */
-  #restOf(path: PathPattern | null): number {
-    if (path === null || path.kind === "exact") return NO_PARAMS;
-    if (path.hasOnlyRest) return path.literalLength;
-    const before = this.#numbers.get(path.text);
-    if (before !== undefined) return ASK_PATTERN - before;
-    this.#numbers.set(path.text, this.patterns.length);
-    this.patterns.push(path);
-    return ASK_PATTERN - (this.patterns.length - 1);
-  }
+/** Patterns that have to be asked for their params, one for each text. */
+interface AskedPatterns {
+  readonly patterns: PathPattern[];
+  /** By text: place in the list. */
+  readonly numbers: Map<string, number>;
+}
+
+/** Where the value of `*` begins if that is the only param. */
+function restOf(path: PathPattern | null, { patterns, numbers }: AskedPatterns): number {
+  if (path === null || path.kind === "exact") return NO_PARAMS;
+  if (path.hasOnlyRest) return path.literalLength;
+  const before = numbers.get(path.text);
+  if (before !== undefined) return ASK_PATTERN - before;
+  numbers.set(path.text, patterns.length);
+  patterns.push(path);
+  return ASK_PATTERN - (patterns.length - 1);
 }
 
 /** Order and, in the lowest bit, whether there is something to check once the tree has led there. */

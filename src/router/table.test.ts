@@ -1,8 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { runSteps } from "../base/steps.ts";
 import type { MatchConfig } from "../config/gateway-config.ts";
 import { compileRegex } from "../config/pattern.ts";
 import type { Exchange } from "../http/exchange.ts";
+import { explainRoute, listRoutes } from "./explain.ts";
 import { RouteTable, type SiteSpec } from "./table.ts";
 import { exchangeOf, type RequestFacts } from "./test-exchange.ts";
 
@@ -296,17 +298,21 @@ describe("the table answers as trying all routes one by one would", () => {
     host: fc.constantFrom("a.test", "b.test", "x.a.test", "other"),
   });
 
+  const specsOf = (
+    drawn: readonly [MatchConfig[], "specific" | "file", string[]][],
+    generation = "",
+  ): SiteSpec<string>[] =>
+    drawn.map(([matches, ord, hostList], s) => ({
+      name: `s${s}`,
+      hosts: hostList,
+      order: ord,
+      routes: matches.map((m, r) => ({ name: `r${r}`, match: m, target: `s${s}/r${r}${generation}` })),
+    }));
+
   test("for random sites, routes and requests", () => {
     fc.assert(
       fc.property(sites, fc.array(facts, { minLength: 1, maxLength: 8 }), (drawn, requests) => {
-        const specs = drawn.map(
-          ([matches, ord, hostList], s): SiteSpec<string> => ({
-            name: `s${s}`,
-            hosts: hostList,
-            order: ord,
-            routes: matches.map((m, r) => ({ name: `r${r}`, match: m, target: `s${s}/r${r}` })),
-          }),
-        );
+        const specs = specsOf(drawn);
         const table = RouteTable.of(specs);
         for (const request of requests) {
           const exchange = exchangeOf(request);
@@ -318,6 +324,47 @@ describe("the table answers as trying all routes one by one would", () => {
       { numRuns: 3000 },
     );
   });
+
+  test("for tables that are made from the table before, of which they keep some sites", () => {
+    const kept = fc.array(fc.constantFrom("same", "copy", "other"), { minLength: 4, maxLength: 4 });
+    const step = fc.tuple(sites, kept);
+    fc.assert(
+      fc.property(
+        fc.array(step, { minLength: 2, maxLength: 4 }),
+        fc.array(facts, { maxLength: 5 }),
+        (steps, requests) => {
+          let table: RouteTable<string> | null = null;
+          let before: SiteSpec<string>[] = [];
+          for (const [generation, [drawn, how]] of steps.entries()) {
+            const specs = specsOf(drawn, `#${generation}`).map((spec, s) => {
+              const old = before[s];
+              if (old === undefined || how[s] === "other") return spec;
+              const routes = old.routes.map(({ name, match: m }) => ({
+                name: `${name}'`,
+                match: how[s] === "same" ? m : structuredClone(m),
+                target: `${name}#${generation}`,
+              }));
+              return { ...spec, order: old.order, routes };
+            });
+            table = runSteps(RouteTable.build(specs, table));
+            expect(listRoutes(table)).toEqual(listRoutes(RouteTable.of(specs)));
+            for (const request of requests) {
+              const exchange = exchangeOf(request);
+              const target = table.find(exchange);
+              expect({ target, site: exchange.site, params: exchange.params }).toEqual(
+                naive(specs, exchangeOf(request)),
+              );
+              expect(explainRoute(table, exchangeOf(request))).toEqual(
+                explainRoute(RouteTable.of(specs), exchangeOf(request)),
+              );
+            }
+            before = specs;
+          }
+        },
+      ),
+      { numRuns: 300 },
+    );
+  }, 60_000);
 });
 
 interface Answer {

@@ -19,7 +19,8 @@ import type { Exchange } from "../http/exchange.ts";
 import { byPosition, bySpecificity, Candidate } from "./candidate.ts";
 import { HostMap } from "./host-map.ts";
 import { conditionsOf } from "./match.ts";
-import { PathIndex } from "./path-index.ts";
+import type { Matcher } from "./matcher.ts";
+import { PathIndex, type SiteCode, siteCode } from "./path-index.ts";
 import { PathPattern } from "./path-pattern.ts";
 
 export interface RouteSpec<T> {
@@ -54,11 +55,15 @@ export class Site<T> {
   readonly name: string;
   readonly hosts: readonly string[];
   readonly candidates: readonly Candidate<T>[];
+  readonly #order: SiteSpec<T>["order"];
+  readonly #matches: readonly MatchConfig[];
 
-  private constructor({ name, hosts }: SiteSpec<T>, candidates: readonly Candidate<T>[]) {
+  private constructor({ name, hosts, order, routes }: SiteSpec<T>, candidates: readonly Candidate<T>[]) {
     this.name = name;
     this.hosts = hosts;
     this.candidates = candidates;
+    this.#order = order;
+    this.#matches = routes.map(({ match }) => match);
   }
 
   /** @throws {TypeError} if a pattern in it cannot be compiled */
@@ -71,14 +76,42 @@ export class Site<T> {
     candidates.sort(spec.order === "file" ? byPosition : bySpecificity);
     return new Site(spec, candidates);
   }
+
+  /** The site of another config whose routes match what these do, in the same order; null if they do not. */
+  renewed(spec: SiteSpec<T>): Site<T> | null {
+    const { name, order, routes } = spec;
+    const matches = this.#matches;
+    const isLike = order === this.#order && routes.length === matches.length;
+    if (!isLike || !routes.every(({ match }, i) => match === matches[i] || Bun.deepEquals(match, matches[i])))
+      return null;
+    const renewed = routes.map((route): Route<T> => ({ site: name, name: route.name, target: route.target }));
+    return new Site(
+      spec,
+      this.candidates.map((candidate) => candidate.of(renewed[candidate.position]!)),
+    );
+  }
+}
+
+/** What a route's `match` is made into: a path, or none, and the conditions beside it. */
+type Way = readonly [path: PathPattern | null, conditions: readonly Matcher[]];
+
+/** A config that changes some routes has the `match` of the others from the one before (config/same.ts). */
+const waysKnown = new WeakMap<MatchConfig, readonly Way[]>();
+
+function waysOf(match: MatchConfig): readonly Way[] {
+  let ways = waysKnown.get(match);
+  if (ways === undefined) {
+    const { path: paths, ...others } = match;
+    const conditions = conditionsOf(others);
+    ways = paths === undefined ? [[null, conditions]] : paths.map((path): Way => [new PathPattern(path), conditions]);
+    waysKnown.set(match, ways);
+  }
+  return ways;
 }
 
 function candidatesOf<T>(site: string, { name, match, target }: RouteSpec<T>, position: number): Candidate<T>[] {
-  const { path: paths, ...others } = match;
   const route: Route<T> = { site, name, target };
-  const conditions = conditionsOf(others);
-  if (paths === undefined) return [new Candidate(route, null, conditions, position)];
-  return paths.map((path) => new Candidate(route, new PathPattern(path), conditions, position));
+  return waysOf(match).map(([path, conditions]) => new Candidate(route, path, conditions, position));
 }
 
 export class RouteTable<T> {
@@ -90,9 +123,12 @@ export class RouteTable<T> {
   readonly #elsewhere: HostMap;
   readonly #index: PathIndex<T>;
   readonly #names: readonly string[];
+  /** For the table of the next config. */
+  readonly #codes: readonly SiteCode[];
 
-  private constructor(specs: readonly SiteSpec<T>[], sites: readonly Site<T>[], index: PathIndex<T>) {
+  private constructor(specs: readonly SiteSpec<T>[], sites: readonly Site<T>[], codes: readonly SiteCode[]) {
     this.sites = sites;
+    this.#codes = codes;
     for (const listener of new Set(specs.flatMap(({ listeners }) => listeners ?? []))) {
       this.#byListener.set(
         listener,
@@ -101,7 +137,10 @@ export class RouteTable<T> {
     }
     this.#elsewhere = hostMap(specs, (names) => names.length === 0);
     this.#names = specs.map(({ name }) => name);
-    this.#index = index;
+    this.#index = new PathIndex(
+      codes,
+      sites.map(({ candidates }) => candidates),
+    );
   }
 
   /** @throws {TypeError} if a pattern cannot be compiled */
@@ -109,13 +148,23 @@ export class RouteTable<T> {
     return runSteps(RouteTable.build(specs));
   }
 
-  /** The same, step by step. */
-  static *build<T>(specs: readonly SiteSpec<T>[]): Steps<RouteTable<T>> {
+  /**
+   * The same, step by step.
+   * @param before the table of the config before: a site whose routes match what they did is not worked out again
+   */
+  static *build<T>(specs: readonly SiteSpec<T>[], before: RouteTable<T> | null = null): Steps<RouteTable<T>> {
+    const known = new Map(before?.sites.map((site, i) => [site.name, i]));
     const sites: Site<T>[] = [];
-    for (const spec of specs) sites.push(yield* Site.build(spec));
-    const index = yield* PathIndex.build(sites.map(({ candidates }) => candidates));
-    yield;
-    return new RouteTable(specs, sites, index);
+    const codes: SiteCode[] = [];
+    for (const spec of specs) {
+      const at = known.get(spec.name) ?? -1;
+      const renewed = before?.sites[at]?.renewed(spec) ?? null;
+      const site = renewed ?? (yield* Site.build(spec));
+      sites.push(site);
+      codes.push(renewed === null ? yield* siteCode(site.candidates) : before!.#codes[at]!);
+      yield;
+    }
+    return new RouteTable(specs, sites, codes);
   }
 
   /**

@@ -114,13 +114,8 @@ export class Gateway {
     try {
       upstreams = await this.#upstreams.prepare(config, sets, metrics, material);
       const { log, servesQuic } = this.#options;
-      generation = await Generation.build({
-        config,
-        directory,
-        upstreams: upstreams.upstreams,
-        log,
-        covers: this.#certificates.covers,
-      });
+      const options = { config, directory, upstreams: upstreams.upstreams, log, covers: this.#certificates.covers };
+      generation = await Generation.build(options, this.#generation);
       const store = this.#certificates.prepare(config, material);
       const quic = await this.#quic.prepare(config, servesQuic ? addresses : [], store.store);
       return {

@@ -56,9 +56,10 @@ export class Generation implements ExchangeOwner {
 
   /**
    * Builds it in slices: traffic flows meanwhile.
+   * @param before the generation that serves
    * @throws if a middleware cannot be created (a missing file, say); the message says which
    */
-  static async build(options: GenerationOptions): Promise<Generation> {
+  static async build(options: GenerationOptions, before: Generation | null = null): Promise<Generation> {
     const generation = new Generation(options);
     const slices = new Slices();
     const specs: SiteSpec<Handler>[] = [];
@@ -73,7 +74,7 @@ export class Generation implements ExchangeOwner {
       }
       specs.push({ name: site.name, hosts: site.hosts, listeners: site.listeners, order: site.order, routes });
     }
-    generation.#table = await slices.run(RouteTable.build(specs));
+    generation.#table = await slices.run(RouteTable.build(specs, before === null ? null : before.#table));
     return generation;
   }
 
