@@ -79,6 +79,8 @@ test("every metric is in docs/metrics.md, and no other", async () => {
     tls: { local: true, acme: { ca: "https://127.0.0.1:1/directory" } },
     upstreams: { app: "127.0.0.1:1" },
     sites: [{ hosts: ["a.example", "localhost"], to: "app" }],
+    tcp: [{ listen: "127.0.0.1:0", to: "app" }],
+    udp: [{ listen: "127.0.0.1:0", to: "app" }],
   });
   const text = await (await fetch(`${gateway.adminUrl}/metrics`)).text();
   const served = new Set([...text.matchAll(/^# TYPE (\S+)/gm)].map(([, name]) => name!));

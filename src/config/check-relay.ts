@@ -27,6 +27,7 @@ export function checkRelays(tree: Map_, upstreams: ReadonlySet<string>, used: Se
     problems.push(problem([], "missing-key", 'the config needs "sites"', hint));
   }
   problems.push(...clashes(tree, tcp, udp));
+  problems.push(...uselessForDatagrams(tree, udp));
   for (const entry of [...tcp, ...udp]) {
     const routes = mapsOf(entry.value["routes"], [...entry.path, "routes"]);
     if (entry.value["to"] === undefined && !hasItems(entry.value["routes"])) {
@@ -44,6 +45,37 @@ export function checkRelays(tree: Map_, upstreams: ReadonlySet<string>, used: Se
     problems.push(...destination(entry.value["to"], [...entry.path, "to"], entry.title, tree, upstreams, used));
   }
   return problems;
+}
+
+/** An upstream's TLS and PROXY headers are for connections: whoever relies on them should know. */
+function uselessForDatagrams(tree: Map_, udp: readonly Entry[]): PlacedProblem[] {
+  const upstreams = isMap(tree["upstreams"]) ? tree["upstreams"] : {};
+  return udp.flatMap(({ value, path, title }) => {
+    const places = [
+      { to: value["to"], at: [...path, "to"] },
+      ...mapsOf(value["routes"], [...path, "routes"]).map((route) => ({
+        to: route.value["to"],
+        at: [...route.path, "to"],
+      })),
+    ];
+    return places.flatMap(({ to, at }): PlacedProblem[] => {
+      const upstream = typeof to === "string" ? upstreams[to] : undefined;
+      if (!isMap(upstream)) return [];
+      const keys = ["tls", "proxyProtocol"].filter((key) => upstream[key] !== undefined && upstream[key] !== false);
+      if (keys.length === 0) return [];
+      const message = `${title} sends datagrams to upstream ${JSON.stringify(to)}: its ${keys.map((key) => JSON.stringify(key)).join(" and ")} is for connections only`;
+      return [
+        {
+          path: at,
+          code: "unused-option",
+          message,
+          hint: "give datagrams an upstream of their own",
+          severity: "warning",
+          at: "value",
+        },
+      ];
+    });
+  });
 }
 
 /** Names are unique over everything that listens; two that listen on one port of one protocol exclude each other. */
