@@ -80,7 +80,7 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
     }
     expect(orders).toEqual(["pebble obtained", "pebble obtained", "pebble obtained"]);
     expect(readdirSync(join(root, String(folders), "accounts"))).toHaveLength(1);
-  });
+  }, 120_000);
 
   test("what was got serves after a restart, without another order", async () => {
     const folder = newFolder();
@@ -96,7 +96,7 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
     await until(() => second.keeper.views()[0]!.nextAt > Date.now(), "planned");
     expect(pebble.orders).toBe(before);
     expect(second.orders).toEqual([]);
-  });
+  }, 120_000);
 
   test("keys lie in the store for their owner alone", async () => {
     const folder = newFolder();
@@ -106,18 +106,22 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
     const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((one) => one.isFile());
     expect(files.map(({ name }) => name).some((name) => name === "secret.test")).toBe(true);
     for (const { parentPath, name } of files) expect(statSync(join(parentPath, name)).mode & 0o777).toBe(0o600);
-  });
+  }, 120_000);
 
-  test.each(["ecdsa-p384", "rsa-2048"] as const)("the key is of the kind that is wanted: %s", async (keyKind) => {
-    const { keeper, shows, has } = machine(acmeConfig([pebble.ca()], { keyKind }), answers, newFolder());
-    await keeper.keep(["kind.test"]);
-    await shows("kind.test");
-    const { publicKey } = new X509Certificate(has("kind.test")!.cert);
-    const details = publicKey.asymmetricKeyDetails;
-    expect(keyKind === "rsa-2048" ? details?.modulusLength : details?.namedCurve).toBe(
-      keyKind === "rsa-2048" ? 2048 : "secp384r1",
-    );
-  });
+  test.each(["ecdsa-p384", "rsa-2048"] as const)(
+    "the key is of the kind that is wanted: %s",
+    async (keyKind) => {
+      const { keeper, shows, has } = machine(acmeConfig([pebble.ca()], { keyKind }), answers, newFolder());
+      await keeper.keep(["kind.test"]);
+      await shows("kind.test");
+      const { publicKey } = new X509Certificate(has("kind.test")!.cert);
+      const details = publicKey.asymmetricKeyDetails;
+      expect(keyKind === "rsa-2048" ? details?.modulusLength : details?.namedCurve).toBe(
+        keyKind === "rsa-2048" ? 2048 : "secp384r1",
+      );
+    },
+    120_000,
+  );
 
   test("a challenge that fails is told with what to do, and tried again later, also after a restart", async () => {
     answers.isHijacked = true;
@@ -142,7 +146,7 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
     const other = machine(acmeConfig([pebble.ca()], { orders: 1 }), answers, folder);
     await other.keeper.keep(["hijacked.test"]);
     await other.shows("hijacked.test");
-  });
+  }, 120_000);
 
   test("after a failure the next kind of challenge is tried", async () => {
     const config = acmeConfig([pebble.ca()], { challenges: ["tls-alpn-01", "http-01"] });
@@ -151,7 +155,7 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
     await keeper.keep(["either.test"]);
     await shows("either.test");
     expect(orders).toEqual(["pebble failed", "pebble obtained"]);
-  });
+  }, 120_000);
 
   test("the next CA is asked if one cannot be reached", async () => {
     const dead = pebble.ca({ name: "dead", directory: `https://localhost:${await freePort()}/dir` });
@@ -160,7 +164,7 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
     await shows("second.test");
     expect(orders).toEqual(["dead failed", "pebble obtained"]);
     expect(lines.join("\n")).toContain("the CA does not listen");
-  });
+  }, 120_000);
 
   test("a CA whose own certificate is not trusted gets nothing", async () => {
     const { keeper, lines } = machine(acmeConfig([pebble.ca({ roots: null })]), answers, newFolder());
@@ -170,7 +174,7 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
       () => lines.join("\n"),
     );
     expect(lines.join("\n")).toContain("the CA's own certificate is not trusted");
-  });
+  }, 120_000);
 
   test("two machines that share a folder order once", async () => {
     const folder = newFolder();
@@ -182,7 +186,7 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
     expect(pebble.orders - before).toBe(2);
     for (const name of names) expect(new Set(machines.map(({ has }) => has(name)!.fingerprint)).size).toBe(1);
     expect(readdirSync(join(folder, "accounts"))).toHaveLength(1);
-  });
+  }, 120_000);
 
   test("an account that the CA has forgotten is made anew with the same key", async () => {
     const other = await Pebble.start();
@@ -207,7 +211,7 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
     await second.shows("after.test");
     const { key, url } = JSON.parse(readFileSync(path, "utf8"));
     expect({ key, url }).toEqual({ key: account.key, url: account.url });
-  });
+  }, 120_000);
 
   test("a rate limit is respected for as long as the CA says (RFC 8555 §6.6)", async () => {
     const front = new FrontCa(pebble, await freePort());
@@ -226,31 +230,35 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
     expect(keeper.views()[0]!.nextAt).toBeGreaterThanOrEqual(begun + 86_400_000);
     expect(lines.join("\n")).toContain("the CA's limit is reached");
     expect(front.requests.filter((one) => one === "POST /order-plz")).toHaveLength(1);
-  });
+  }, 120_000);
 
   test.each([
     ["a server error", () => new Response("oops", { status: 500 })],
     ["something that is no JSON", () => new Response("<html>", { headers: { "content-type": "text/html" } })],
     ["a nonce that is refused each time", () => problem("badNonce", "stale", 400, { "replay-nonce": "abc" })],
     ["more than it may", () => new Response("x".repeat(2_000_000))],
-  ])("a CA that answers with %s fails in an orderly way", async (_what, answer) => {
-    const front = new FrontCa(pebble, await freePort());
-    running.push(front);
-    front.interfere = (_request, path) => (path === "/order-plz" ? answer() : null);
-    const ca = pebble.ca({ directory: front.url, roots: join(root, "front.pem") });
-    writeFileSync(ca.roots!, front.roots);
-    const { keeper, lines, orders } = machine(acmeConfig([ca]), answers, newFolder());
-    await keeper.keep(["moody.test"]);
-    await until(
-      () => keeper.views()[0]!.failures === 1,
-      () => lines.join("\n"),
-    );
-    expect(orders).toEqual(["pebble failed"]);
-    // The library tries five times more after a bad nonce.
-    const tries = front.requests.filter((one) => one === "POST /order-plz").length;
-    expect(tries).toBeGreaterThanOrEqual(1);
-    expect(tries).toBeLessThanOrEqual(6);
-  });
+  ])(
+    "a CA that answers with %s fails in an orderly way",
+    async (_what, answer) => {
+      const front = new FrontCa(pebble, await freePort());
+      running.push(front);
+      front.interfere = (_request, path) => (path === "/order-plz" ? answer() : null);
+      const ca = pebble.ca({ directory: front.url, roots: join(root, "front.pem") });
+      writeFileSync(ca.roots!, front.roots);
+      const { keeper, lines, orders } = machine(acmeConfig([ca]), answers, newFolder());
+      await keeper.keep(["moody.test"]);
+      await until(
+        () => keeper.views()[0]!.failures === 1,
+        () => lines.join("\n"),
+      );
+      expect(orders).toEqual(["pebble failed"]);
+      // The library tries five times more after a bad nonce.
+      const tries = front.requests.filter((one) => one === "POST /order-plz").length;
+      expect(tries).toBeGreaterThanOrEqual(1);
+      expect(tries).toBeLessThanOrEqual(6);
+    },
+    120_000,
+  );
 
   test("an order that does not come to its end is given up", async () => {
     const front = new FrontCa(pebble, await freePort());
@@ -265,7 +273,7 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
       () => lines.join("\n"),
     );
     expect(lines.join("\n")).toContain("it was not there after 0.2 s");
-  });
+  }, 120_000);
 
   test("a certificate is renewed when the CA says so, and the order names the one it replaces (RFC 9773)", async () => {
     const front = new FrontCa(pebble, await freePort());
@@ -303,7 +311,7 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
       .pop();
     expect(front.orders.at(-1)).toMatchObject({ replaces: asked });
     expect(second.lines.join("\n")).toContain("certificate renewed");
-  });
+  }, 120_000);
 
   test("a name that is not wanted any more is not renewed; others stay", async () => {
     const { keeper, shows } = machine(acmeConfig([pebble.ca()]), answers, newFolder());
@@ -312,28 +320,32 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
     await shows("goes.test");
     await keeper.keep(["stays.test"]);
     expect(keeper.views().map(({ name }) => name)).toEqual(["stays.test"]);
-  });
+  }, 120_000);
 });
 
-test.skipIf(pebblePath === null)("a certificate is renewed after two thirds of its life, again and again", async () => {
-  const pebble = await Pebble.start({ lifetimeSeconds: 6 });
-  running.push(pebble);
-  const answers = new HttpAnswers(pebble.httpPort);
-  running.push(answers);
-  const { keeper, has, shows, lines } = machine(acmeConfig([pebble.ca()]), answers, newFolder());
-  await keeper.keep(["short.test"]);
-  await shows("short.test");
-  const seen = new Set<string>();
-  await until(
-    () => {
-      const certificate = has("short.test");
-      if (certificate !== undefined) seen.add(certificate.fingerprint);
-      return seen.size >= 3;
-    },
-    () => lines.join("\n"),
-    60_000,
-  );
-});
+test.skipIf(pebblePath === null)(
+  "a certificate is renewed after two thirds of its life, again and again",
+  async () => {
+    const pebble = await Pebble.start({ lifetimeSeconds: 6 });
+    running.push(pebble);
+    const answers = new HttpAnswers(pebble.httpPort);
+    running.push(answers);
+    const { keeper, has, shows, lines } = machine(acmeConfig([pebble.ca()]), answers, newFolder());
+    await keeper.keep(["short.test"]);
+    await shows("short.test");
+    const seen = new Set<string>();
+    await until(
+      () => {
+        const certificate = has("short.test");
+        if (certificate !== undefined) seen.add(certificate.fingerprint);
+        return seen.size >= 3;
+      },
+      () => lines.join("\n"),
+      60_000,
+    );
+  },
+  120_000,
+);
 
 test.skipIf(pebblePath === null)(
   "a CA that knows its customers gets the account's binding (RFC 8555 §7.3.4)",
@@ -355,4 +367,5 @@ test.skipIf(pebblePath === null)(
     );
     expect(unbound.lines.join("\n")).toContain("accountBinding");
   },
+  120_000,
 );

@@ -66,6 +66,8 @@ export class CertificateKeeper {
   readonly #names = new Map<string, KeptName>();
   readonly #stopping = new AbortController();
   #running = 0;
+  /** Those that wait until fewer run. */
+  readonly #queue: (() => void)[] = [];
   #timer: ReturnType<typeof setTimeout> | null = null;
 
   constructor(options: KeeperOptions) {
@@ -187,6 +189,7 @@ export class CertificateKeeper {
   }
 
   async #work(kept: KeptName): Promise<void> {
+    if (this.#running >= this.#options.config.orders) await new Promise<void>((resolve) => this.#queue.push(resolve));
     this.#running++;
     try {
       if (asksAt(kept) <= Date.now()) await this.#askWindow(kept);
@@ -196,6 +199,7 @@ export class CertificateKeeper {
       await this.#failed(kept, [thrown as Error]);
     } finally {
       this.#running--;
+      this.#queue.shift()?.();
     }
   }
 

@@ -10,8 +10,13 @@ const listeners = [
 const dns = { exec: { command: ["hook"] } };
 const email = "a@b.c";
 
-async function plan(tls: object, sites: readonly object[], covered: readonly string[] = []): Promise<NamePlan> {
-  const tree = { listeners, tls, sites: sites.map((site) => ({ to: "localhost:1", ...site })) };
+async function plan(
+  tls: object,
+  sites: readonly object[],
+  covered: readonly string[] = [],
+  more: object = {},
+): Promise<NamePlan> {
+  const tree = { listeners, tls, sites: sites.map((site) => ({ to: "localhost:1", ...site })), ...more };
   const { config, diagnostics } = await loadConfig({ tree, origin: "test" }, testCatalog, {});
   if (config === null) throw new Error(JSON.stringify(diagnostics));
   return planNames(config, (host) => covered.includes(host));
@@ -73,6 +78,17 @@ test("a site may have all of its names from the local CA", async () => {
   const sites = [{ hosts: ["intranet.example.com", "~^x"], tls: { issuer: "local" } }];
   const found = await plan({ local: true, acme: { email } }, sites);
   expect(found).toEqual({ ...NOTHING, local: ["intranet.example.com"], localOnDemand: ["*"] });
+});
+
+test("names of routes at layer 4 that end TLS are certified, too; what passes through is not", async () => {
+  const routes = [{ match: { serverName: ["db.example.com", "*.db.example.com"] }, to: "localhost:1" }];
+  const through = [{ match: { serverName: "through.example.com" }, to: "localhost:1" }];
+  const tcp = [
+    { name: "ends", listen: ":5432", tls: true, routes },
+    { name: "passes", listen: ":5433", routes: through },
+  ];
+  const found = await plan({ acme: { email } }, [{ hosts: "example.com" }], [], { tcp });
+  expect(found.acme).toEqual(["example.com", "db.example.com"]);
 });
 
 test("on demand are names that no site spells out, as far as the rules could allow them", async () => {

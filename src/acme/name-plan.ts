@@ -26,11 +26,17 @@ export function planNames(config: GatewayConfig, isCovered: (host: string) => bo
   const development = new NameSet([...DEVELOPMENT_NAMES, ...(local?.names ?? [])]);
   const plan = { acme: new Set<string>(), local: new Set<string>(), localOnDemand: new Set<string>() };
   const acmeOnDemand = new Set<string>();
-  for (const site of config.sites) {
-    if (!site.listeners.some((name) => secure.has(name))) continue;
-    const issuer = site.tls?.issuer ?? null;
+  const served = [
+    ...config.sites
+      .filter((site) => site.listeners.some((name) => secure.has(name)))
+      .map(({ hosts, tls }) => ({ hosts: hosts.length === 0 ? ["*"] : hosts, issuer: tls?.issuer ?? null })),
+    // At layer 4, what ends TLS.
+    ...config.tcp
+      .filter(({ tls }) => tls !== null)
+      .map(({ routes }) => ({ hosts: routes.flatMap(({ match }) => match.serverName ?? "*"), issuer: null })),
+  ];
+  for (const { hosts, issuer } of served) {
     if (issuer === "none") continue;
-    const hosts = site.hosts.length === 0 ? ["*"] : site.hosts;
     for (const host of hosts) {
       const isPattern = /^[~.*]/.test(host);
       const isLocal =

@@ -27,7 +27,17 @@ export function checkAutomatic(tree: Map_): PlacedProblem[] {
     const message = '"acme" says neither "email" nor "ca"';
     add(["tls", "acme"], "no-ca", message, 'an "email" is enough: certificates come from letsencrypt then');
   }
-  if (acme !== null) checkReach(tree, acme, add);
+  const ends = [...list(tree["listeners"]), ...list(tree["tcp"])];
+  const isServed = ends.some((one) => isMap(one) && one["tls"] !== undefined && one["tls"] !== false);
+  for (const [name, isSet] of [
+    ["acme", acme !== null],
+    ["local", hasLocal],
+  ] as const) {
+    if (!isSet || isServed) continue;
+    const message = `"tls.${name}" gets no certificates: no listener has TLS`;
+    add(["tls", name], "unused-tls", message, 'a listener has it with "tls: true"', "warning");
+  }
+  if (acme !== null && isServed) checkReach(tree, acme, add);
   for (const [i, site] of list(tree["sites"]).entries()) {
     if (!isMap(site)) continue;
     const own = isMap(site["tls"]) ? site["tls"] : {};

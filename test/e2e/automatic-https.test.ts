@@ -121,6 +121,7 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
       expect(metrics.get(`lintel_acme_failures{name="${names[0]}"}`)).toBe(0);
       expect(gateway.output).toContain("certificate obtained");
     },
+    120_000,
   );
 
   test("certificates serve at once after a restart, and nothing is ordered again", async () => {
@@ -140,7 +141,7 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
     expect(pebble.orders).toBe(orders);
     for (const file of readdirSync(join(storage, "certificates")))
       expect(statSync(join(storage, "certificates", file)).mode & 0o777).toBe(0o600);
-  });
+  }, 120_000);
 
   test("requests for unknown challenges go to the site; an application may have its own", async () => {
     const gateway = await start({ listeners: listeners(), sites: [site("own.test")], tls: { acme: acme() } });
@@ -148,7 +149,7 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
     const answer = await fetch(url, { headers: { host: "own.test" } });
     expect(await answer.text()).toBe("own.test");
     expect(gateway.output).not.toContain("error");
-  });
+  }, 120_000);
 
   test("the CA may come to another machine than the one that orders", async () => {
     const storage = newStorage();
@@ -163,7 +164,7 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
       await orders.stop();
       await other.stop();
     }
-  });
+  }, 120_000);
 
   test("a site that comes with a reload gets its certificate; the others keep theirs", async () => {
     const config = (...names: string[]) => ({
@@ -179,7 +180,7 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
     process.kill(gateway.workers.length === 0 ? gateway.pid : gateway.pid, "SIGHUP");
     await secured(gateway, pebble.tlsPort, "reload-2.test", issuer);
     expect((await shown(pebble.tlsPort, "reload-1.test", issuer)).fingerprint).toBe(before.fingerprint);
-  });
+  }, 120_000);
 
   test("on demand: allowed names get one while their client waits; others cost the CA nothing", async () => {
     const gateway = await start({
@@ -197,7 +198,7 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
     await expect(shown(pebble.tlsPort, "third.customers.test", issuer)).rejects.toThrow();
     expect(pebble.orders - before).toBe(2);
     expect(gateway.output).toContain("on demand: a limit is reached");
-  });
+  }, 120_000);
 });
 
 describe.skipIf(pebblePath === null || knotPath === null)("against pebble and knot", () => {
@@ -223,7 +224,7 @@ describe.skipIf(pebblePath === null || knotPath === null)("against pebble and kn
     expect((await secured(gateway, port, "shop.example.test", issuer)).names).toBe("DNS:*.example.test");
     expect(await knot.lookUp("TXT", "_acme-challenge.example.test")).toEqual([]);
     expect(pebble.orders).toBe(2);
-  });
+  }, 120_000);
 });
 
 describe("with the local CA", () => {
@@ -253,7 +254,7 @@ describe("with the local CA", () => {
     await start(config);
     expect(rootOf(storage)).toBe(root);
     expect((await shown(port, "localhost", root)).names).toContain("DNS:localhost");
-  });
+  }, 120_000);
 
   test("certificates are made anew before they end", async () => {
     const port = await freePort();
@@ -264,5 +265,5 @@ describe("with the local CA", () => {
       tls: { storage, local: { lifetime: "60s" } },
     });
     expect((await shown(port, "localhost", rootOf(storage))).names).toContain("DNS:localhost");
-  });
+  }, 120_000);
 });

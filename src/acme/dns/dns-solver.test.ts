@@ -40,7 +40,7 @@ describe.skipIf(knotPath === null)("against knot", () => {
     expect(await knot.lookUp("TXT", record)).toEqual(["second"]);
     await solver.withdraw(tasks[1]!);
     expect(await knot.lookUp("TXT", record)).toEqual([]);
-  });
+  }, 120_000);
 
   test("where the record is an alias, its target is set", async () => {
     const solver = dnsSolver(updates(knot), directory, SILENT);
@@ -49,7 +49,7 @@ describe.skipIf(knotPath === null)("against knot", () => {
     expect(await knot.lookUp("TXT", "there.challenges.test")).toEqual(["elsewhere"]);
     await solver.withdraw(task);
     expect(await knot.lookUp("TXT", "there.challenges.test")).toEqual([]);
-  });
+  }, 120_000);
 
   test("a zone can be named; another one is refused with advice", async () => {
     const task = { name: "named.example.test", token: "", answer: "x" };
@@ -60,7 +60,7 @@ describe.skipIf(knotPath === null)("against knot", () => {
     await expect(wrong.present(task, never)).rejects.toThrow(/NOTZONE|outside of the zone/);
     const none = dnsSolver(updates(knot), directory, SILENT);
     await expect(none.present({ ...task, name: "example.org" }, never)).rejects.toThrow("has no zone for");
-  });
+  }, 120_000);
 
   test("without the key, or with another, updates are refused, and the log says what to do", async () => {
     const task = { name: "shop.example.test", token: "", answer: "x" };
@@ -73,7 +73,7 @@ describe.skipIf(knotPath === null)("against knot", () => {
     const log = createLog({ level: "info", format: "text", write: (line) => lines.push(line) });
     await dnsSolver(updates(knot, { key: stranger }), directory, log).withdraw(task);
     expect(lines.join("")).toContain("a record of a challenge stays behind");
-  });
+  }, 120_000);
 
   test("a record that does not come to be seen is no reason to ask the CA", async () => {
     const other = await Knot.start();
@@ -86,19 +86,23 @@ describe.skipIf(knotPath === null)("against knot", () => {
     } finally {
       await other.stop();
     }
-  });
+  }, 120_000);
 
-  test.each(["hmac-sha384", "hmac-sha512", "hmac-sha1"] as const)("signed with %s (RFC 8945)", async (algorithm) => {
-    const other = await Knot.start(algorithm);
-    try {
-      const solver = dnsSolver(updates(other), directory, SILENT);
-      const task = { name: "example.test", token: "", answer: "signed" };
-      await solver.present(task, never);
-      await solver.withdraw(task);
-    } finally {
-      await other.stop();
-    }
-  });
+  test.each(["hmac-sha384", "hmac-sha512", "hmac-sha1"] as const)(
+    "signed with %s (RFC 8945)",
+    async (algorithm) => {
+      const other = await Knot.start(algorithm);
+      try {
+        const solver = dnsSolver(updates(other), directory, SILENT);
+        const task = { name: "example.test", token: "", answer: "signed" };
+        await solver.present(task, never);
+        await solver.withdraw(task);
+      } finally {
+        await other.stop();
+      }
+    },
+    120_000,
+  );
 });
 
 test("a server that does not listen is told", async () => {
@@ -112,7 +116,7 @@ test("a server that does not listen is told", async () => {
   };
   const solver = dnsSolver({ provider, propagation: 0, resolvers: null }, directory, SILENT);
   await expect(solver.present({ name: "a.test", token: "", answer: "x" }, never)).rejects.toThrow("ECONNREFUSED");
-});
+}, 120_000);
 
 describe("with a hook", () => {
   const hook = (script: string): string[] => {
@@ -136,22 +140,22 @@ describe("with a hook", () => {
     expect(readFileSync(join(directory, "calls"), "utf8")).toBe(
       "--zone|a|present|_acme-challenge.a.invalid|the value|\n--zone|a|cleanup|_acme-challenge.a.invalid|the value|\n",
     );
-  });
+  }, 120_000);
 
   test("one that fails is quoted", async () => {
     const solver = dnsSolver(config(hook("echo no such zone >&2; exit 3")), directory, SILENT);
     await expect(solver.present(task, never)).rejects.toThrow("present ended with 3: no such zone");
-  });
+  }, 120_000);
 
   test("one that hangs is ended", async () => {
     const solver = dnsSolver(config(hook("exec sleep 600"), 100), directory, SILENT);
     await expect(solver.present(task, never)).rejects.toThrow("was not done after 0.1 s");
-  });
+  }, 120_000);
 
   test("one that says too much does not fill the memory, and one that is not there is told", async () => {
     const solver = dnsSolver(config(hook("head -c 5000000 /dev/zero >&2; exit 1")), directory, SILENT);
     await expect(solver.present(task, never)).rejects.toThrow("present ended with 1");
     const missing = dnsSolver(config(["/nowhere/hook"]), directory, SILENT);
     await expect(missing.present(task, never)).rejects.toThrow("/nowhere/hook present cannot be run");
-  });
+  }, 120_000);
 });

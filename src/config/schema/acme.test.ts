@@ -100,8 +100,10 @@ test("names that no CA would certify are told, and ports that no CA could reach"
   expect(await said({ acme, local: true }, hosts("app.test"))).toEqual([]);
   expect((await said({ acme }, hosts("*.example.com")))[0]).toContain("warning[wildcard-without-dns]");
   const plain = { listeners: [":80"] };
-  expect((await said({ acme: { ...acme, challenges: "tls-alpn-01" } }, plain))[0]).toContain(
-    "error[unreachable-challenge]: tls-alpn-01 needs a listener with TLS, and there is none",
+  expect((await said({ acme }, plain))[0]).toContain('"tls.acme" gets no certificates: no listener has TLS');
+  const secure = { listeners: [{ address: ":443", tls: true }] };
+  expect((await said({ acme: { ...acme, challenges: "http-01" } }, secure))[0]).toContain(
+    "error[unreachable-challenge]: http-01 needs a listener without TLS, and there is none",
   );
 });
 
