@@ -1,9 +1,9 @@
 /**
  * What one HTTP/2 request costs in the server engine alone: frames, HPACK, streams and the writing of
- * a fixed response of 100 octets, over connections that are not there. Requests come as a client that
+ * a fixed response of 100 octets or more, over connections that are not there. Requests come as a client that
  * keeps 32 streams open on each of 8 connections sends them: a batch of heads per read.
  *
- *   bun bench/http2.ts [--rounds 15] [--fields browser] [--handler fixed|later]
+ *   bun bench/http2.ts [--rounds 15] [--fields browser] [--handler fixed|later] [--octets 65536]
  */
 import { timerList } from "../src/base/timer.ts";
 import { MemoryBody } from "../src/http/body.ts";
@@ -15,7 +15,7 @@ import { PendingResponse } from "../src/http/pending-response.ts";
 import type { Connection, ConnectionHandler } from "../src/net/connection.ts";
 import type { ExchangeHooks } from "../src/protocol/http1/server.ts";
 import { DEFAULT_FLOOD_LIMITS } from "../src/protocol/http2/floods.ts";
-import { CLIENT_PREFACE } from "../src/protocol/http2/frame.ts";
+import { CLIENT_PREFACE, Setting } from "../src/protocol/http2/frame.ts";
 import { FrameOutput, flushFrames } from "../src/protocol/http2/frame-output.ts";
 import { HpackEncoder } from "../src/protocol/http2/hpack/encoder.ts";
 import { Http2ServerConnection } from "../src/protocol/http2/server.ts";
@@ -85,7 +85,7 @@ const info: ClientInfo = {
   tls: null,
 };
 
-const content = new MemoryBody(Buffer.alloc(100, "x"));
+const content = new MemoryBody(Buffer.alloc(Number(argument("--octets", "100")), "x"));
 const fieldsOfAnswer = FieldSection.of({ server: "nginx/1.22.1", "content-type": "text/plain" }).seal();
 const answer = (): HttpResponse => new HttpResponse(200, fieldsOfAnswer.clone(), content);
 const isLater = argument("--handler", "fixed") === "later";
@@ -144,11 +144,13 @@ class Client {
   readonly #batch: Buffer;
   readonly #ids: number[] = [];
   #nextId = 1;
+  /** Octets that windows were updated for. */
+  #granted = 0;
 
   constructor() {
     this.#out.use(this.connection);
     this.#out.text(CLIENT_PREFACE);
-    this.#out.settings([]);
+    this.#out.settings([Setting.initialWindowSize, 2 ** 30]);
     this.#out.windowUpdate(0, 2 ** 30);
     this.#feed(this.#take());
     // Once, so that the table is as it stays.
@@ -189,6 +191,12 @@ class Client {
 
   /** A batch of requests, the same but for the numbers of their streams. */
   ask(): void {
+    const { octetsOut } = this.connection;
+    if (octetsOut - this.#granted > 2 ** 28) {
+      this.#out.windowUpdate(0, octetsOut - this.#granted);
+      this.#feed(this.#take());
+      this.#granted = octetsOut;
+    }
     for (const at of this.#ids) {
       this.#batch.writeUInt32BE(this.#nextId, at);
       this.#nextId += 2;
