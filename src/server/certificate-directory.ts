@@ -69,7 +69,7 @@ export interface PreparedCertificates {
 }
 
 /** Somebody who serves with the material: the workers, the process of HTTP/3. */
-export type MaterialFollower = (material: TlsMaterial, version: number) => void;
+export type MaterialFollower = (material: TlsMaterial, version: number, before: TlsMaterial) => void;
 
 const LOOK_MS = 1000;
 /** A file's certificate that ends within this time, or a fifth of its life, should have been renewed. */
@@ -266,10 +266,11 @@ export class CertificateDirectory {
   }
 
   #changed(): void {
+    const before = this.#material;
     this.#material = this.#merged(this.#watch);
     this.#version++;
     this.#warnOfEnds();
-    for (const follower of this.#followers) follower(this.#material, this.#version);
+    for (const follower of this.#followers) follower(this.#material, this.#version, before);
   }
 
   #merged(watch: MaterialWatch | null): TlsMaterial {

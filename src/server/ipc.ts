@@ -7,6 +7,7 @@ import type { ClientCount } from "../telemetry/client-sketch.ts";
 import type { TlsMaterial } from "../tls/tls-material.ts";
 import type { EndpointSet } from "../upstream/endpoint-spec.ts";
 import type { ListenKind } from "./listen-spec.ts";
+import type { MaterialParcel } from "./material-parcel.ts";
 import type { PackedConfig } from "./packed-config.ts";
 
 /** A listening socket of a worker. A listener has one for each address it listens on. */
@@ -39,7 +40,6 @@ export interface ServeFacts {
   /** Cells of the metrics, in the order of their registration. */
   readonly places: Int32Array;
   readonly sets: readonly EndpointSet[];
-  readonly material: TlsMaterial;
   /** Of all listeners with HTTP/3. */
   readonly quic: readonly QuicAddress[];
 }
@@ -47,6 +47,7 @@ export interface ServeFacts {
 /** The first message. */
 export interface Start extends ServeFacts {
   readonly kind: "start";
+  readonly material: TlsMaterial;
   /** Of the material. */
   readonly version: number;
   readonly slot: number;
@@ -67,6 +68,8 @@ export interface Start extends ServeFacts {
  */
 export interface Prepare extends ServeFacts {
   readonly kind: "prepare";
+  /** Packed for what is in force. */
+  readonly material: MaterialParcel;
   /** The generation that is served: `config` says what is different from it. */
   readonly base: number;
   /**
@@ -86,8 +89,11 @@ export type ToWorker =
   | { readonly kind: "abort"; readonly generation: number }
   /** The endpoints of one upstream have changed. */
   | { readonly kind: "endpoints"; readonly set: EndpointSet }
-  /** What TLS is served with has changed, for the config in force; answer `material-in-use`. */
-  | { readonly kind: "material"; readonly version: number; readonly material: TlsMaterial }
+  /**
+   * What TLS is served with has changed, for the config in force; answer `material-in-use`. Packed for what was sent
+   * before, or, right after a commit, for what was in force before that.
+   */
+  | { readonly kind: "material"; readonly version: number; readonly material: MaterialParcel }
   /** The certificate that was wanted is in the material that was sent last, or there will be none. */
   | { readonly kind: "certificate-answered"; readonly name: string }
   /**

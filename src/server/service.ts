@@ -17,6 +17,7 @@ import { zoneSizes } from "./endpoint-places.ts";
 import type { FromWorker, QuicAddress, ServeFacts, Start } from "./ipc.ts";
 import { listenSpecs } from "./listen-spec.ts";
 import type { HeldListener, ListenerChange, ListenerSet } from "./listener-set.ts";
+import { type MaterialParcel, packMaterial } from "./material-parcel.ts";
 import { type PackedConfig, packConfig } from "./packed-config.ts";
 import { type PreparedDirectory, type SavedOverrides, UpstreamDirectory } from "./upstream-directory.ts";
 import { hashOf } from "./versions.ts";
@@ -104,7 +105,9 @@ export class Service {
       sources: options.certificateSources ?? [],
       before: options.material ?? null,
     });
-    this.certificates.follow((material, version) => this.workers.send({ kind: "material", version, material }));
+    this.certificates.follow((material, version, before) =>
+      this.workers.send({ kind: "material", version, material: packMaterial(material, before) }),
+    );
     this.workers = new Workers({
       count: count + 1,
       isWanted: (slot) => slot < count || this.#servesQuic,
@@ -260,7 +263,10 @@ export class Service {
     const base = this.#inForce;
     const facts = factsOf(made, packConfig(made.config, base.config));
     const quic = quicAddresses(made.config, next);
+    let parcel: MaterialParcel | null = null;
     return this.workers.prepare(made.attempt, (slot, send) => {
+      // Not before: what is in force may have changed.
+      parcel ??= packMaterial(material, this.certificates.material);
       const hasListeners = slot !== this.#quicSlot;
       if (hasListeners) this.#channels.get(slot)![0].send(listeners.sockets(slot, added));
       send({
@@ -268,7 +274,7 @@ export class Service {
         kind: "prepare",
         base: base.attempt,
         sets,
-        material,
+        material: parcel,
         quic,
         listeners: hasListeners ? next.map(({ id, kind, name }) => ({ id, kind, name })) : [],
       });

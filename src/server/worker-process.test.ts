@@ -4,6 +4,7 @@ import { Noting, Sequence } from "../state/placement.ts";
 import { createZone } from "../state/zone.ts";
 import { GatewayMetrics } from "../telemetry/metrics.ts";
 import { SAMPLE_CONFIG } from "../telemetry/testing.ts";
+import { NO_MATERIAL } from "../tls/tls-material.ts";
 import type { Start } from "./ipc.ts";
 import { Workers } from "./workers.ts";
 
@@ -31,6 +32,7 @@ function create(gateway: string) {
         directory: "/",
         listeners: [],
         sets: [],
+        material: NO_MATERIAL,
         places: noting.places,
         zoneFd: 3,
         channelFd: 3,

@@ -22,6 +22,7 @@ import type { TlsMaterial } from "../tls/tls-material.ts";
 import type { EndpointSet } from "../upstream/endpoint-spec.ts";
 import type { GatewayFacts, GatewayOptions, GatewaySocket, PreparedGateway } from "./gateway.ts";
 import type { FromWorker, Prepare, ServeFacts, Start, ToWorker } from "./ipc.ts";
+import { type MaterialParcel, MaterialReceiver } from "./material-parcel.ts";
 
 /** What serves the traffic of one process. */
 export interface WorkerGateway {
@@ -155,6 +156,7 @@ class Worker {
   readonly #log: Log;
   readonly #recorder: ExchangeRecorder;
   readonly #gateway: WorkerGateway;
+  readonly #materials: MaterialReceiver;
   #config: GatewayConfig;
   /** Of the config. */
   #generation: number;
@@ -192,6 +194,7 @@ class Worker {
     this.#recorder.clients = this.#clients;
     this.#stopSampling = startProcessSampling(this.#telemetry.metrics);
     const recorder = this.#recorder;
+    this.#materials = new MaterialReceiver(facts.material);
     this.#gateway = parts.createGateway({
       zone: this.#zone,
       slot,
@@ -243,12 +246,14 @@ class Worker {
       if (lost !== undefined) throw new Error(`no descriptor came for listener ${lost.name}`);
       if (message.base !== this.#generation)
         throw new Error(`it serves config ${this.#generation}, not ${message.base}`);
+      // At once: it is packed for what is in force now.
+      const material = this.#materials.prepare(message.material);
       const config = await this.#parts.readConfig(message, this.#config);
       const metrics = await new Slices().run(
         GatewayMetrics.build(config, new Told(message.places), { isShown: false, before: this.#telemetry.metrics }),
       );
       telemetry = this.#openTelemetry(message, config, this.#telemetry, metrics);
-      const { directory, sets, material, quic } = message;
+      const { directory, sets, quic } = message;
       handedOn = true;
       const { metrics: counted } = telemetry;
       const facts = { config, directory, metrics: counted, sets, material, quic, sockets };
@@ -268,6 +273,7 @@ class Worker {
     const before = this.#telemetry;
     const { telemetry, config, sockets, prepared } = pending;
     prepared.commit();
+    this.#materials.commit();
     this.#recorder.use(telemetry.metrics, telemetry.accessLog);
     this.#stopSampling();
     this.#stopSampling = startProcessSampling(telemetry.metrics);
@@ -294,8 +300,8 @@ class Worker {
     return this.#gateway.change(set);
   }
 
-  useMaterial(material: TlsMaterial, version: number): void {
-    this.#gateway.useMaterial(material);
+  useMaterial(parcel: MaterialParcel, version: number): void {
+    this.#gateway.useMaterial(this.#materials.change(parcel));
     tell({ kind: "material-in-use", version });
   }
 
