@@ -9,10 +9,13 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { cases, ROUTES, routePrefix } from "./cases.ts";
-import { runWrk, writeScript, wrkVersion } from "./load/wrk.ts";
-import { startOrigins } from "./origin/start.ts";
+import { generate } from "./load/generate.ts";
+import { wrkVersion } from "./load/wrk.ts";
+import { originPortOf, startOrigins } from "./origin/start.ts";
+import { isTls } from "./proxies/contender.ts";
 import { lintel } from "./proxies/lintel.ts";
 import { findWorkers } from "./soak/watch.ts";
+import { makeCertificate } from "./system/certificate.ts";
 import { Children } from "./system/children.ts";
 import { type CpuProfile, selfTimes } from "./system/cpu-profile.ts";
 import { choosePinning } from "./system/machine.ts";
@@ -60,10 +63,12 @@ const [port, adminPort] = freePorts(2) as [number, number];
 const home = join(directory, "lintel");
 mkdirSync(home);
 const start = lintel.prepare({
+  protocol: chosen.protocol,
+  certificate: makeCertificate(directory),
   directory: home,
   port,
   adminPort,
-  originPort: chosen.upload > 0 ? origins.uploadPort : origins.port,
+  originPort: originPortOf(chosen, origins),
   prefixes: chosen.routed ? Array.from({ length: ROUTES }, (_, index) => routePrefix(index)) : [],
   accessLog: chosen.accessLog,
 });
@@ -74,17 +79,9 @@ const gateway = children.start({
   log: join(home, "log"),
   environment: { BUN_OPTIONS: `--cpu-prof --cpu-prof-dir=${profiles}` },
 });
-await answered(gateway, port);
+await answered(gateway, port, "/", isTls(chosen.protocol));
 const [worker] = await findWorkers(gateway.pid, 1);
-const script = writeScript(directory, chosen);
-const load = await runWrk(
-  children,
-  script,
-  `http://127.0.0.1:${port}${chosen.path}`,
-  chosen,
-  Number(values.seconds),
-  pinning.load,
-);
+const load = await generate({ children, directory, cpu: pinning.load }, chosen, port, Number(values.seconds));
 await children.stop(gateway, 10_000);
 await children.stopAll();
 
@@ -95,7 +92,7 @@ if (file === undefined) {
 }
 const times = selfTimes(JSON.parse(readFileSync(join(profiles, file), "utf8")) as CpuProfile);
 const all = times.reduce((sum, { samples }) => sum + samples, 0);
-console.log(`${chosen.title}: ${load.requests} requests, ${all} samples`);
+console.log(`${chosen.title}: ${load.requests} ${chosen.unit}s, ${all} samples`);
 for (const { name, place, samples } of times.slice(0, Number(values.top))) {
   console.log(
     `${((samples / all) * 100).toFixed(1).padStart(5)} %  ${name}  ${place.replace(`file://${PROJECT}/`, "")}`,

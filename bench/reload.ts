@@ -52,7 +52,7 @@ const lintel = children.start({
   command: ["node", LAUNCHER, "run", "--config", file],
   log: join(directory, "lintel.log"),
 });
-await answered(lintel, listener, "/route-1/x", 30_000);
+await answered(lintel, listener, "/route-1/x", false, 30_000);
 
 const requests: { readonly startedAt: number; readonly ms: number }[] = [];
 let failed = 0;

@@ -31,12 +31,12 @@ function preamble({ startedAt, machine, pinning, seconds, rounds, versions }: Re
   ];
 }
 
-const LOAD_HEAD: Row = [
+const loadHead = ({ unit, reference }: Case): Row => [
   "proxy",
-  "CPU µs/request",
-  `of ${REFERENCE}'s`,
+  `CPU µs/${unit}`,
+  reference === "better" ? "of the better's" : `of ${REFERENCE}'s`,
   "target",
-  "requests/s",
+  unit === "MiB" ? "GB/s" : `${unit}s/s`,
   "p50 ms",
   "p99 ms",
   "RSS MiB",
@@ -47,7 +47,7 @@ const LOAD_HEAD: Row = [
 function loadRows(results: Results, each: Case): Row[] {
   const summaries = summarise(results, each);
   return [
-    LOAD_HEAD,
+    loadHead(each),
     ...summaries.map((summary) => [
       summary.proxy,
       summary.cpuPerRequest.toFixed(1),
@@ -55,9 +55,11 @@ function loadRows(results: Results, each: Case): Row[] {
         ? ""
         : `${summary.ratio.median.toFixed(2)} (${summary.ratio.least.toFixed(2)}–${summary.ratio.most.toFixed(2)})`,
       summary.proxy === "lintel" ? verdict(each, summary) : "",
-      Math.round(summary.perSecond).toLocaleString("en-US"),
-      summary.p50.toFixed(2),
-      summary.p99.toFixed(2),
+      each.unit === "MiB"
+        ? ((summary.perSecond * 2 ** 20) / 1e9).toFixed(2)
+        : Math.round(summary.perSecond).toLocaleString("en-US"),
+      summary.p50 === 0 ? "" : summary.p50.toFixed(2),
+      summary.p99 === 0 ? "" : summary.p99.toFixed(2),
       mebibytes(summary.rss),
       percent(summary.busy),
       String(summary.errors),

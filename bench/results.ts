@@ -41,6 +41,8 @@ export interface Results {
 }
 
 export const REFERENCE = "nginx";
+/** Where the reference is the better one of two. */
+const OTHER_REFERENCE = "haproxy";
 
 /** Other programs took more than this part of a core: they change what they share the machine with. */
 export const DISTURBED = 0.1;
@@ -62,9 +64,14 @@ export interface Summary {
   readonly errors: number;
 }
 
-export function summarise(results: Results, { name }: Case): Summary[] {
+export function summarise(results: Results, { name, reference: against }: Case): Summary[] {
   const samples = results.samples.filter((sample) => sample.case === name);
-  const reference = new Map(samples.filter(({ proxy }) => proxy === REFERENCE).map((sample) => [sample.round, sample]));
+  const reference = new Map<number, Sample>();
+  for (const sample of samples) {
+    if (sample.proxy !== REFERENCE && !(against === "better" && sample.proxy === OTHER_REFERENCE)) continue;
+    const known = reference.get(sample.round);
+    if (known === undefined || perRequest(sample) < perRequest(known)) reference.set(sample.round, sample);
+  }
   const names = [...new Set(samples.map(({ proxy }) => proxy))];
   return names.map((proxy) => {
     const own = samples.filter((sample) => sample.proxy === proxy);

@@ -6,33 +6,35 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { parseArgs } from "node:util";
-import { type Case, cases, ROUTES, routePrefix } from "./cases.ts";
+import { type Case, cases, chosenCases, ROUTES, routePrefix } from "./cases.ts";
+import { baseOf, generate } from "./load/generate.ts";
+import { h2loadVersion } from "./load/h2load.ts";
 import { measureIdle } from "./load/idle.ts";
 import { runWrk, writeScript, wrkVersion } from "./load/wrk.ts";
 import { FIELDS_PATH } from "./origin/nginx-origin.ts";
-import { startOrigins } from "./origin/start.ts";
-import type { Contender } from "./proxies/contender.ts";
+import { originPortOf, startOrigins } from "./origin/start.ts";
+import { type Certificate, CIPHER, type Contender, GROUP, isTls } from "./proxies/contender.ts";
 import { proxies } from "./proxies/index.ts";
 import { render } from "./report.ts";
 import { DISTURBED, perRequest, REFERENCE, type Results, type Sample } from "./results.ts";
+import { makeCertificate, opensslConfig } from "./system/certificate.ts";
 import { type Child, Children, lastLines } from "./system/children.ts";
 import { choosePinning, machine, usage } from "./system/machine.ts";
 import { answered, freePorts } from "./system/ports.ts";
 import { cpuOf, memoryOf } from "./system/process-tree.ts";
 
 const USAGE = `Usage: bun bench/run.ts [options]
-  --only CASE,CASE     only these of: ${cases.map(({ name }) => name).join(", ")}
+  --only CASE,GROUP    only these of: ${cases.map(({ name }) => name).join(", ")};
+                       or of the groups ${[...new Set(cases.map(({ group }) => group))].join(", ")}
   --proxies NAME,NAME  only these of: ${proxies.map(({ name }) => name).join(", ")}
-  --seconds N          length of a window (default 5)
-  --rounds N           windows per case and proxy (default 5)
+  --seconds N          length of a window (default 4)
+  --rounds N           windows per case and proxy (default 4)
   --markdown           tables in Markdown
   --readme             put the tables into bench/README.md as its last section
   --json FILE          where the raw results go (default bench/results/TIME.json)
 
 Example: bun bench/run.ts --only small,1m --seconds 3 --rounds 3`;
 
-/** The first window of a proxy in a case follows this much load; just-in-time compilers need it. */
-const WARM_UP_SECONDS = 12;
 const REST_MS = 200;
 /** A window in which other programs took more than DISTURBED of a core is repeated, so often at most. */
 const TRIES = 3;
@@ -58,6 +60,7 @@ const results: Results = {
     ...present.filter(({ tuned }) => !tuned).map((proxy) => [proxy.name, proxy.version() ?? ""]),
     ["bun", Bun.version],
     ["wrk", wrkVersion() ?? "missing"],
+    ["h2load", h2loadVersion() ?? "missing"],
   ]),
   leftOut: options.proxies
     .filter((proxy) => !present.includes(proxy))
@@ -67,7 +70,9 @@ const results: Results = {
   idle: [],
 };
 
+const generators = { children, directory, cpu: pinning.load };
 let origins: readonly Child[] = [];
+let certificate: Certificate;
 
 await run();
 await children.stopAll();
@@ -83,14 +88,22 @@ async function run(): Promise<void> {
   if (!present.some(({ name }) => name === REFERENCE)) say(`without ${REFERENCE} there are no ratios`);
   if (Bun.which("nginx") === null) return fail("nginx is not installed, and it is the origin server of all cases");
   for (const note of results.leftOut) say(note);
+  certificate = makeCertificate(directory);
   const started = await startOrigins(children, directory, pinning.origin);
   origins = started.children;
   for (const each of options.cases) {
-    const originPort = each.upload > 0 ? started.uploadPort : started.port;
-    const taking = present.filter(({ tuned }) => each.tuned || !tuned);
+    const originPort = originPortOf(each, started);
+    const taking = present.filter(
+      ({ tuned, protocols }) => (each.tuned || !tuned) && protocols.includes(each.protocol),
+    );
     if (each.kind === "idle") await idleCase(each, taking, originPort);
     else await loadCase(each, taking, originPort);
   }
+}
+
+/** Load before the first window of a proxy in a case. Just-in-time compilers need it; no more than three windows' worth. */
+function warmUpSeconds({ compiles }: Contender): number {
+  return Math.min(compiles ? 12 : 2, 3 * options.seconds);
 }
 
 interface Running {
@@ -100,7 +113,6 @@ interface Running {
 }
 
 async function loadCase(each: Case, taking: readonly Contender[], originPort: number): Promise<void> {
-  const script = writeScript(directory, each);
   const running: Running[] = [];
   for (const proxy of taking) {
     const started = await startProxy(proxy, each, originPort);
@@ -111,11 +123,11 @@ async function loadCase(each: Case, taking: readonly Contender[], originPort: nu
       // Each round begins with another one, so that none always follows the same neighbour.
       const next = running[(round + turn) % running.length]!;
       await attempt(`${each.name}, ${next.proxy.name}`, async () => {
-        const sample = await measureQuietly(each, next, script, round);
+        const sample = await measureQuietly(each, next, round);
         results.samples.push(sample);
         say(
-          `${each.name} ${round + 1}/${options.rounds} ${next.proxy.name.padEnd(11)} ${perRequest(sample).toFixed(1)} µs/request, ` +
-            `${Math.round(sample.requests / sample.seconds)} requests/s, p99 ${sample.p99.toFixed(2)} ms`,
+          `${each.name} ${round + 1}/${options.rounds} ${next.proxy.name.padEnd(11)} ${perRequest(sample).toFixed(1)} µs/${each.unit}, ` +
+            `${Math.round(sample.requests / sample.seconds)}/s, p99 ${sample.p99.toFixed(2)} ms`,
         );
       });
     }
@@ -124,19 +136,18 @@ async function loadCase(each: Case, taking: readonly Contender[], originPort: nu
 }
 
 /** The least disturbed of a few windows: the first one, on a quiet machine. */
-async function measureQuietly(each: Case, running: Running, script: string, round: number): Promise<Sample> {
-  let best = await measure(each, running, script, round);
+async function measureQuietly(each: Case, running: Running, round: number): Promise<Sample> {
+  let best = await measure(each, running, round);
   for (let tried = 1; tried < TRIES && best.strangers > DISTURBED; tried++) {
-    const again = await measure(each, running, script, round);
+    const again = await measure(each, running, round);
     if (again.strangers < best.strangers) best = again;
   }
   return best;
 }
 
-async function measure(each: Case, { proxy, child, port }: Running, script: string, round: number): Promise<Sample> {
-  const url = `http://127.0.0.1:${port}${each.path}`;
-  const load = (seconds: number) => runWrk(children, script, url, each, seconds, pinning.load);
-  await load(round === 0 ? WARM_UP_SECONDS : 1);
+async function measure(each: Case, { proxy, child, port }: Running, round: number): Promise<Sample> {
+  const load = (seconds: number) => generate(generators, each, port, seconds);
+  await load(round === 0 ? warmUpSeconds(proxy) : 1);
   await Bun.sleep(REST_MS);
   const before = counters(child);
   const loaded = await load(options.seconds);
@@ -176,7 +187,7 @@ async function idleCase(each: Case, taking: readonly Contender[], originPort: nu
     await attempt(`${each.name}, ${proxy.name}`, async () => {
       // Warm, or the code compiled meanwhile would be taken for the cost of connections.
       const url = `http://127.0.0.1:${port}${each.path}`;
-      await runWrk(children, script, url, { ...each, connections: 64 }, WARM_UP_SECONDS, pinning.load);
+      await runWrk(children, script, url, { ...each, connections: 64 }, warmUpSeconds(proxy), pinning.load);
       await Bun.sleep(REST_MS);
       const target = { name: proxy.name, pid: child.pid, port };
       const idle = await measureIdle(children, directory, target, each.connections, pinning.load);
@@ -197,10 +208,13 @@ async function startProxy(proxy: Contender, each: Case, originPort: number): Pro
   const prefixes = each.routed ? Array.from({ length: ROUTES }, (_, index) => routePrefix(index)) : [];
   let child: Child | null = null;
   try {
-    const start = proxy.prepare({ directory: home, port, adminPort, originPort, prefixes, accessLog: each.accessLog });
+    const { protocol, accessLog } = each;
+    const setup = { protocol, certificate, directory: home, port, adminPort, originPort, prefixes, accessLog };
+    const start = proxy.prepare(setup);
     child = children.start({ name: proxy.name, cpu: pinning.proxy, log: join(home, "log"), ...start });
-    await answered(child, port, samplePath(each));
+    await answered(child, port, samplePath(each), isTls(protocol));
     await checkAnswer(each, port);
+    if (isTls(protocol)) checkHandshake(port);
     return { proxy, child, port };
   } catch (error) {
     const said = child === null || !child.running() ? "" : `\n${lastLines(child)}`;
@@ -216,17 +230,30 @@ function samplePath({ routed, path }: Case): string {
 
 /** @throws unless the origin server's answer comes through, and the forwarded fields reach it */
 async function checkAnswer(each: Case, port: number): Promise<void> {
-  const base = `http://127.0.0.1:${port}`;
+  const base = baseOf(each, port);
+  const tls = { rejectUnauthorized: false };
   const content = each.upload > 0 ? { body: Buffer.alloc(each.upload, "u") } : {};
-  const response = await fetch(base + samplePath(each), { method: each.method, ...content });
+  const response = await fetch(base + samplePath(each), { method: each.method, tls, ...content });
   const octets = (await response.arrayBuffer()).byteLength;
   if (response.status !== 200 || octets !== each.download) {
     throw new Error(`answered ${response.status} with ${octets} octets, not 200 with ${each.download}`);
   }
-  if (each.routed || each.upload > 0) return;
-  const seen = await (await fetch(base + FIELDS_PATH)).text();
-  const wanted = `127.0.0.1:${port}|127.0.0.1|http|127.0.0.1:${port}`;
+  if (each.routed || each.upload > 0 || each.group === "tunnels") return;
+  const seen = await (await fetch(base + FIELDS_PATH, { tls })).text();
+  const wanted = `127.0.0.1:${port}|127.0.0.1|${isTls(each.protocol) ? "https" : "http"}|127.0.0.1:${port}`;
   if (seen !== wanted) throw new Error(`the origin server saw Host and forwarded fields ${seen}, not ${wanted}`);
+}
+
+/** @throws unless it agrees with OpenSSL on what all are to agree on */
+function checkHandshake(port: number): void {
+  const command = ["openssl", "s_client", "-connect", `127.0.0.1:${port}`, "-servername", "localhost", "-brief"];
+  const env = { ...process.env, OPENSSL_CONF: opensslConfig(directory) };
+  const said = Bun.spawnSync(command, { stdin: Buffer.alloc(0), timeout: 10_000, env }).stderr.toString();
+  const agreed = ["Protocol version", "Ciphersuite", "Server Temp Key"]
+    .map((what) => new RegExp(`^${what}: (\\w[\\w.]*)`, "m").exec(said)?.[1])
+    .join(" ");
+  const wanted = `TLSv1.3 ${CIPHER} ${GROUP}`;
+  if (agreed !== wanted) throw new Error(`a handshake agrees on ${agreed}, not on ${wanted}:\n${said}`);
 }
 
 /** Replaces the last section of the README, or adds it; formatted, since the formatter has a say in tables. */
@@ -265,8 +292,8 @@ function readOptions() {
       options: {
         only: { type: "string" },
         proxies: { type: "string" },
-        seconds: { type: "string", default: "5" },
-        rounds: { type: "string", default: "5" },
+        seconds: { type: "string", default: "4" },
+        rounds: { type: "string", default: "4" },
         markdown: { type: "boolean", default: false },
         readme: { type: "boolean", default: false },
         json: { type: "string" },
@@ -279,7 +306,7 @@ function readOptions() {
     }
     const stamp = new Date().toISOString().slice(0, 19).replaceAll(":", "").replace("T", "-");
     return {
-      cases: chosen(cases, values.only, "case"),
+      cases: chosenCases(values.only),
       proxies: chosen(proxies, values.proxies, "proxy"),
       seconds: count(values.seconds, "seconds", 600),
       rounds: count(values.rounds, "rounds", 100),

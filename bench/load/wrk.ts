@@ -1,7 +1,8 @@
 /** Load from wrk, one thread, driven by a script of its own for each case; its results as numbers. */
 import { readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Case } from "../cases.ts";
+import { opensslConfig } from "../system/certificate.ts";
 import { type Children, lastLines } from "../system/children.ts";
 import { browserRequests } from "./browser.ts";
 
@@ -81,7 +82,8 @@ export async function runWrk(
     script,
     url,
   ];
-  const wrk = children.start({ name: "wrk", command, cpu, log });
+  const environment = { OPENSSL_CONF: opensslConfig(dirname(script)) };
+  const wrk = children.start({ name: "wrk", command, cpu, log, environment });
   const code = await children.finish(wrk, (seconds + 20) * 1000);
   if (code !== 0) throw new Error(`wrk ended with code ${code}:\n${lastLines(wrk)}`);
   return { ...parseReport(readFileSync(log, "utf8")), cpuMicroseconds: wrk.cpuMicroseconds() };

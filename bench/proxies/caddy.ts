@@ -1,11 +1,13 @@
 /** Caddy on one processor, with the defaults of its `reverse_proxy`, which set no X-Real-IP. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Contender, type Setup, versionFrom } from "./contender.ts";
+import { type Contender, GROUP, isTls, type Setup, versionFrom } from "./contender.ts";
 
 export const caddy: Contender = {
   name: "caddy",
   tuned: false,
+  compiles: false,
+  protocols: ["http", "https", "h2"],
   version: () => versionFrom(["caddy", "version"], /v?(\d\S*)/),
   prepare(setup) {
     const file = join(setup.directory, "Caddyfile");
@@ -22,7 +24,7 @@ export const caddy: Contender = {
   },
 };
 
-function configuration({ directory, port, originPort, prefixes, accessLog }: Setup): string {
+function configuration({ protocol, certificate, directory, port, originPort, prefixes, accessLog }: Setup): string {
   const to = `reverse_proxy 127.0.0.1:${originPort}`;
   const routes =
     prefixes.length === 0 ? `  ${to}` : prefixes.map((prefix) => `  handle ${prefix}/* {\n    ${to}\n  }`).join("\n");
@@ -30,10 +32,13 @@ function configuration({ directory, port, originPort, prefixes, accessLog }: Set
   admin off
   auto_https off
   grace_period 1s
+  servers {
+    protocols h1${protocol === "h2" ? " h2" : ""}
+  }
 }
-:${port} {
+${isTls(protocol) ? "https://" : ""}:${port} {
   bind 127.0.0.1
-${accessLog ? `  log {\n    output file ${join(directory, "access.log")}\n  }\n` : ""}${routes}
+${isTls(protocol) ? `  tls ${certificate.cert} ${certificate.key} {\n    protocols tls1.3\n    curves ${GROUP.toLowerCase()}\n  }\n` : ""}${accessLog ? `  log {\n    output file ${join(directory, "access.log")}\n  }\n` : ""}${routes}
 }
 `;
 }

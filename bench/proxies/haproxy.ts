@@ -4,11 +4,13 @@
  */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Contender, type Setup, versionFrom } from "./contender.ts";
+import { CIPHER, type Contender, GROUP, isTls, type Setup, versionFrom } from "./contender.ts";
 
 export const haproxy: Contender = {
   name: "haproxy",
   tuned: false,
+  compiles: false,
+  protocols: ["http", "https", "h2", "websocket", "tcp"],
   version: () => versionFrom(["haproxy", "-v"], /version (\S+)/),
   prepare(setup) {
     const file = join(setup.directory, "haproxy.cfg");
@@ -22,7 +24,9 @@ export const haproxy: Contender = {
   },
 };
 
-function configuration({ port, originPort, prefixes, accessLog }: Setup, map: string): string {
+function configuration(setup: Setup, map: string): string {
+  const { protocol, port, originPort, prefixes, accessLog } = setup;
+  if (protocol === "tcp") return relay(setup);
   return `
 global
   nbthread 1
@@ -35,12 +39,13 @@ defaults
   timeout client 300s
   timeout server 60s
   timeout http-keep-alive 300s
+  timeout tunnel 300s
   option forwardfor
   http-reuse always
 ${accessLog ? "  log global\n  option httplog\n" : ""}
 frontend bench
-  bind 127.0.0.1:${port} backlog 4096
-  http-request set-header X-Forwarded-Proto http
+  bind 127.0.0.1:${port} backlog 4096${isTls(protocol) ? tls(setup) : ""}
+  http-request set-header X-Forwarded-Proto ${isTls(protocol) ? "https" : "http"}
   http-request set-header X-Forwarded-Host %[req.hdr(host)]
   http-request set-header X-Real-IP %[src]
 ${prefixes.length === 0 ? "  default_backend origin" : `  use_backend %[path,map_beg(${map},none)]`}
@@ -52,3 +57,24 @@ backend none
   http-request deny deny_status 404
 `;
 }
+
+const tls = ({ protocol, certificate }: Setup) =>
+  ` ssl crt ${certificate.both} ssl-min-ver TLSv1.3 ciphersuites ${CIPHER} curves ${GROUP} alpn ${protocol === "h2" ? "h2" : "http/1.1"}`;
+
+const relay = ({ port, originPort }: Setup) => `
+global
+  nbthread 1
+  maxconn 15000
+  no strict-limits
+
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 300s
+  timeout server 300s
+
+listen bench
+  option splice-auto
+  bind 127.0.0.1:${port} backlog 4096
+  server origin 127.0.0.1:${originPort}
+`;

@@ -4,7 +4,7 @@
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import type { Contender, Setup } from "./contender.ts";
+import { type Certificate, type Contender, GROUP, isTls, type Setup } from "./contender.ts";
 
 const PROJECT = resolve(import.meta.dir, "../..");
 export const LAUNCHER = join(PROJECT, "bin/lintel.mjs");
@@ -12,6 +12,8 @@ export const LAUNCHER = join(PROJECT, "bin/lintel.mjs");
 export const lintel: Contender = {
   name: "lintel",
   tuned: false,
+  compiles: true,
+  protocols: ["http", "https", "h2", "h3", "websocket", "tcp"],
   version() {
     if (!existsSync(LAUNCHER)) return null;
     return (JSON.parse(readFileSync(join(PROJECT, "package.json"), "utf8")) as { version: string }).version;
@@ -23,19 +25,30 @@ export const lintel: Contender = {
   },
 };
 
-function configuration({ directory, port, adminPort, originPort, prefixes, accessLog }: Setup): string {
+function configuration(setup: Setup): string {
+  const { protocol, certificate, directory, port, adminPort, originPort, prefixes, accessLog } = setup;
   const log = accessLog ? `{ format: combined, output: ${join(directory, "access.log")} }` : "off";
   const routes =
     prefixes.length === 0
       ? "  - to: origin\n"
       : `  - routes:\n${prefixes.map((prefix) => `      - { match: "${prefix}/*", to: origin }\n`).join("")}`;
+  const secure = isTls(protocol) ? `, tls: ${ONE_WAY}${protocol === "h3" ? ", http3: true" : ""}` : "";
+  const listeners = `listeners:
+  - { name: bench, address: "127.0.0.1:${port}", maxConnections: 15000${secure} }
+`;
+  const relay = `tcp: [{ name: bench, listen: "127.0.0.1:${port}", maxConnections: 15000, to: origin }]
+`;
   return `workers: 1
 state: ${join(directory, "state")}
-listeners:
-  - { name: bench, address: "127.0.0.1:${port}", maxConnections: 15000 }
-admin: { address: "127.0.0.1:${adminPort}" }
+${protocol === "tcp" ? relay : listeners}${secure === "" ? "" : tls(certificate)}admin: { address: "127.0.0.1:${adminPort}" }
 telemetry: { accessLog: ${log} }
 upstreams: { origin: "127.0.0.1:${originPort}" }
-sites:
-${routes}`;
+${protocol === "tcp" ? "" : `sites:\n${routes}`}`;
 }
+
+const tls = ({ cert, key }: Certificate) => `tls:
+  certificates: { cert: "${cert}", key: "${key}" }
+`;
+
+/** The cipher needs no word: the runtime prefers the one that the others are told to take. */
+const ONE_WAY = `{ profile: custom, custom: { minVersion: "1.3", groups: [${GROUP}] } }`;

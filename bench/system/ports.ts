@@ -15,11 +15,20 @@ export function freePorts(count: number): number[] {
 }
 
 /** @throws if the port is not answered with an HTTP response in time, or the child ends first */
-export async function answered(child: Child, port: number, path = "/", deadlineMs = 15_000): Promise<void> {
+export async function answered(
+  child: Child,
+  port: number,
+  path = "/",
+  isTls = false,
+  deadlineMs = 15_000,
+): Promise<void> {
   for (const end = Date.now() + deadlineMs; Date.now() < end; ) {
     if (!child.running()) throw new Error(`${child.name} ended at its start:\n${lastLines(child)}`);
     try {
-      const response = await fetch(`http://127.0.0.1:${port}${path}`, { signal: AbortSignal.timeout(2000) });
+      const response = await fetch(`${isTls ? "https" : "http"}://127.0.0.1:${port}${path}`, {
+        signal: AbortSignal.timeout(2000),
+        tls: { rejectUnauthorized: false },
+      });
       await response.arrayBuffer();
       return;
     } catch {
