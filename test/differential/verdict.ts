@@ -85,7 +85,7 @@ export async function nodeVerdict(port: number, octets: Buffer): Promise<Verdict
   client.halfClose();
   const messages: Message[] = [];
   for (;;) {
-    const response = await client.response("GET", 2000).catch((why: Error) => why.message.split(";")[0]!);
+    const response = await client.response("GET", 20_000).catch((why: Error) => why.message.split(";")[0]!);
     if (typeof response === "string") return { messages, end: response };
     if (response.status !== 200) return { messages, end: response.text || String(response.status) };
     const { method, url, httpVersion, rawHeaders, content } = JSON.parse(
