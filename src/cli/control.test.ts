@@ -422,9 +422,9 @@ describe("lintel top on a terminal", () => {
   }
 
   async function until(holds: () => boolean): Promise<void> {
-    const deadline = performance.now() + 10_000;
+    const deadline = performance.now() + 20_000;
     while (!holds()) {
-      if (performance.now() > deadline) throw new Error("waited 10 s in vain");
+      if (performance.now() > deadline) throw new Error("waited 20 s in vain");
       await Bun.sleep(10);
     }
   }

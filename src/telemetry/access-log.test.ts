@@ -30,9 +30,9 @@ function open(directory: string, options: Partial<typeof config> = {}) {
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 5000;
+  const deadline = performance.now() + 20_000;
   while (!condition()) {
-    if (performance.now() > deadline) throw new Error("waited 5 s in vain");
+    if (performance.now() > deadline) throw new Error("waited 20 s in vain");
     await Bun.sleep(2);
   }
 }
