@@ -1,5 +1,6 @@
 // A client of gRPC: @grpc/grpc-js under Node.js. Does what it is named, one after the other, and prints what
-// came of each as JSON.
+// came of each as JSON. With GRPC_CA in the environment, over TLS.
+import { readFileSync } from "node:fs";
 import { credentials, Metadata, makeGenericClientConstructor } from "@grpc/grpc-js";
 import { Peer } from "./grpc-service.mjs";
 
@@ -157,9 +158,12 @@ const scenarios = {
   cut: (client) => received(client.Cut("please", new Metadata(), patient())),
 };
 
+const authority = process.env["GRPC_CA"];
+const security =
+  authority === undefined ? credentials.createInsecure() : credentials.createSsl(readFileSync(authority));
 const results = {};
 for (const name of names) {
-  const client = new PeerClient(address, credentials.createInsecure(), { "grpc.enable_retries": 0 });
+  const client = new PeerClient(address, security, { "grpc.enable_retries": 0 });
   results[name] = await scenarios[name](client);
   client.close();
 }

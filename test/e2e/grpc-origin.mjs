@@ -1,4 +1,6 @@
 // An origin server of gRPC: @grpc/grpc-js under Node.js. Prints its port; what it has seen is asked by Seen.
+// With a certificate and its key as arguments, over TLS.
+import { readFileSync } from "node:fs";
 import { Metadata, Server, ServerCredentials, status } from "@grpc/grpc-js";
 import { Health, Peer } from "./grpc-service.mjs";
 
@@ -98,7 +100,12 @@ server.addService(Health, {
   },
 });
 
-server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) => {
+const [cert, key] = process.argv.slice(2).map((file) => readFileSync(file));
+const credentials =
+  cert === undefined
+    ? ServerCredentials.createInsecure()
+    : ServerCredentials.createSsl(null, [{ cert_chain: cert, private_key: key }]);
+server.bindAsync("127.0.0.1:0", credentials, (error, port) => {
   console.log(error === null ? port : error.message);
 });
 process.stdin.on("end", () => process.exit()).resume();

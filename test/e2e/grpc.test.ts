@@ -5,6 +5,7 @@ import { Gateway } from "../support/gateway.ts";
 import { type GrpcOrigin, startGrpcOrigin } from "../support/grpc-origin.ts";
 import { closedPort } from "../support/origin.ts";
 import { findProgram } from "../support/programs.ts";
+import { CertificateFolder } from "../support/tls.ts";
 
 interface Result {
   readonly answer?: string | null;
@@ -19,7 +20,18 @@ const program = (name: string): string => join(import.meta.dir, name);
 
 /** What came of each thing that a client did, one after the other. */
 async function calls<Name extends string>(address: string, ...names: Name[]): Promise<Record<Name, Result>> {
-  const child = Bun.spawn(["node", program("grpc-client.mjs"), address, ...names], { stdout: "pipe" });
+  return callsWith({}, address, ...names);
+}
+
+async function callsWith<Name extends string>(
+  env: Readonly<Record<string, string>>,
+  address: string,
+  ...names: Name[]
+): Promise<Record<Name, Result>> {
+  const child = Bun.spawn(["node", program("grpc-client.mjs"), address, ...names], {
+    stdout: "pipe",
+    env: { ...process.env, ...env },
+  });
   return JSON.parse(await child.stdout.text()) as Record<Name, Result>;
 }
 
@@ -158,5 +170,55 @@ describe.skipIf(findProgram("node") === null)("gRPC", () => {
     expect(new Set(lines.map((line) => line["endpoint"]))).toEqual(new Set([first.address]));
     await calls(other.address, "serve");
     await own.says(`an endpoint is up upstream=calls endpoint=${other.address}`);
+  });
+
+  test("over TLS on both sides, HTTP/2 by ALPN", async () => {
+    const files = new CertificateFolder();
+    const pair = files.put("both", files.authority.issue(["localhost", "127.0.0.1"]));
+    using secure = await startGrpcOrigin(pair);
+    await using own = await Gateway.start({
+      workers: 1,
+      listeners: [{ address: "127.0.0.1:0", tls: true }],
+      tls: { certificates: pair },
+      upstreams: { calls: { endpoints: secure.address, protocol: "http2", tls: { ca: files.file("ca.pem") } } },
+      sites: [{ to: "calls" }],
+    });
+    const { port } = new URL(own.url());
+    const env = { GRPC_CA: files.file("ca.pem") };
+    const results = await callsWith(
+      env,
+      `localhost:${port}`,
+      "unary",
+      "metadata",
+      "status",
+      "list-large",
+      "chat",
+      "many",
+    );
+    expect(results.unary.answer).toBe("echo of hello");
+    expect(results.metadata.trailing!["trailing-echo-bin"]).toEqual(["AAEC/w==", "c2Vjb25k"]);
+    expect(results.status.code).toBe(5);
+    expect(results["list-large"]).toEqual({ count: 40, octets: 8_000_000, code: 0 } as never);
+    expect(results.chat.messages).toHaveLength(20);
+    expect(results.many).toHaveLength(100);
+    files.remove();
+  });
+
+  test("a call that has not begun is made again, at another endpoint", async () => {
+    await using own = await Gateway.start({
+      workers: 1,
+      listeners: ["127.0.0.1:0"],
+      upstreams: {
+        calls: {
+          endpoints: [`127.0.0.1:${await closedPort()}`, first.address],
+          protocol: "http2",
+          health: { passive: "off" },
+          retry: { budget: "100%" },
+        },
+      },
+      sites: [{ to: "calls" }],
+    });
+    const { many } = await calls(new URL(own.url()).host, "many");
+    expect(many).toEqual(Array.from({ length: 100 }, (_, n) => `echo of ${n}`) as never);
   });
 });

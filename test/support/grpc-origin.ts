@@ -7,9 +7,13 @@ export interface GrpcOrigin extends Disposable {
   stop(): void;
 }
 
-export async function startGrpcOrigin(): Promise<GrpcOrigin> {
+/** @param pair files of a certificate and its key; without, it has no TLS */
+export async function startGrpcOrigin(pair?: { readonly cert: string; readonly key: string }): Promise<GrpcOrigin> {
   const program = join(import.meta.dir, "../e2e/grpc-origin.mjs");
-  const child = Bun.spawn(["node", program], { stdin: "pipe", stdout: "pipe" });
+  const child = Bun.spawn(["node", program, ...(pair === undefined ? [] : [pair.cert, pair.key])], {
+    stdin: "pipe",
+    stdout: "pipe",
+  });
   for await (const piece of child.stdout) {
     const port = Number(Buffer.from(piece).toString());
     if (!Number.isInteger(port)) break;
