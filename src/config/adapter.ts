@@ -1,5 +1,6 @@
 /** What a config language is: a way from a file's text to nodes. */
 import type { Diagnostic } from "./diagnostic.ts";
+import type { Environment } from "./env.ts";
 import type { ConfigNode } from "./node.ts";
 
 export interface Adapter {
@@ -13,8 +14,11 @@ export interface Adapter {
    * @param file  name as shown in messages, relative to the working directory or absolute
    */
   read(text: string, file: string): Reading | Promise<Reading>;
-  /** What `read` would give, for a text about which there is nothing to say; null if it has to be read with places. */
-  readonly quick?: (text: string, file: string) => QuickReading | null;
+  /**
+   * What `read` would give, for a text about which there is nothing to say; null if it has to be read with places.
+   * @param env to replace variables from; null: there are none in the text
+   */
+  readonly quick?: (text: string, file: string, env: Environment | null) => QuickReading | null;
 }
 
 export interface QuickReading {

@@ -37,6 +37,13 @@ export function substitute(node: ConfigNode, env: Environment, problems: EnvProb
   }
 }
 
+/** The same if every variable in it can be replaced, else null. */
+export function substituteAll(node: ConfigNode, env: Environment): ConfigNode | null {
+  const problems: EnvProblems = { diagnostics: [], unresolved: new Set() };
+  const replaced = substitute(node, env, problems);
+  return problems.diagnostics.length === 0 ? replaced : null;
+}
+
 const REFERENCE = /\$\$\{|\$\{([A-Za-z_]\w*)(?::-([^}]*))?\}|\$\{/g;
 
 function scalar(node: ScalarNode, env: Environment, { diagnostics, unresolved }: EnvProblems): ScalarNode {

@@ -31,13 +31,13 @@ export class FileReader {
     return this.#file(file, [], new Span(new Source(file, null), 0, 0, []));
   }
 
-  /** A file that stands for itself, without variables and includes; null if `read` has to look at it. */
+  /** A file that stands for itself, without includes; null if `read` has to look at it. */
   async quick(file: string): Promise<QuickReading | null> {
     const adapter = adapterFor(file);
     if (adapter?.quick === undefined) return null;
     const text = await readFile(file, "utf8").catch(() => null);
-    if (text === null || (adapter.variables && text.includes("${"))) return null;
-    const reading = adapter.quick(text, file);
+    if (text === null) return null;
+    const reading = adapter.quick(text, file, adapter.variables && text.includes("${") ? this.#env : null);
     if (reading === null || "include" in reading.tree) return null;
     this.files.push(file);
     return reading;

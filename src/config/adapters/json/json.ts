@@ -5,7 +5,8 @@
  */
 import type { Adapter, QuickReading, Reading } from "../../adapter.ts";
 import { type Diagnostic, diagnose } from "../../diagnostic.ts";
-import type { ConfigNode, MapEntry } from "../../node.ts";
+import { type Environment, substituteAll } from "../../env.ts";
+import { type ConfigNode, fromPlain, type MapEntry, toPlain } from "../../node.ts";
 import type { Path } from "../../path.ts";
 import { Source, Span } from "../../source.ts";
 import { quickJson } from "./quick.ts";
@@ -17,8 +18,10 @@ const DEEPEST = 100;
 /** What text between quotes is not as it stands for. */
 const UNUSUAL = /[\\\x00-\x1f]/;
 
-function quick(text: string, file: string): QuickReading | null {
-  const tree = quickJson(text);
+function quick(text: string, file: string, env: Environment | null): QuickReading | null {
+  const written = quickJson(text);
+  const node = written === null || env === null ? null : substituteAll(fromPlain(written, file), env);
+  const tree = env === null ? written : node === null ? null : (toPlain(node) as QuickReading["tree"]);
   return tree === null ? null : { tree, node: () => readJson(text, file).node! };
 }
 

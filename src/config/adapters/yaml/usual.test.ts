@@ -2,9 +2,9 @@ import { describe, expect, test } from "bun:test";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import fc from "fast-check";
-import type { ConfigNode } from "../../node.ts";
+import { type ConfigNode, toPlain } from "../../node.ts";
 import { Source, type Span } from "../../source.ts";
-import { readUsualYaml } from "./usual.ts";
+import { ItemMemory, readUsualYaml } from "./usual.ts";
 import { readAnyYaml } from "./yaml.ts";
 
 /**
@@ -196,4 +196,68 @@ test("whatever stands in a text, it is read as the package does or not at all", 
     fc.property(text, (given) => void agrees(given)),
     { numRuns: Number(process.env["RUNS"] ?? 3000) },
   );
+});
+
+describe("read with what items were read into before", () => {
+  const lines = fc.constantFrom(
+    "sites:",
+    "  - name: a",
+    "  -   name: a",
+    "    routes:",
+    "    - name: r",
+    "      - name: r",
+    "      - { name: s, match: /s }",
+    "      - - x",
+    "        match: /r",
+    "        text: |",
+    "          # no comment",
+    "          b",
+    "",
+    "# a comment",
+    "      # a comment",
+    "  - b",
+    "      - 1",
+    "other: 1",
+  );
+  const documents = fc.array(fc.array(lines, { minLength: 1, maxLength: 14 }), { minLength: 2, maxLength: 4 });
+
+  test("a text says what it says when it is read alone", () => {
+    fc.assert(
+      fc.property(documents, fc.boolean(), (drawn, isWhole) => {
+        let memory: ItemMemory | null = null;
+        // Later ones have most of what the first one has.
+        const first = ["sites:", "  - name: a", "    routes:", ...drawn[0]!];
+        for (const more of drawn) {
+          const at = more.length % first.length;
+          const text =
+            [...first.slice(0, at), ...more.slice(0, 2), ...first.slice(at)].join("\n") + (isWhole ? "\n" : "");
+          const source = new Source("x.yaml", text);
+          const items: ItemMemory = new ItemMemory(memory);
+          const remembered = readUsualYaml(source, items);
+          const alone = readUsualYaml(source);
+          if (remembered === null) {
+            expect({ text, alone }).toEqual({ text, alone: null });
+            continue;
+          }
+          const { node, diagnostics } = alone === null ? readAnyYaml(source) : { node: alone, diagnostics: [] };
+          expect({ text, diagnostics }).toEqual({ text, diagnostics: [] });
+          expect({ text, tree: toPlain(remembered) }).toEqual({ text, tree: toPlain(node!) });
+          memory = items;
+        }
+      }),
+      { numRuns: 2000 },
+    );
+  });
+
+  test("what has the same lines is the same object; values of variables are not remembered", () => {
+    const text = (name: string) =>
+      `sites:\n  - routes:\n      - name: ${name}\n      # a comment\n      - name: b\n      - a: "\${V}"\n`;
+    const memory = new ItemMemory(null);
+    const read = (written: string, items: ItemMemory) =>
+      toPlain(readUsualYaml(new Source("x.yaml", written), items)!) as { sites: { routes: object[] }[] };
+    const before = read(text("a"), memory).sites[0]!.routes;
+    const after = read(text("c"), new ItemMemory(memory)).sites[0]!.routes;
+    expect(after).toEqual([{ name: "c" }, { name: "b" }, { a: "${V}" }]);
+    expect(after.map((route, i) => route === before[i])).toEqual([false, true, false]);
+  });
 });

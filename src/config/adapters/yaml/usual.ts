@@ -7,14 +7,17 @@
  * comes twice, anything that might be a mistake) is not judged here: the answer is null, and the
  * package decides about the whole file.
  */
-import type { ConfigNode, MapEntry, ScalarNode } from "../../node.ts";
+import { type ConfigNode, type MapEntry, type ScalarNode, toPlain } from "../../node.ts";
 import type { Path } from "../../path.ts";
 import { type Source, Span } from "../../source.ts";
 
-/** The file's nodes, or null if it has something unusual. */
-export function readUsualYaml(source: Source): ConfigNode | null {
+/**
+ * The file's nodes, or null if it has something unusual.
+ * @param items what items of lists were read into before: there are no nodes of those, only their data
+ */
+export function readUsualYaml(source: Source, items: ItemMemory | null = null): ConfigNode | null {
   try {
-    return new UsualReader(source).document();
+    return new UsualReader(source, items).document();
   } catch (thrown) {
     if (thrown instanceof Unusual) return null;
     throw thrown;
@@ -22,6 +25,44 @@ export function readUsualYaml(source: Source): ConfigNode | null {
 }
 
 class Unusual extends Error {}
+
+/**
+ * Plain data by the text of a list's item, from one reading of a config to the next: of 10,000 routes a
+ * reload reads those whose lines have changed.
+ */
+export class ItemMemory {
+  readonly #before: ReadonlyMap<string, unknown>;
+  readonly #now = new Map<string, unknown>();
+
+  constructor(before: ItemMemory | null) {
+    this.#before = before === null ? new Map() : before.#now;
+  }
+
+  /** undefined: it was not there before. */
+  find(text: string): unknown {
+    const known = this.#now.get(text) ?? this.#before.get(text);
+    if (known !== undefined) this.#now.set(text, known);
+    return known;
+  }
+
+  add(text: string, node: ConfigNode): ConfigNode {
+    const plain = toPlain(node);
+    if (typeof plain !== "object" || plain === null) return node;
+    this.#now.set(text, plain);
+    return knownNode(plain, node.span);
+  }
+}
+
+/** A node that holds data of any kind: nobody but `toPlain` looks into it. */
+const knownNode = (value: unknown, span: Span): ConfigNode => ({
+  kind: "scalar",
+  value: value as ScalarNode["value"],
+  span,
+  plain: false,
+});
+
+/** Items of lists that are no deeper are remembered: sites and their routes. */
+const DEEPEST_REMEMBERED = 3;
 
 const DEEPEST = 100;
 /** Of a key; the package's limit is 1024. */
@@ -59,15 +100,17 @@ interface Token {
 class UsualReader {
   readonly #source: Source;
   readonly #text: string;
+  readonly #items: ItemMemory | null;
   #at = 0;
   /** Where the line of `#at` begins. */
   #line = 0;
   /** Where the last thing that was read ends. */
   #lastEnd = 0;
 
-  constructor(source: Source) {
+  constructor(source: Source, items: ItemMemory | null) {
     this.#source = source;
     this.#text = source.text!;
+    this.#items = items;
   }
 
   document(): ConfigNode {
@@ -102,11 +145,39 @@ class UsualReader {
     const indent = this.#column();
     const start = this.#at;
     const items: ConfigNode[] = [];
+    const memory = path.length <= DEEPEST_REMEMBERED ? this.#items : null;
+    const end = memory === null ? null : new RegExp(`\\n(?= {0,${indent}}[^ \\n#])`, "g");
     do {
-      this.#at++;
-      items.push(this.#after(indent, [...path, items.length], false));
+      const below = [...path, items.length];
+      const item =
+        memory === null || end === null ? this.#item(indent, below) : this.#remembered(memory, end, indent, below);
+      items.push(item);
     } while (this.#goesOn(indent) && this.#isDash());
     return { kind: "list", items, span: new Span(this.#source, start, this.#lastEnd, path) };
+  }
+
+  #item(indent: number, path: Path): ConfigNode {
+    this.#at++;
+    return this.#after(indent, path, false);
+  }
+
+  /** @param end before the line that does not belong to the item any more */
+  #remembered(memory: ItemMemory, end: RegExp, indent: number, path: Path): ConfigNode {
+    const start = this.#at;
+    end.lastIndex = start;
+    const stop = (end.exec(this.#text)?.index ?? this.#text.length) + 1;
+    // With its indentation, which the lines below the first have, too.
+    const text = this.#text.slice(this.#line, stop);
+    // What stands on the line of another dash has no text of its own, and variables may have other values now.
+    const isOwnLine = text.length - text.trimStart().length === indent;
+    if (!isOwnLine || text.includes("${")) return this.#item(indent, path);
+    const known = memory.find(text);
+    if (known === undefined) return memory.add(text, this.#item(indent, path));
+    this.#at = Math.min(stop, this.#text.length);
+    this.#line = this.#at;
+    this.#lastEnd = this.#at;
+    this.#toContent();
+    return knownNode(known, new Span(this.#source, start, this.#at, path));
   }
 
   /** @param first  the first key, which is read already */

@@ -14,18 +14,32 @@ import {
   parseDocument,
   type Scalar,
 } from "yaml";
-import type { Adapter, Reading } from "../../adapter.ts";
+import type { Adapter, QuickReading, Reading } from "../../adapter.ts";
 import { type Diagnostic, diagnose } from "../../diagnostic.ts";
-import type { ConfigNode, MapEntry } from "../../node.ts";
+import { type Environment, substituteAll } from "../../env.ts";
+import { type ConfigNode, isPlainMap, type MapEntry, toPlain } from "../../node.ts";
 import type { Path } from "../../path.ts";
 import { Source, Span } from "../../source.ts";
-import { readUsualYaml } from "./usual.ts";
+import { ItemMemory, readUsualYaml } from "./usual.ts";
 
-export const yaml: Adapter = { name: "yaml", extensions: [".yaml", ".yml"], variables: true, read: readYaml };
+export const yaml: Adapter = { name: "yaml", extensions: [".yaml", ".yml"], variables: true, read: readYaml, quick };
 
 /** Nodes made by aliases, over all of them. */
 const MOST_ALIASED = 100_000;
 const DEEPEST = 100;
+
+/** Of the file that was read last, which a reload reads again. */
+let lastItems: ItemMemory | null = null;
+
+function quick(text: string, file: string, env: Environment | null): QuickReading | null {
+  const items = new ItemMemory(lastItems);
+  const usual = readUsualYaml(new Source(file, text), items);
+  const node = usual === null || env === null ? usual : substituteAll(usual, env);
+  const tree = node === null ? null : toPlain(node);
+  if (!isPlainMap(tree)) return null;
+  lastItems = items;
+  return { tree, node: () => readYaml(text, file).node! };
+}
 
 export function readYaml(text: string, file: string): Reading {
   const source = new Source(file, text);
