@@ -38,15 +38,15 @@ export function writeResponseHead(
   if (listenerFields !== null && !fields.hasKnown(Field["alt-svc"])) listenerFields.eachLine(encoder, null);
   if (!fields.hasKnown(Field.date)) encoder.onLine(Field.date, "date", nowHttpDate());
   const { length } = body;
-  // A call of gRPC that ends with its head has no messages, rather than empty content.
-  const isTrailersOnly = body === NO_BODY && fields.hasKnown(Field["grpc-status"]);
-  if (length !== null && !isTrailersOnly && saysLength(response, method))
+  if (length !== null && saysLength(response, method))
     encoder.onLine(Field["content-length"], "content-length", String(length));
   return out.endHeaders(at, streamId, endStream, link.peer.maxFrameOctets);
 }
 
 /** NO_BODY without content says that nobody knows the length GET would have given (RFC 9110 §8.6). */
-export function saysLength({ status, body }: HttpResponse, method: string): boolean {
+export function saysLength({ status, fields, body }: HttpResponse, method: string): boolean {
+  // A call of gRPC that ends with its head has no messages, rather than empty content.
+  if (body === NO_BODY && fields.hasKnown(Field["grpc-status"])) return false;
   if (!isWithoutContent(status, method)) return true;
   return body !== NO_BODY && status >= 200 && status !== 204;
 }

@@ -10,6 +10,7 @@ import { DISCARD, NO_BODY } from "../../http/body.ts";
 import { failureResponse } from "../../http/error-response.ts";
 import { Exchange, type Informer } from "../../http/exchange.ts";
 import { FieldSection } from "../../http/field-section.ts";
+import { grpcAnswer, isGrpc } from "../../http/grpc.ts";
 import { HttpRequest, HttpResponse } from "../../http/message.ts";
 import { PendingResponse, type ResponseWaiter } from "../../http/pending-response.ts";
 import { H3Error, type QuicFields, type QuicStreamTaker, type RequestStream } from "../../net/quic-runtime.ts";
@@ -143,6 +144,8 @@ export class Http3Stream implements QuicStreamTaker, ResponseWaiter, Informer, S
       if (!isTunnel) {
         this.#clock = new ContentClock(this.#timer, settings);
         this.#clock.reset(this.#expectsContinue);
+        // Messages of a call come when they come.
+        if (isGrpc(request.fields)) this.#clock.allowSlow();
         request.body = this.#incoming.content;
       }
       this.#handle(exchange);
@@ -214,7 +217,10 @@ export class Http3Stream implements QuicStreamTaker, ResponseWaiter, Informer, S
   }
 
   contentWanted(): void {
-    if (!this.#isTunnel && !this.#isRequestComplete) this.#clock?.wait();
+    if (this.#isTunnel || this.#isRequestComplete || this.#clock === null) return;
+    const idleMs = this.#exchange?.timeouts?.contentIdleMs;
+    if (idleMs !== undefined) this.#clock.limit(idleMs);
+    this.#clock.wait();
   }
 
   contentPaused(): void {
@@ -257,6 +263,11 @@ export class Http3Stream implements QuicStreamTaker, ResponseWaiter, Informer, S
       exchange.failure ??= refusal;
       response = failureResponse(refusal);
     }
+    if (response.status >= 400 && isGrpc(exchange.request.fields)) {
+      const answer = grpcAnswer(exchange, response);
+      if (answer !== null) discard(response);
+      response = answer ?? response;
+    }
     this.#isResponding = true;
     exchange.response = response;
     if (exchange.failure === null) exchange.phase = "response-content";
@@ -267,7 +278,7 @@ export class Http3Stream implements QuicStreamTaker, ResponseWaiter, Informer, S
     if (body === NO_BODY || isWithoutContent(status, method)) {
       this.#sendHead(fields, true);
       if (body !== NO_BODY) discard(response);
-      return this.onContentSent();
+      return this.onContentSent(null);
     }
     this.#sendHead(fields, false);
     this.#outgoing.follow(body.length);
@@ -316,8 +327,9 @@ export class Http3Stream implements QuicStreamTaker, ResponseWaiter, Informer, S
     if (this.#isTunnel) this.#tunnelActive();
   }
 
-  onContentSent(): void {
+  onContentSent(trailers: FieldSection | null): void {
     this.#isResponded = true;
+    if (this.#exchange !== null && trailers !== null) this.#exchange.trailers = trailers;
     if (this.#isRequestComplete) return this.#finish();
     if (this.#isTunnel) return;
     // RFC 9114 §4.1: the client need not go on with a request that has its whole response.

@@ -279,6 +279,21 @@ describe("a response", () => {
     const stream = at.get();
     source.write("a").end(FieldSection.of({ "grpc-status": "0" }));
     expect([stream.content, stream.isComplete, { ...stream.trailers }]).toEqual(["a", true, { "grpc-status": "0" }]);
+    expect(at.exchange.trailers?.get("grpc-status")).toBe("0");
+  });
+
+  test("to a call of gRPC is a status instead of an error page", () => {
+    const at = new TestSession(() => {
+      throw new Failure("no-endpoint", "all down");
+    });
+    const stream = at.get({ ":method": "POST", "content-type": "application/grpc" });
+    expect([stream.status, stream.fields["grpc-status"], stream.content, stream.isComplete]).toEqual([
+      "200",
+      "14",
+      "",
+      true,
+    ]);
+    expect(stream.fields["content-length"]).toBeUndefined();
   });
 
   test("to a client that takes nothing pauses its source, and no more than one piece is kept", () => {
