@@ -12,7 +12,7 @@ import { FieldSection } from "../http/field-section.ts";
 import { HttpResponse } from "../http/message.ts";
 import { encodeForbidden } from "../middleware/escape.ts";
 import { parseAddress } from "../net/address.ts";
-import { hasRules } from "../tls/certificate-store.ts";
+import { hasRules } from "../tls/listener-names.ts";
 
 export interface SurroundingParts {
   readonly config: GatewayConfig;

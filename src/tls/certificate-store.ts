@@ -7,14 +7,7 @@
  * the same. What has not changed is taken over from the store before, so that sessions can still be
  * resumed after a renewal of another name.
  */
-import type {
-  ClientAuthConfig,
-  GatewayConfig,
-  SiteConfig,
-  SiteTlsConfig,
-  TlsEndConfig,
-} from "../config/gateway-config.ts";
-import { compileRegex } from "../config/pattern.ts";
+import type { ClientAuthConfig, GatewayConfig, SiteTlsConfig, TlsEndConfig } from "../config/gateway-config.ts";
 import type { ClientHello } from "../net/tls-client-hello.ts";
 import {
   alpnWire,
@@ -24,6 +17,7 @@ import {
   type TlsVersion,
 } from "../net/tls-runtime.ts";
 import type { TlsIdentity } from "../net/tls-server.ts";
+import { hasRules, ListenerNames } from "./listener-names.ts";
 import { NameSet, NameTable } from "./name-table.ts";
 import { PROFILES } from "./profiles.ts";
 import type { ChallengeCertificate, MaterialCertificate, TlsMaterial } from "./tls-material.ts";
@@ -55,11 +49,6 @@ interface Bundle {
   readonly certificates: MaterialCertificate[];
 }
 
-/** Connections for it are made by rules of its own: no other site's will do for its requests. */
-export function hasRules({ tls }: Pick<SiteConfig, "tls">): boolean {
-  return tls !== null && (tls.clientAuth !== null || tls.minVersion !== null);
-}
-
 /** Listeners with TLS, of whatever kind, and the sites whose rules hold there. */
 function tlsListeners({ listeners, sites, tcp }: GatewayConfig) {
   return [
@@ -73,6 +62,7 @@ function tlsListeners({ listeners, sites, tcp }: GatewayConfig) {
 
 export class CertificateStore {
   readonly material: TlsMaterial;
+  readonly #config: GatewayConfig;
   readonly #bundles: NameTable<Bundle>;
   readonly #challenges: ReadonlyMap<string, ChallengeCertificate>;
   readonly #onDemand: NameSet;
@@ -84,10 +74,15 @@ export class CertificateStore {
   /** @param before  the store that this one takes the place of */
   constructor(config: GatewayConfig, material: TlsMaterial, before: CertificateStore | null = null) {
     this.material = material;
+    this.#config = config;
     this.#before = before === null ? new Map() : before.#contexts;
     this.#bundles = bundles(material.certificates);
     this.#challenges = new Map(material.challenges.map((one) => [one.name, one]));
     this.#onDemand = new NameSet(material.onDemand);
+    if (before !== null && before.#config === config) {
+      for (const [name, names] of before.#listeners) this.#listeners.set(name, names.anew());
+      return;
+    }
     for (const { name, tls, sites } of tlsListeners(config)) this.#listeners.set(name, new ListenerNames(tls, sites));
   }
 
@@ -140,13 +135,13 @@ export class CertificateStore {
     const bundle = this.#bundle(names, serverName);
     if (bundle === null) return null;
     const { tls } = names;
-    const site = names.site(serverName);
-    const rules = site !== null && hasRules(site) ? site.tls : null;
+    const ruler = names.ruler(serverName);
+    const rules = ruler?.tls ?? null;
     return {
       context: this.#context(bundle, tls, rules),
       clientCertificate: rules?.clientAuth?.mode ?? "none",
       alpn: alpnWire(tls.alpn),
-      site: rules === null ? "" : site!.name,
+      site: ruler?.name ?? "",
       origins: bundle.certificates.map(({ origin }) => origin),
     };
   }
@@ -163,7 +158,7 @@ export class CertificateStore {
     return [...this.#listeners].map(([listener, names]): NameExplanation => {
       const certificates = this.#bundle(names, name)?.certificates ?? [];
       const site = names.site(name);
-      const rules = site !== null && hasRules(site) ? site.tls : null;
+      const rules = names.ruler(name)?.tls ?? null;
       const isOwn = this.#bundles.match(name) !== undefined;
       return {
         listener,
@@ -330,48 +325,4 @@ function bundles(certificates: readonly MaterialCertificate[]): NameTable<Bundle
   const [first] = certificates[0]?.names ?? [];
   table.fallback = first === undefined ? null : (table.get(first) ?? null);
   return table;
-}
-
-/** Names that strangers may make up are not remembered without bound. */
-const MOST_REMEMBERED = 10_000;
-
-/** What one listener needs to know of its sites. */
-class ListenerNames {
-  readonly tls: TlsEndConfig;
-  readonly sites: readonly SiteConfig[];
-  readonly chosen = new Map<string, ChosenIdentity | null>();
-  readonly #byName = new NameTable<SiteConfig>();
-  /** By what follows the dot: any depth below. */
-  readonly #below = new Map<string, SiteConfig>();
-  readonly #regexes: (readonly [RegExp, SiteConfig])[] = [];
-
-  constructor(tls: TlsEndConfig, sites: readonly SiteConfig[]) {
-    this.tls = tls;
-    this.sites = sites;
-    for (const site of sites) {
-      if (site.hosts.length === 0) this.#byName.fallback ??= site;
-      for (const host of site.hosts) {
-        if (host.startsWith("~")) this.#regexes.push([compileRegex(host), site]);
-        else if (host.startsWith(".")) this.#below.set(host.slice(1), site);
-        else if (this.#byName.get(host) === undefined) this.#byName.set(host, site);
-      }
-    }
-  }
-
-  /** The site that a request for this host goes to, as the router decides it (router/table.ts). */
-  site(name: string | null): SiteConfig | null {
-    if (name === null) return this.#byName.fallback;
-    const direct = this.#byName.match(name);
-    if (direct !== undefined) return direct;
-    for (let dot = name.indexOf("."); dot >= 0; dot = name.indexOf(".", dot + 1)) {
-      const site = this.#below.get(name.slice(dot + 1));
-      if (site !== undefined) return site;
-    }
-    return this.#regexes.find(([regex]) => regex.test(name))?.[1] ?? this.#byName.fallback;
-  }
-
-  remember(name: string, identity: ChosenIdentity | null): void {
-    if (this.chosen.size >= MOST_REMEMBERED) this.chosen.clear();
-    this.chosen.set(name, identity);
-  }
 }
