@@ -53,8 +53,11 @@ export class RelayRoutes<Target> {
    * @param client IP address
    */
   find(serverName: string | null, client: string): RelayRouteSpec<Target> | null {
+    // Most entries have nothing to choose by name.
+    if (serverName === null || !this.wantServerName) return firstOf(this.#nameless, client);
     for (const candidates of this.#inOrder(serverName)) {
-      for (const { spec, clients } of candidates) if (clients === null || clients.has(client)) return spec;
+      const spec = firstOf(candidates, client);
+      if (spec !== null) return spec;
     }
     return null;
   }
@@ -114,6 +117,11 @@ export class RelayRoutes<Target> {
     }
     yield this.#nameless;
   }
+}
+
+function firstOf<Target>(candidates: Candidates<Target>, client: string): RelayRouteSpec<Target> | null {
+  for (const { spec, clients } of candidates) if (clients === null || clients.has(client)) return spec;
+  return null;
 }
 
 function because({ serverName, client }: RelayMatchConfig, matched: boolean, address: string): string {

@@ -31,6 +31,9 @@ export interface UdpSessionOwner {
   fault(thrown: unknown): void;
 }
 
+/** What this machine has no more of. */
+const OURS: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
+
 /** No traffic goes to an endpoint with one of these. */
 const OUT = Status.disabled | Status.down | Status.ejected;
 
@@ -102,10 +105,16 @@ export class UdpSession implements DatagramPortHandler {
       if (sockaddr === undefined) throw new Error("the name has no address");
       this.#port = new DatagramPort(sockaddr, listener, peer, this);
     } catch (thrown) {
-      const failure = new Failure("upstream-connect-failed", `${endpoint.address}: ${(thrown as Error).message}`);
+      const { message } = thrown as Error;
+      upstream.release(endpoint);
+      if (OURS.has(message)) {
+        // A flood that uses up our descriptors says nothing about the endpoint.
+        this.#tellCircuit("abandoned");
+        return new Failure("internal", `a session cannot have a socket: ${message}`);
+      }
+      const failure = new Failure("upstream-connect-failed", `${endpoint.address}: ${message}`);
       this.#tellCircuit("failed");
       upstream.failed(endpoint, failure, false, 0);
-      upstream.release(endpoint);
       return failure;
     }
     this.#attempt.connectedAt = clock.now;
