@@ -347,6 +347,11 @@ export class DatagramPort implements Pollable {
     watch(this.#fd, this, "listener");
   }
 
+  /** What it sends comes from there. */
+  get localPort(): number {
+    return localAddressOf(this.#fd).port;
+  }
+
   /** Passes a datagram on. One that the kernel has no room for is lost, as on any network. */
   send({ address, length }: ReceivedDatagram): void {
     if (!this.#open) return;
