@@ -93,6 +93,20 @@ const withoutPaths = (config: GatewayConfig): unknown =>
     key === "path" && typeof value === "string" ? "" : value,
   );
 
+test("a last route that stays at the end of its site does not keep the others", async () => {
+  const configs = [
+    ["b", "a", "e"],
+    ["c", "d", "a"],
+  ].map((names) => ({
+    sites: [{ hosts: ["a.example"], routes: names.map((name) => ({ name, to: "127.0.0.1:9" })) }],
+  }));
+  const [before, after] = [await read(configs[0]), await read(configs[1])];
+  const unpacker = new ConfigUnpacker();
+  const served = await unpack(before, unpacker);
+  const { sites } = await unpacker.unpack(sent(packConfig(after, before)), served, new Slices());
+  expect(sites[0]!.routes.map(({ name }) => name)).toEqual(["c", "d", "a"]);
+});
+
 test("however the config before differs, a worker ends with the config that the supervisor read, and keeps what is in both", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(anyConfig, { minLength: 2, maxLength: 5 }), async (trees) => {

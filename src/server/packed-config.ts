@@ -74,7 +74,8 @@ function packSite(site: SiteConfig, before: SiteConfig | null, at: number): Pack
   const runs = keptRuns(site.routes, before?.routes ?? []);
   const [all] = runs;
   const length = site.routes.length;
-  if (before !== null && all?.to === length && before.routes.length === length && isSameSite(before, site)) return null;
+  const areAllKept = all?.from === 0 && all.to === length && before?.routes.length === length;
+  if (before !== null && areAllKept && isSameSite(before, site)) return null;
   const head: NewPiece = { site: { ...site, use: site.use.map(bare), routes: [] }, routes: [] };
   const pieces: (string | KeptRoutes)[] = [JSON.stringify(head)];
   let next = 0;
