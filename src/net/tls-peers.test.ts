@@ -77,7 +77,7 @@ function start() {
           heard.push(answers);
           connection.handler = answers;
         },
-        onHandshakeFailed: (reason) => failures.push(reason),
+        onHandshakeFailed: (_code, reason) => failures.push(reason),
         fault(thrown) {
           throw thrown;
         },
