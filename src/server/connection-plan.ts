@@ -89,3 +89,26 @@ function endpointTls({ tls, protocol, files }: ConnectionPlan): EndpointTls | nu
   const client = originSettings(tls, protocol, { files });
   return { client, http1Client: { ...client, alpn: alpnWire(["http/1.1"]) }, serverName: tls.serverName };
 }
+
+/** How connections to upstreams are made, for who asks again and again. */
+export class ConnectionSettings {
+  #config: GatewayConfig | null = null;
+  #material: unknown = null;
+  readonly #settings = new Map<string, EndpointSettings | null>();
+
+  /** null: plain HTTP/1.1, or there is no such upstream. @throws {Error} see `endpointSettings` */
+  of(upstream: string, config: GatewayConfig, material: Pick<TlsMaterial, "files">): EndpointSettings | null {
+    if (this.#config !== config || this.#material !== material) {
+      this.#config = config;
+      this.#material = material;
+      this.#settings.clear();
+    }
+    const known = this.#settings.get(upstream);
+    if (known !== undefined) return known;
+    const found = config.upstreams.find(({ name }) => name === upstream);
+    const isPlain = found === undefined || (found.tls === null && found.protocol !== "http2" && !found.proxyProtocol);
+    const made = isPlain ? null : endpointSettings(connectionPlan(config, found, material));
+    this.#settings.set(upstream, made);
+    return made;
+  }
+}

@@ -13,6 +13,7 @@ import { startProcessSampling } from "../telemetry/process-sample.ts";
 import type { TlsMaterial } from "../tls/tls-material.ts";
 import { CertificateDirectory, type CertificateSource, type PreparedCertificates } from "./certificate-directory.ts";
 import { describeChanges } from "./config-changes.ts";
+import { ConnectionSettings } from "./connection-plan.ts";
 import { zoneSizes } from "./endpoint-places.ts";
 import type { FromWorker, QuicAddress, ServeFacts, Start } from "./ipc.ts";
 import { listenSpecs } from "./listen-spec.ts";
@@ -73,6 +74,7 @@ export class Service {
   readonly #allocation: Allocation;
   /** By slot: our end and the worker's. */
   readonly #channels = new Map<number, readonly [DescriptorChannel, DescriptorChannel]>();
+  readonly #connections = new ConnectionSettings();
   #inForce: InForce;
   /** Configs that were put in force. */
   #generation = 1;
@@ -99,6 +101,7 @@ export class Service {
       send: (set) => this.workers.send({ kind: "endpoints", set }),
       save,
       saved,
+      connections: (upstream) => this.#connections.of(upstream, this.#inForce.config, this.certificates.material),
     });
     this.certificates = new CertificateDirectory({
       log,

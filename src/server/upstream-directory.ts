@@ -8,6 +8,7 @@ import type { GatewayConfig, UpstreamConfig } from "../config/gateway-config.ts"
 import type { Allocation } from "../state/placement.ts";
 import type { Zone } from "../state/zone.ts";
 import type { GatewayMetrics } from "../telemetry/metrics.ts";
+import type { EndpointSettings } from "../upstream/endpoint-settings.ts";
 import type { EndpointSet, EndpointSpec } from "../upstream/endpoint-spec.ts";
 import { type Duty, NO_OVERRIDE, type Override } from "./endpoint-merge.ts";
 import { placeUpstream } from "./endpoint-places.ts";
@@ -20,6 +21,8 @@ export interface DirectoryOptions {
   /** The supervisor's own slot. */
   readonly slot: number;
   readonly log: Log;
+  /** See `EntryScope`; absent: all are plain. */
+  connections?(upstream: string): EndpointSettings | null;
   /** Tells the workers. */
   send(set: EndpointSet): void;
   /** Overrides that persist have changed. */
@@ -173,7 +176,7 @@ export class UpstreamDirectory {
   }
 
   #entry(upstream: UpstreamConfig, directory: string, started: RunningProvider[]): UpstreamEntry {
-    const { zone, allocation, slot, log } = this.#options;
+    const { zone, allocation, slot, log, connections } = this.#options;
     const before = this.#entries.get(upstream.name);
     const running = upstream.discover.map((options) => {
       const same = before?.providers.find((one) => Bun.deepEquals(one.options, options));
@@ -187,6 +190,7 @@ export class UpstreamDirectory {
       allocation,
       slot,
       log,
+      connections: (name) => connections?.(name) ?? null,
     });
   }
 

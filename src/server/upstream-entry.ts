@@ -6,6 +6,7 @@ import type { Allocation } from "../state/placement.ts";
 import type { Zone } from "../state/zone.ts";
 import { providers } from "../upstream/discovery/index.ts";
 import type { Provider } from "../upstream/discovery/provider.ts";
+import type { EndpointSettings } from "../upstream/endpoint-settings.ts";
 import type { EndpointCells, EndpointSet, EndpointSpec } from "../upstream/endpoint-spec.ts";
 import { EndpointState, Status } from "../upstream/endpoint-state.ts";
 import { HealthChecker } from "../upstream/health/checker.ts";
@@ -37,6 +38,8 @@ export interface EntryScope {
   /** The supervisor's own. */
   readonly slot: number;
   readonly log: Log;
+  /** How connections to the endpoints of this upstream of the config in force are made now; null: plain HTTP/1.1. */
+  connections(upstream: string): EndpointSettings | null;
 }
 
 export function startProvider(options: NamedOptions, upstream: string, directory: string, log: Log): RunningProvider {
@@ -128,7 +131,7 @@ export class UpstreamEntry {
       before.#checker = null;
     } else if (check !== null) {
       before?.stopChecks();
-      this.#checker = createChecker(check, this.config, this.#scope.log);
+      this.#checker = createChecker(check, this.config, this.#scope);
     }
     const targets = [...this.#endpoints.values()].map(({ spec: { address }, state }) => {
       // A reload that adds or changes checks takes no endpoint out that has traffic.
@@ -165,12 +168,13 @@ export class UpstreamEntry {
   }
 }
 
-function createChecker(config: CheckConfig, upstream: UpstreamConfig, log: Log): HealthChecker {
+function createChecker(config: CheckConfig, upstream: UpstreamConfig, { log, connections }: EntryScope): HealthChecker {
   const check = checks.find(({ name }) => name === config.kind.name)!.create(config.kind.options);
   return new HealthChecker({
     config,
     check,
     slowStartMs: upstream.slowStart,
+    connections: () => connections(upstream.name),
     log: log.with({ upstream: upstream.name }),
   });
 }

@@ -46,7 +46,7 @@ export class Endpoint implements PoolOwner {
     this.#observer = observer;
     this.#serverName = serverNameOf(spec.address);
     this.#sessions = settings.tls === null ? null : new TlsSessions();
-    this.#pool = new Pool(settings, this, observer, null);
+    this.#pool = this.#makePool();
     this.#clientPools = settings.proxyProtocol === null ? null : new Map();
   }
 
@@ -70,7 +70,7 @@ export class Endpoint implements PoolOwner {
     return this.state.inFlight;
   }
 
-  /** What all clients share. */
+  /** What all clients share; with PROXY headers it is for what we ask ourselves. */
   get pool(): Pool {
     return this.#pool;
   }
@@ -129,6 +129,12 @@ export class Endpoint implements PoolOwner {
     return opening;
   }
 
+  #makePool(): Pool {
+    const { proxyProtocol } = this.#settings;
+    const preamble = proxyProtocol === null ? null : writeProxyHeader(proxyProtocol, null);
+    return new Pool(this.#settings, this, this.#observer, preamble);
+  }
+
   /** Connections of another client's pool are never used: they have told the origin server who that is. */
   #clientPool(exchange: Exchange): Pool {
     const header = writeProxyHeader(this.#settings.proxyProtocol!, proxyAddresses(exchange));
@@ -152,7 +158,7 @@ export class Endpoint implements PoolOwner {
     this.#closePools();
     this.#settings = settings;
     this.#sessions = settings.tls === null ? null : new TlsSessions();
-    this.#pool = new Pool(settings, this, this.#observer, null);
+    this.#pool = this.#makePool();
     if (this.#closed) this.#pool.close();
     this.#clientPools = settings.proxyProtocol === null ? null : new Map();
   }

@@ -6,6 +6,7 @@ import type { Log } from "../../base/log.ts";
 import type { CheckConfig } from "../../config/gateway-config.ts";
 import { formatAddress, parseAddress } from "../../net/address.ts";
 import { machineTime } from "../../net/machine-clock.ts";
+import type { EndpointSettings } from "../endpoint-settings.ts";
 import { type EndpointState, Status } from "../endpoint-state.ts";
 import type { Check, CheckTarget } from "./checks/check.ts";
 import { LagWatch } from "./lag-watch.ts";
@@ -16,6 +17,8 @@ export interface HealthCheckerOptions {
   readonly config: CheckConfig;
   readonly check: Check;
   readonly slowStartMs: number;
+  /** How the upstream's connections are made now; null: plainly. */
+  readonly connections?: () => EndpointSettings | null;
   readonly log: Log;
   /** `machineTime`, or a test's. */
   readonly now?: () => number;
@@ -155,10 +158,10 @@ export class HealthChecker {
   }
 
   async #ask(asked: Asked): Promise<void> {
-    const { config, check, log } = this.#options;
+    const { config, log } = this.#options;
     const startedAt = this.#now();
     this.#running++;
-    const reason = await check.run(asked.target, config.timeout).catch((thrown: unknown) => String(thrown));
+    const reason = await this.#run(asked).catch((thrown: unknown) => String(thrown));
     this.#running--;
     const endedAt = this.#now();
     if (!asked.gone) {
@@ -172,6 +175,17 @@ export class HealthChecker {
       }
     }
     this.#begin();
+  }
+
+  async #run(asked: Asked): Promise<string | null> {
+    return this.#options.check.run(this.#target(asked), this.#options.config.timeout);
+  }
+
+  /** At a port of its own somebody else answers. */
+  #target({ target }: Asked): CheckTarget {
+    const { config, connections } = this.#options;
+    const settings = config.port === null ? (connections?.() ?? null) : null;
+    return settings === null ? target : { ...target, connections: settings };
   }
 
   #take(asked: Asked, reason: string | null): void {

@@ -1,11 +1,17 @@
 /** What an active check is: one question to one endpoint. Checks run in the supervisor only. */
 import type { z } from "zod";
+import type { EndpointSettings } from "../../endpoint-settings.ts";
 
 export interface CheckTarget {
   /** "host:port" or "unix:/path", with the port the check is made at. */
   readonly address: string;
   /** Authority for those who ask for a name: the endpoint's own "host:port", "localhost" for a unix socket. */
   readonly host: string;
+  /**
+   * How connections of the upstream's exchanges are made, where that is not plain HTTP/1.1 and the check is made
+   * at the same place: it is made over one of these unless its own options say otherwise.
+   */
+  readonly connections?: EndpointSettings;
 }
 
 export interface Check {

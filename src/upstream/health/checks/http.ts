@@ -9,6 +9,8 @@ import { request as requestTls } from "node:https";
 import { z } from "zod";
 import { statusList } from "../../../base/option.ts";
 import { isFieldValue, isToken, targetOctet } from "../../../http/grammar.ts";
+import type { EndpointSettings } from "../../endpoint-settings.ts";
+import { AskingAsUpstream } from "./as-upstream.ts";
 import { type Asking, ask, destination, type Stage, socketReason } from "./ask.ts";
 import { type CheckTarget, defineCheck } from "./check.ts";
 import { tlsConnection, tlsOptions } from "./tls.ts";
@@ -57,9 +59,12 @@ const options = z
       .meta({ description: "Text that must stand in the first 64 KiB of the content." }),
     tls: z
       .union([z.boolean(), tlsSetting])
-      .default(false)
       .transform((value) => (typeof value === "boolean" ? (value ? tlsSetting.parse({}) : null) : value))
-      .meta({ description: "Whether it is asked over TLS; an object says how the certificate is looked at." }),
+      .optional()
+      .meta({
+        description:
+          "Whether it is asked over TLS; an object says how the certificate is looked at. Default: it is asked as exchanges are, with the upstream's `tls`, `protocol` and `proxyProtocol`; at a `port` of its own, plainly.",
+      }),
   })
   .refine(({ method, contains }) => method !== "HEAD" || contains === undefined, {
     error: "an answer to HEAD has no content that could contain this",
@@ -73,12 +78,41 @@ export const http = defineCheck({
   summary: "Passes if the endpoint answers a request as it should.",
   options,
   create: (choice) => ({
-    run: (target, timeoutMs) => ask(timeoutMs, (settle) => exchange(choice, target, settle)),
+    run: (target, timeoutMs) =>
+      ask(timeoutMs, (settle) => {
+        const { connections } = target;
+        if (choice.tls !== undefined || connections === undefined) return exchange(choice, target, settle);
+        return exchangeAsUpstream(choice, target, connections, settle);
+      }),
   }),
 });
 
+function exchangeAsUpstream(
+  choice: HttpCheckOptions,
+  { address, host }: CheckTarget,
+  connections: EndpointSettings,
+  settle: (reason: string | null) => void,
+): Asking {
+  const { method, path, fields, status, contains } = choice;
+  const authority = choice.host ?? host;
+  const content = new Content(contains, settle);
+  return new AskingAsUpstream(
+    { address, method, target: path, authority, fields: { "user-agent": "lintel", ...lowerCased(fields) } },
+    connections,
+    {
+      onStatus(answered) {
+        const wrong = statusReason(answered, status);
+        if (wrong !== null) settle(wrong);
+      },
+      onContent: (octets) => content.add(octets),
+      onEnd: () => content.conclude(),
+      onFailed: (reason, answered) => settle(answered ? "the answer was cut off" : reason),
+    },
+  );
+}
+
 function exchange(choice: HttpCheckOptions, target: CheckTarget, settle: (reason: string | null) => void): Asking {
-  const { method, path, host, fields, tls } = choice;
+  const { method, path, host, fields, tls = null } = choice;
   let stage: Stage = "connecting";
   let answered = false;
   const to = destination(target.address);
@@ -123,19 +157,36 @@ function judge(
 ): void {
   const wrong = statusReason(response.statusCode!, status);
   if (wrong !== null) return settle(wrong);
-  const pieces: Buffer[] = [];
-  let octets = 0;
-  const conclude = (): void => {
-    const found = contains === undefined || Buffer.concat(pieces).subarray(0, MAX_CONTENT).includes(contains);
-    settle(found ? null : `the content does not contain ${JSON.stringify(contains)}`);
-  };
-  response.on("data", (piece: Buffer) => {
-    octets += piece.length;
-    if (contains !== undefined) pieces.push(piece);
-    if (octets >= MAX_CONTENT) conclude();
-  });
-  response.on("end", () => (response.complete ? conclude() : settle("the answer was cut off")));
+  const content = new Content(contains, settle);
+  response.on("data", (piece: Buffer) => content.add(piece));
+  response.on("end", () => (response.complete ? content.conclude() : settle("the answer was cut off")));
   for (const event of ["aborted", "error", "close"]) response.on(event, () => settle("the answer was cut off"));
+}
+
+/** The content of an answer, as far as it is looked at. */
+class Content {
+  readonly #wanted: string | undefined;
+  readonly #settle: (reason: string | null) => void;
+  readonly #pieces: Buffer[] = [];
+  #octets = 0;
+
+  /** @param wanted text that must stand in it */
+  constructor(wanted: string | undefined, settle: (reason: string | null) => void) {
+    this.#wanted = wanted;
+    this.#settle = settle;
+  }
+
+  add(piece: Uint8Array): void {
+    this.#octets += piece.length;
+    if (this.#wanted !== undefined) this.#pieces.push(Buffer.from(piece));
+    if (this.#octets >= MAX_CONTENT) this.conclude();
+  }
+
+  conclude(): void {
+    const wanted = this.#wanted;
+    const found = wanted === undefined || Buffer.concat(this.#pieces).subarray(0, MAX_CONTENT).includes(wanted);
+    this.#settle(found ? null : `the content does not contain ${JSON.stringify(wanted)}`);
+  }
 }
 
 function statusReason(status: number, wanted: readonly number[]): string | null {
