@@ -1,10 +1,14 @@
 /**
  * What a reload of a large config does to traffic: 10,000 routes and 1,000 endpoints, two workers, a
- * steady load of small requests on kept connections. One route in so many differs from reload to reload.
- * Prints how long reloads took, and the latency of requests that began within a second of one against
- * that of the others.
+ * steady load of small requests on kept connections. Prints how long reloads took, and the latency of
+ * requests that began within a second of one against that of the others.
  *
- *   bun bench/reload.ts [--routes 10000] [--endpoints 1000] [--reloads 10] [--rate 500] [--every 100] [--json]
+ * What differs from one config to the next (`--change`):
+ * - `some`: one route in a hundred has other options; ten routes come and ten go; so do ten endpoints.
+ * - `none`: nothing, as when only a file has changed that the config names.
+ * - `all`: every route has other options and another condition.
+ *
+ *   bun bench/reload.ts [--routes 10000] [--endpoints 1000] [--reloads 10] [--rate 500] [--change some] [--json]
  */
 import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,7 +24,7 @@ const { values } = parseArgs({
     endpoints: { type: "string", default: "1000" },
     reloads: { type: "string", default: "10" },
     rate: { type: "string", default: "500" },
-    every: { type: "string", default: "100" },
+    change: { type: "string", default: "some" },
     json: { type: "boolean", default: false },
   },
 });
@@ -104,7 +108,7 @@ function report(): void {
   const took = reloads.map(({ ms }) => ms).toSorted((a, b) => a - b);
   const show = (ms: number) => ms.toFixed(1);
   console.log(
-    `reload of ${values.routes} routes and ${values.endpoints} endpoints (${values.json ? "JSON" : "YAML"}): ` +
+    `reload of ${values.routes} routes and ${values.endpoints} endpoints (${values.json ? "JSON" : "YAML"}, ${values.change} changed): ` +
       `${show(took[0]!)} to ${show(took.at(-1)!)} ms, median ${show(took[took.length >> 1]!)} ms`,
   );
   for (const [name, list] of [
@@ -121,20 +125,22 @@ function report(): void {
 }
 
 function write(version: number): void {
-  const endpoints = Array.from(
-    { length: Number(values.endpoints) },
-    (_, i) => `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}:80`,
+  const { change } = values;
+  const isOther = (i: number, first: number) => change === "some" && i >= first && i < first + 10;
+  const endpoints = Array.from({ length: Number(values.endpoints) }, (_, i) =>
+    isOther(i, 10 * version) ? `10.200.${version}.${i % 10}:80` : `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}:80`,
   );
-  const routes = Array.from({ length: Number(values.routes) }, (_, i) => ({
-    name: `route-${i}`,
-    match: { path: `/route-${i}/*` },
-    use: [
-      {
-        headers: { response: { set: { "x-route": i % Number(values.every) === 0 ? `${i}-${version}` : `${i % 50}` } } },
-      },
-    ],
-    to: i < 1000 ? "app" : "many",
-  }));
+  const routes = Array.from({ length: Number(values.routes) }, (_, i) => {
+    // Those that are asked for stay.
+    const name = isOther(i, 1000 + 10 * version) ? `new-${version}-${i}` : `route-${i}`;
+    const isChanged = change === "all" || (change === "some" && i % 100 === 0);
+    return {
+      name,
+      match: { path: `/${name}/*`, ...(change === "all" && { field: { [`x-${version}`]: false } }) },
+      use: [{ headers: { response: { set: { "x-route": isChanged ? `${i}-${version}` : `${i % 50}` } } } }],
+      to: i < 1000 ? "app" : "many",
+    };
+  });
   const config = {
     workers: 2,
     state: directory,
