@@ -72,6 +72,13 @@ test.each<[string, object, object, object, string[]]>([
     ["tls: unusable-tls: no cipher of the list is known"],
   ],
   [
+    "for an origin server, with another's key",
+    { certificates: pair("a") },
+    { upstreams: { app: { endpoints: "b.test:443", tls: { cert: "a.pem", key: "late.key" } } } },
+    { to: "app" },
+    ["upstreams.app.tls: unusable-tls: the key is not the certificate's"],
+  ],
+  [
     "with a CA that is not there",
     { certificates: pair("a") },
     {},

@@ -1,8 +1,9 @@
 /** Reads what the TLS part of a config refers to: what cannot be served shows only then. */
 import type { Problem } from "../config/diagnostic.ts";
-import type { GatewayConfig } from "../config/gateway-config.ts";
+import type { GatewayConfig, UpstreamConfig } from "../config/gateway-config.ts";
 import { CertificateStore } from "../tls/certificate-store.ts";
-import { FORBIDDEN, readMaterial } from "../tls/tls-material.ts";
+import { originSettings } from "../tls/origin-settings.ts";
+import { FORBIDDEN, readMaterial, type TlsMaterial } from "../tls/tls-material.ts";
 
 interface Placed {
   /** Of the config's tree. */
@@ -39,7 +40,24 @@ export function tryCertificates(config: GatewayConfig, directory: string): Place
             `no certificate is for ${host}: its clients are warned, or refused`,
           ),
         );
-  return [...store.tryAll().map((message) => error("tls", "unusable-tls", message)), ...ended, ...uncovered];
+  const origins = config.upstreams.flatMap((upstream) => tryOrigin(upstream, material));
+  return [
+    ...origins,
+    ...store.tryAll().map((message) => error("tls", "unusable-tls", message)),
+    ...ended,
+    ...uncovered,
+  ];
+}
+
+/** What connections to an upstream's endpoints would be made with. */
+function tryOrigin({ name, tls, protocol }: UpstreamConfig, material: TlsMaterial): Placed[] {
+  if (tls === null) return [];
+  try {
+    originSettings(tls, protocol, material);
+    return [];
+  } catch (thrown) {
+    return [error(`upstreams.${name}.tls`, "unusable-tls", thrown instanceof Error ? thrown.message : String(thrown))];
+  }
 }
 
 const error = (path: string, code: string, message: string): Placed => ({ path, problem: { code, message } });

@@ -50,3 +50,17 @@ test("a request that must not be made twice is repeated only if it reached nobod
   expect((await facts(options, "POST")).at(-1)).toBe("retry up to 2 times after connect");
   expect((await facts({ ...options, retry: 0 }, "POST")).at(-1)).toStartWith("upstream");
 });
+
+test.each([
+  [{}, null],
+  [{ protocol: "http2" }, "over HTTP/2"],
+  [{ proxyProtocol: "v2" }, "over HTTP/1.1 after a PROXY header of version 2"],
+  [{ tls: true }, "over HTTP/1.1 over TLS"],
+  [
+    { tls: { ca: "ca.pem", serverName: "app.test", cert: "a.pem", key: "a.key" }, protocol: "auto" },
+    "over HTTP/2 or HTTP/1.1 over TLS (CA ca.pem, name app.test, client certificate a.pem)",
+  ],
+  [{ tls: { verify: false }, protocol: "http2" }, "over HTTP/2 over TLS (any certificate)"],
+])("how endpoints are connected to is said where it is not plain HTTP/1.1: %j", async (how, said) => {
+  expect((await facts({ endpoints: "a:1", ...how }))[1] ?? null).toBe(said);
+});

@@ -15,6 +15,8 @@ export function upstreamFacts(upstream: UpstreamConfig, { locality }: GatewayCon
   const over = [first, providers === "" ? "" : `what ${providers} finds`].filter((text) => text !== "").join(", ");
   const rows = [["upstream", `${name}: ${isSingle ? first : `${balance.name} over ${over}`}`]];
   for (const tier of others) rows.push(["else", tier]);
+  const connections = shownConnections(upstream);
+  if (connections !== null) rows.push(["over", connections]);
   if (sticky !== null) {
     rows.push(["sticky", sticky.cookie === null ? `by field ${sticky.field}` : `by cookie ${sticky.cookie.name}`]);
   }
@@ -31,6 +33,21 @@ function shownEndpoint({ address, weight, backup, priority, maxInFlight }: Endpo
     maxInFlight === Number.POSITIVE_INFINITY ? "" : `at most ${maxInFlight} at a time`,
   ].filter((fact) => fact !== "");
   return facts.length === 0 ? address : `${address} (${facts.join(", ")})`;
+}
+
+/** How endpoints are connected to; null: in HTTP/1.1, plainly. */
+function shownConnections({ protocol, tls, proxyProtocol }: UpstreamConfig): string | null {
+  const isEither = protocol === "auto" && tls !== null;
+  const said = [isEither ? "HTTP/2 or HTTP/1.1" : protocol === "http2" ? "HTTP/2" : "HTTP/1.1"];
+  if (tls !== null) {
+    const trust = tls.verify ? [] : [tls.pins.length > 0 ? "pinned keys" : "any certificate"];
+    if (tls.ca !== null) trust.push(`CA ${tls.ca}`);
+    if (tls.serverName !== null) trust.push(`name ${tls.serverName}`);
+    if (tls.identity !== null) trust.push(`client certificate ${tls.identity.cert}`);
+    said.push(`over TLS${trust.length === 0 ? "" : ` (${trust.join(", ")})`}`);
+  }
+  if (proxyProtocol !== null) said.push(`after a PROXY header of version ${proxyProtocol}`);
+  return said.length === 1 && protocol !== "http2" ? null : said.join(" ");
 }
 
 /** null if a failed attempt is the last one. */
