@@ -13,6 +13,8 @@ const PEERS = [
   { package: "nginx", program: "nginx", suite: "nginx as origin server" },
   { package: "curl", program: "curl", suite: "curl as client" },
   { package: "openssl", program: "openssl", suite: "openssl as TLS client and server" },
+  { package: "chromium", program: "chromium", suite: "Chromium as HTTP/3 client" },
+  { package: "ngtcp2-client", program: "gtlsclient", suite: "ngtcp2's client of HTTP/3" },
   { package: "dnsmasq-base", program: "dnsmasq", suite: "discovery by a real DNS server; DNS relayed over UDP" },
   { package: "redis-server", program: "redis-server", suite: "Redis relayed over TCP" },
   { package: "pebble", program: "pebble", suite: "certificates from a real ACME server" },

@@ -373,8 +373,14 @@ class QuicStream implements RequestStream {
     } catch (thrown) {
       return this.#close((thrown as Error).message);
     }
-    if (this.#isClosed) return;
     this.#isReadThrough = true;
+    // After content the trailers are told of later in the same pass of the loop than its end.
+    if (this.#hasBegun && this.#trailers === null) setImmediate(() => this.#ended());
+    else this.#ended();
+  }
+
+  #ended(): void {
+    if (this.#isClosed) return;
     this.#hasBegun = true;
     this.#taker.onEnd(this.#trailers);
   }
