@@ -1,4 +1,4 @@
-import { afterEach, expect, test } from "bun:test";
+import { afterEach, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,6 +10,7 @@ import { Authority } from "../tls/testing.ts";
 import { materialCertificate, type TlsMaterial } from "../tls/tls-material.ts";
 import { CertificateDirectory, type CertificateSource, type Published } from "./certificate-directory.ts";
 
+setDefaultTimeout(30_000);
 const authority = new Authority();
 const cleanUp: (() => void)[] = [];
 afterEach(() => {

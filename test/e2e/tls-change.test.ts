@@ -1,5 +1,5 @@
 /** Certificates, configs and workers change while clients of TLS come and go: no handshake is lost. */
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import tls from "node:tls";
@@ -7,6 +7,9 @@ import { Gateway, isAlive, type TestConfig } from "../support/gateway.ts";
 import { RawClient } from "../support/raw.ts";
 import { CertificateFolder } from "../support/tls.ts";
 import { until } from "../support/until.ts";
+
+// Programs are started by the dozen, maybe on a machine that is busy.
+setDefaultTimeout(60_000);
 
 const cleanUp: (() => void | Promise<void>)[] = [];
 const clients = new Set<tls.TLSSocket>();
@@ -127,16 +130,16 @@ describe("a certificate's files", () => {
     await until(() => load.subjects.slice(-10).every((subject) => subject === "second"), "the other certificate");
     await load.stop();
     expect(await early.get()).toStartWith("HTTP/1.1 200");
-  }, 60_000);
+  });
 
   test("that are broken leave what there was, and are repaired", async () => {
     const { files, gateway, port } = await start();
     files.write("a.key", "not a key");
-    await gateway.says("a changed file cannot be used; what was read before stays");
+    await gateway.says("a changed file cannot be used; what was read before stays", 20_000);
     expect((await Client.connect(port, files)).subject).toBe("first");
     files.put("a", files.authority.issue(["a.test"], { subject: "repaired" }));
     await until(async () => (await Client.connect(port, files)).subject === "repaired", "the repaired certificate");
-  }, 60_000);
+  });
 });
 
 test("a program whose certificate cannot be read does not start, and says why", async () => {
@@ -169,12 +172,12 @@ describe("a reload", () => {
     await load.stop();
     expect(await early.get()).toStartWith("HTTP/1.1 200");
     expect(gateway.output).not.toContain("error");
-  }, 120_000);
+  });
 
   test("to a certificate that cannot be read changes nothing", async () => {
     const { files, gateway, port, reload } = await start();
     reload({ tls: { certificates: { cert: files.file("gone.pem"), key: files.file("gone.key") } } });
-    await gateway.says("gone.pem: there is no such file");
+    await gateway.says("gone.pem: there is no such file", 20_000);
     const client = await Client.connect(port, files);
     expect([client.subject, (await client.get()).slice(0, 12)]).toEqual(["first", "HTTP/1.1 200"]);
   });
@@ -202,7 +205,7 @@ describe("a reload", () => {
       "TLS",
     );
     expect(gateway.output).not.toContain("worker died");
-  }, 60_000);
+  });
 });
 
 test("a worker that dies is replaced by one with the certificates of now", async () => {
@@ -213,7 +216,7 @@ test("a worker that dies is replaced by one with the certificates of now", async
   process.kill(worker!, "SIGKILL");
   await until(() => gateway.workers.length === 1 && gateway.workers[0] !== worker, "another worker");
   expect((await Client.connect(port, files)).subject).toBe("second");
-}, 60_000);
+});
 
 describe("at the end", () => {
   test("a handshake that has begun is finished, its request answered, and the connection closed", async () => {
@@ -244,7 +247,7 @@ describe("at the end", () => {
     expect(half.inbox.pending[0]).toBe(22);
     half.destroy();
     await stopped;
-  }, 60_000);
+  });
 });
 
 describe.skipIf(process.getuid?.() !== 0)("keys that root alone may read", () => {
@@ -254,14 +257,14 @@ describe.skipIf(process.getuid?.() !== 0)("keys that root alone may read", () =>
     expect((await Client.connect(port, files)).subject).toBe("first");
     expect(gateway.output).toContain("changes of a file are not seen: this user may not read it");
     reload({ tls: { certificates: pair, redirect: false } });
-    await gateway.says("is in force");
+    await gateway.says("is in force", 20_000);
     const early = await Client.connect(port, files);
     expect(early.subject).toBe("first");
     const [old] = gateway.workers;
     gateway.signal("SIGUSR2");
     await until(() => !isAlive(old!) || gateway.workers.some((pid) => pid !== old), "a new worker");
-    await gateway.says("new workers serve");
+    await gateway.says("new workers serve", 20_000);
     expect((await Client.connect(port, files)).subject).toBe("first");
     expect(await early.get()).toStartWith("HTTP/1.1 200");
-  }, 60_000);
+  });
 });

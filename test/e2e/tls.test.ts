@@ -1,5 +1,5 @@
 /** TLS toward clients through the whole program, with curl and openssl as clients. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import net from "node:net";
 import { join } from "node:path";
 import tls from "node:tls";
@@ -9,6 +9,9 @@ import { Origin } from "../support/origin.ts";
 import { RawClient } from "../support/raw.ts";
 import { CertificateFolder, openssl, opensslPath, shown } from "../support/tls.ts";
 import { until } from "../support/until.ts";
+
+// Programs are started by the dozen, maybe on a machine that is busy.
+setDefaultTimeout(60_000);
 
 const files = new CertificateFolder();
 const { authority } = files;
@@ -60,7 +63,7 @@ beforeAll(async () => {
       { name: "rest", to: "app" },
     ],
   });
-}, 30_000);
+});
 
 afterAll(async () => {
   await gateway?.stop();
@@ -152,7 +155,7 @@ describe.skipIf(opensslPath === null)("the certificate", () => {
       expect(await shown(portOf(listener), name, "-tls1_3")).toBe(name === "a.test" ? "ecdsa" : "more");
     }
     expect(await shown(portOf("secure"), "a.test", "-tls1_1", "-cipher", "DEFAULT:@SECLEVEL=0")).toBeNull();
-    await gateway.says(/a TLS handshake failed .*code=no-common-version reason="no TLS version in common"/);
+    await gateway.says(/a TLS handshake failed .*code=no-common-version reason="no TLS version in common"/, 20_000);
     await until(
       async () => (await sum("lintel_tls_handshake_failures_total", 'reason="no-common-version"')) === before + 3,
       "three failures in the metrics",
@@ -193,7 +196,7 @@ describe.skipIf(curlPath === null)("a site with client certificates", () => {
     const answer = await staff(...args);
     expect(answer.status).toBe(0);
     expect(answer.exitCode).not.toBe(0);
-    await gateway.says(reason);
+    await gateway.says(reason, 20_000);
   });
 
   test.skipIf(opensslPath === null).each(["-tls1_2", "-tls1_3"])(
@@ -298,7 +301,7 @@ describe("what is no good handshake", () => {
     expect(gateway.output).toContain('reason="the client speaks plain HTTP"');
   });
 
-  test("a thousand of them take no place from others", async () => {
+  test.skipIf(curlPath === null)("a thousand of them take no place from others", async () => {
     const hello = await clientHello();
     // More at a time than the listener takes connections.
     const lanes = Array.from({ length: 20 }, async (_, lane) => {
@@ -313,7 +316,7 @@ describe("what is no good handshake", () => {
       const answers = Array.from({ length: 3 }, () => files.curl("a.test", portOf("secure"), "/"));
       expect((await Promise.all(answers)).map(({ status }) => status)).toEqual([200, 200, 200]);
     }
-  }, 60_000);
+  });
 
   test("without its PROXY header a connection ends, and is counted", async () => {
     const client = await RawClient.connect(portOf("behind"));
