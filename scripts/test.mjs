@@ -13,6 +13,8 @@ const PEERS = [
   { package: "nginx", program: "nginx", suite: "nginx as origin server" },
   { package: "curl", program: "curl", suite: "curl as client" },
   { package: "openssl", program: "openssl", suite: "openssl as TLS client and server" },
+  { package: "nghttp2-client", program: "h2load", suite: "h2load as HTTP/2 client" },
+  { package: "nghttp2-server", program: "nghttpd", suite: "nghttpd as HTTP/2 origin server" },
   { package: "chromium", program: "chromium", suite: "Chromium as HTTP/3 client" },
   { package: "ngtcp2-client", program: "gtlsclient", suite: "ngtcp2's client of HTTP/3" },
   { package: "dnsmasq-base", program: "dnsmasq", suite: "discovery by a real DNS server; DNS relayed over UDP" },

@@ -4,7 +4,6 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
-import { existsSync } from "node:fs";
 import { timerList } from "../../base/timer.ts";
 import { MemoryBody } from "../../http/body.ts";
 import type { Exchange } from "../../http/exchange.ts";
@@ -80,7 +79,7 @@ async function run(command: string[], input?: Buffer): Promise<Buffer> {
 
 const sha = (octets: Uint8Array): string => createHash("sha256").update(octets).digest("hex");
 
-describe.skipIf(!existsSync("/usr/bin/curl"))("curl", () => {
+describe.skipIf(Bun.which("curl") === null)("curl", () => {
   const curl = (...more: string[]) => ["curl", "-s", "--http2-prior-knowledge", "--max-time", "20", ...more];
 
   // One request each: curl 7.88 takes the second one on such a connection for a framing error, with any server.
@@ -104,7 +103,7 @@ describe.skipIf(!existsSync("/usr/bin/curl"))("curl", () => {
   });
 });
 
-describe.skipIf(!existsSync("/usr/bin/h2load"))("h2load", () => {
+describe.skipIf(Bun.which("h2load") === null)("h2load", () => {
   test("many streams on many connections", async () => {
     const before = finished;
     const output = await run(["h2load", "-n", "4000", "-c", "8", "-m", "32", `${url}/`]);
@@ -147,7 +146,7 @@ const ask = (fields, content) => new Promise((resolve, reject) => {
 })().catch((error) => { console.error(error); process.exit(1); });
 `;
 
-test.skipIf(!existsSync("/usr/bin/node"))("node:http2: many streams at once, both ways", async () => {
+test.skipIf(Bun.which("node") === null)("node:http2: many streams at once, both ways", async () => {
   const output = JSON.parse((await run(["node", "-e", SCRIPT, url])).toString());
   const { results, sent } = output as {
     results: { status: number; octets: number; sha: string; method?: string }[];
