@@ -122,13 +122,17 @@ export class Generation implements ExchangeOwner {
   }
 
   #createHandler(site: SiteConfig, route: RouteConfig, around: readonly Middleware[]): Handler {
-    const chain = [...around, ...[...site.use, ...route.use].map((use) => this.#middleware(use))];
+    const chain = [
+      ...around,
+      ...site.use.map((use) => this.#middleware(use, site, null)),
+      ...route.use.map((use) => this.#middleware(use, site, route)),
+    ];
     const last = route.to === null ? unanswered(site, route) : this.#forward(route.to);
     return chain.reduceRight((next, middleware) => middleware(next), last);
   }
 
   /** Entries that say the same share one: `next` is all that differs. */
-  #middleware(entry: MiddlewareConfig): Middleware {
+  #middleware(entry: MiddlewareConfig, site: SiteConfig, route: RouteConfig | null): Middleware {
     const { name, options } = entry;
     let known = this.#middlewares.get(name);
     if (known === undefined) {
@@ -137,23 +141,25 @@ export class Generation implements ExchangeOwner {
     }
     let middleware = known.get(options);
     if (middleware === undefined) {
-      middleware = this.#createMiddleware(entry);
+      // By names: where it stands in the file may have changed without its being sent again (packed-config.ts).
+      const at = `${route === null ? "" : `route ${route.name} of `}site ${site.name}`;
+      middleware = this.#createMiddleware(entry, at);
       known.set(options, middleware);
     }
     return middleware;
   }
 
-  #createMiddleware({ name, options, path }: MiddlewareConfig): Middleware {
+  #createMiddleware({ name, options }: MiddlewareConfig, at: string): Middleware {
     const { log, directory } = this.#options;
     const scope: Scope = {
-      log: log.with({ middleware: name, at: path }),
+      log: log.with({ middleware: name, at }),
       directory,
       onDispose: (dispose) => this.#disposals.push(dispose),
     };
     try {
       return definitions.get(name)!.create(options, scope);
     } catch (thrown) {
-      throw new Error(`${path}: ${name}: ${thrown instanceof Error ? thrown.message : String(thrown)}`, {
+      throw new Error(`${at}: ${name}: ${thrown instanceof Error ? thrown.message : String(thrown)}`, {
         cause: thrown,
       });
     }

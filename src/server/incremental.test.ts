@@ -143,7 +143,7 @@ test("a config that takes over from others routes, explains and counts as it doe
         }
       },
     ),
-    { numRuns: 50 },
+    { numRuns: 200 },
   );
   zone.close();
 }, 60_000);

@@ -130,6 +130,6 @@ test("however the config before differs, a worker ends with the config that the 
       expect(again.pieces).toEqual([{ firstSite: 0, sites: before!.sites.length }]);
       expect((await unpacker.unpack(sent(again), worker, new Slices())).sites).toEqual(worker!.sites);
     }),
-    { numRuns: 50 },
+    { numRuns: 200 },
   );
 }, 60_000);

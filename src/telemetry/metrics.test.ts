@@ -67,7 +67,7 @@ test("metrics that go over from config to config are those of a config that is r
       }
       zone.close();
     }),
-    { numRuns: 50 },
+    { numRuns: 200 },
   );
 }, 60_000);
 
