@@ -4,7 +4,7 @@ import { MemoryBody, NO_BODY } from "./body.ts";
 import { failureResponse } from "./error-response.ts";
 import { Exchange } from "./exchange.ts";
 import { FieldSection } from "./field-section.ts";
-import { grpcAnswer, grpcTimeoutMs, isGrpc, statusOfFailure } from "./grpc.ts";
+import { grpcAnswer, grpcTimeoutMs, isGrpc, StreamReset, statusOfFailure } from "./grpc.ts";
 import { HttpRequest, HttpResponse } from "./message.ts";
 
 const call = (contentType = "application/grpc") =>
@@ -49,6 +49,16 @@ test.each<[FailureCode, number]>([
   ["request-malformed", 13],
 ])("failure %s is gRPC status %i", (code, status) => {
   expect(statusOfFailure(new Failure(code, ""))).toBe(status);
+});
+
+test.each([
+  [0x8, "CANCELLED", 1],
+  [0xb, "RESOURCE_EXHAUSTED", 8],
+  [0xc, "PERMISSION_DENIED", 7],
+  [0x2, "UNAVAILABLE: it says no more than that the stream ended", 14],
+])("a stream that an origin server resets with code %i is %s", (code, _, status) => {
+  for (const failure of ["upstream-reset", "upstream-truncated"] as const)
+    expect(statusOfFailure(new Failure(failure, "", { cause: new StreamReset(code) }))).toBe(status);
 });
 
 test.each([

@@ -74,8 +74,22 @@ const BY_CODE: Partial<Record<FailureCode, number>> = {
   "tunnel-idle": GrpcStatus.unavailable,
 };
 
-export function statusOfFailure({ code }: Failure): number {
-  return BY_CODE[code] ?? statusOfHttp(FAILURES[code].status);
+/** The cause of a failure where an origin server ended a call's stream by RST_STREAM. */
+export class StreamReset {
+  /** @param code of RFC 9113 §7 */
+  constructor(readonly code: number) {}
+}
+
+/** What origin servers mean by it (PROTOCOL-HTTP2.md, "Errors"); other codes say nothing more than that the stream ended. */
+const BY_RESET: Readonly<Record<number, number>> = {
+  8: GrpcStatus.cancelled,
+  11: GrpcStatus.resourceExhausted,
+  12: GrpcStatus.permissionDenied,
+};
+
+export function statusOfFailure({ code, cause }: Failure): number {
+  const byReset = cause instanceof StreamReset ? BY_RESET[cause.code] : undefined;
+  return byReset ?? BY_CODE[code] ?? statusOfHttp(FAILURES[code].status);
 }
 
 /** The status of a call and why, as trailers. The failure's message stays in the log, as elsewhere. */

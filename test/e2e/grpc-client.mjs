@@ -155,6 +155,7 @@ const scenarios = {
   "stop-serving": (client) => unary(client, "Echo", "health test.Peer 2"),
   serve: (client) => unary(client, "Echo", "health test.Peer 1"),
 
+  reset: (client) => received(client.Reset("please", new Metadata(), patient())),
   cut: (client) => received(client.Cut("please", new Metadata(), patient())),
 };
 

@@ -80,6 +80,10 @@ server.addService(Peer, {
     call.write("one");
     call.write("two", () => setTimeout(() => server.forceShutdown(), 50));
   },
+  /** Ends the stream below the library's own words: RST_STREAM with CANCEL. */
+  Reset(call) {
+    call.write("one", () => call.call.stream.close(8));
+  },
   Chat(call) {
     call.setMaxListeners(100);
     call.on("data", (message) => {

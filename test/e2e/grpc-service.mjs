@@ -21,6 +21,7 @@ export const Peer = {
   List: method("List", false, true),
   Endless: method("Endless", false, true),
   Cut: method("Cut", false, true),
+  Reset: method("Reset", false, true),
   Chat: method("Chat", true, true),
 };
 

@@ -123,6 +123,11 @@ describe.skipIf(findProgram("node") === null)("gRPC", () => {
     for (const { code } of Object.values(results)) expect(code).toBe(1);
   });
 
+  test("a call that the origin server cancels is cancelled, after the messages there were", async () => {
+    const { reset } = await calls(address, "reset");
+    expect(reset).toMatchObject({ messages: ["one"], code: 1, details: "upstream-truncated" });
+  });
+
   test("a limit that passes is DEADLINE_EXCEEDED: the client's, and the route's before and within messages", async () => {
     const results = await calls(address, "deadline", "gateway-limit", "gateway-limit-stream");
     expect(results.deadline.code).toBe(4);

@@ -9,6 +9,7 @@ import { Failure } from "../../base/failure.ts";
 import { clock, Timer, type TimerList } from "../../base/timer.ts";
 import { type BodySource, DeclaredLength, NO_BODY } from "../../http/body.ts";
 import type { FieldSection } from "../../http/field-section.ts";
+import { StreamReset } from "../../http/grpc.ts";
 import { type HttpRequest, HttpResponse, isContentless, type Tunnel } from "../../http/message.ts";
 import type { ResponseTaker, SentRequest } from "../client-connection.ts";
 import type { ContentOwner } from "../http1/incoming-content.ts";
@@ -306,15 +307,16 @@ export class ClientStream implements SentRequest, ContentOwner, OutgoingOwner, T
   /** RST_STREAM arrived. */
   onReset(code: number): void {
     const said = `the endpoint reset the stream with ${errorName(code)}`;
+    const cause = new StreamReset(code);
     if (this.#isResponseDone) {
       // RFC 9113 §8.1: the response is whole, and the rest of the request not wanted.
       return this.#end(new Failure("upstream-closed", said), SENT_BY_PEER);
     }
     if (this.#hasResponse)
-      return this.#end(new Failure("upstream-truncated", `${said} within the content`), SENT_BY_PEER);
+      return this.#end(new Failure("upstream-truncated", `${said} within the content`, { cause }), SENT_BY_PEER);
     // RFC 9113 §8.7: nothing was done with the request.
     const isRefused = code === ErrorCode.refusedStream;
-    this.#end(new Failure(isRefused ? "upstream-refused" : "upstream-reset", said), SENT_BY_PEER);
+    this.#end(new Failure(isRefused ? "upstream-refused" : "upstream-reset", said, { cause }), SENT_BY_PEER);
   }
 
   /** The connection is gone, or the endpoint said that it did not get to this stream. */
