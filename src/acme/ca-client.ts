@@ -79,6 +79,7 @@ let loading: Promise<Library> | null = null;
 
 const REQUEST_MS = 30_000;
 const MOST_OCTETS = 1024 * 1024;
+const DIRECTORY_MS = 86_400_000;
 /** RFC 9773 §4.3.2: within a minute and a day; six hours if the CA does not say. */
 const ASK_AGAIN_MS = { least: 60_000, most: 86_400_000, usual: 6 * 3_600_000 };
 
@@ -136,6 +137,8 @@ export class CaClient {
   readonly #options: CaClientOptions;
   readonly #agent: Agent;
   #client: Client | null = null;
+  /** Where it is asked when to renew, from its directory. */
+  #renewalInfo: { readonly url: string | null; readonly at: number } | undefined;
 
   constructor(options: CaClientOptions) {
     this.ca = options.ca;
@@ -215,10 +218,15 @@ export class CaClient {
   renewalWindow(cert: string, signal: AbortSignal): Promise<RenewalWindow | null> {
     return this.#call("renewal information", signal, async () => {
       const { axios } = await load();
-      const { data: directory } = await axios.get<{ readonly renewalInfo?: string }>(this.ca.directory);
       const id = certificateId(cert);
-      if (typeof directory.renewalInfo !== "string" || id === null) return null;
-      const { data, headers } = await axios.get<WrittenWindow>(`${directory.renewalInfo.replace(/\/$/, "")}/${id}`);
+      if (this.#renewalInfo === undefined || performance.now() - this.#renewalInfo.at > DIRECTORY_MS) {
+        const { data } = await axios.get<{ readonly renewalInfo?: unknown }>(this.ca.directory);
+        const url = typeof data.renewalInfo === "string" ? data.renewalInfo.replace(/\/$/, "") : null;
+        this.#renewalInfo = { url, at: performance.now() };
+      }
+      const { url } = this.#renewalInfo;
+      if (url === null || id === null) return null;
+      const { data, headers } = await axios.get<WrittenWindow>(`${url}/${id}`);
       return readWindow(data, readRetryAfter((headers["retry-after"] as string | undefined) ?? null));
     });
   }

@@ -28,7 +28,7 @@ function machine(config: AcmeConfig, answers: HttpAnswers, folder: string, more:
   const log = createLog({ level: "debug", format: "text", write: (line) => lines.push(line.slice(25).trimEnd()) });
   const store = new FolderStore(folder, { lookMs: 20 });
   const accounts = new Accounts({ store, email: config.email, readFile: (path) => readFileSync(path, "utf8") });
-  const board = new ChallengeBoard({ shared: null, publish: answers.publish });
+  const board = new ChallengeBoard({ shared: null, publish: answers.publisher() });
   const orders: string[] = [];
   const keeper = new CertificateKeeper({
     config,

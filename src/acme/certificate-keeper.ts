@@ -256,8 +256,14 @@ export class CertificateKeeper {
         return true;
       }
     }
+    const before = kept.failures;
     kept.failures = await shelf.failures(kept.name, this.#settings);
-    return dueAt(kept) > Date.now();
+    if (dueAt(kept) <= Date.now()) return false;
+    if (kept.failures !== null && kept.failures.until !== before?.until) {
+      const { reason, until } = kept.failures;
+      log.warn("another machine could not get the certificate", { name: kept.name, reason, nextTry: dateOf(until) });
+    }
+    return true;
   }
 
   /** Asks one CA after the other. */

@@ -67,6 +67,7 @@ export class FolderStore implements SharedStore {
     let seen: string | null = null;
     // Looks, not time: a machine that slept has not watched.
     let unchanged = 0;
+    let wasAbandoned = false;
     for (;;) {
       signal.throwIfAborted();
       // Before it is there: who looks for it in this process must not take it for one that was left.
@@ -79,10 +80,10 @@ export class FolderStore implements SharedStore {
       }
       if (isOurs) return new FolderLock(path, owner, this.#beatMs);
       const now = await readOrNull(path);
-      if (now !== null && isAbandoned(now)) {
-        await this.#breakUp(path, now);
-        continue;
-      }
+      // Seen twice: it may have been released between the look and this.
+      const isLeft = now !== null && isAbandoned(now);
+      if (isLeft && wasAbandoned && now === seen) await this.#breakUp(path, now);
+      wasAbandoned = isLeft;
       if (now !== seen) {
         seen = now;
         unchanged = 0;

@@ -1,5 +1,7 @@
 /** For tests of automatic HTTPS: Let's Encrypt's test server (Debian's pebble) with a DNS server that says 127.0.0.1. */
-import { randomUUID } from "node:crypto";
+import { randomInt, randomUUID } from "node:crypto";
+import { createSocket } from "node:dgram";
+import { Resolver } from "node:dns/promises";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -13,12 +15,31 @@ import type { BoardView } from "./challenge-board.ts";
 export const pebblePath = findProgram("pebble");
 const challtestsrvPath = findProgram("pebble-challtestsrv");
 
+/**
+ * A port that nobody has, neither for TCP nor for UDP. Not one of those that the system gives to
+ * connections: between now and its use somebody would get it.
+ */
 export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(12_000, 32_000);
+    if ((await isFreeForTcp(port)) && (await isFreeForUdp(port))) return port;
+  }
+}
+
+async function isFreeForTcp(port: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
   const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  server.once("error", () => resolve(false)).once("listening", () => server.close(() => resolve(true)));
+  server.listen(port, "127.0.0.1");
+  return promise;
+}
+
+async function isFreeForUdp(port: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = createSocket("udp4");
+  socket.once("error", () => resolve(false)).once("listening", () => socket.close(() => resolve(true)));
+  socket.bind(port, "127.0.0.1");
+  return promise;
 }
 
 export interface PebbleOptions {
@@ -114,7 +135,17 @@ export class Pebble {
     rmSync(this.#directory, { recursive: true, force: true });
   }
 
+  /** It goes on without the port if somebody else has it: it is there once it answers. */
   async #startDns(): Promise<string> {
+    for (;;) {
+      const address = await this.#spawnDns();
+      const resolver = new Resolver({ timeout: 1000, tries: 2 });
+      resolver.setServers([address]);
+      if ((await resolver.resolve4("a.test").catch((): string[] => [])).includes("127.0.0.1")) return address;
+    }
+  }
+
+  async #spawnDns(): Promise<string> {
     const address = `127.0.0.1:${await freePort()}`;
     const off = ["-http01", "", "-https01", "", "-tlsalpn01", ""];
     const management = ["-management", `127.0.0.1:${await freePort()}`];
@@ -149,7 +180,8 @@ export class Pebble {
 /** Stands at port 80 and answers http-01 as a worker would. */
 export class HttpAnswers {
   readonly #server: Bun.Server<undefined>;
-  #tokens: Readonly<Record<string, string>> = {};
+  /** What each machine has published. */
+  readonly #views = new Map<number, BoardView>();
   /** While it is set, the CA finds another site. */
   isHijacked = false;
 
@@ -158,16 +190,20 @@ export class HttpAnswers {
       port,
       hostname: "127.0.0.1",
       fetch: ({ url }) => {
-        const answer = this.#tokens[new URL(url).pathname.split("/").pop()!];
+        const token = new URL(url).pathname.split("/").pop()!;
+        const answer = [...this.#views.values()].find(({ tokens }) => tokens[token] !== undefined)?.tokens[token];
         if (this.isHijacked) return new Response("parked");
         return answer === undefined ? new Response("", { status: 404 }) : new Response(answer);
       },
     });
   }
 
-  readonly publish = async ({ tokens }: BoardView): Promise<void> => {
-    this.#tokens = tokens;
-  };
+  /** Of one machine. */
+  publisher(): (view: BoardView) => Promise<void> {
+    const id = this.#views.size;
+    this.#views.set(id, { tokens: {}, challenges: [] });
+    return async (view) => void this.#views.set(id, view);
+  }
 
   async stop(): Promise<void> {
     await this.#server.stop(true);

@@ -27,6 +27,22 @@ async function start(config: Parameters<typeof Gateway.start>[0], options: Gatew
 
 const answers = (text: string) => [{ respond: { body: text } }];
 
+interface Ran {
+  readonly out: string;
+  readonly code: number;
+}
+
+/** A command of the program. */
+async function lintel(args: readonly string[], cwd = folder, env: Record<string, string> = {}): Promise<Ran> {
+  const program = join(import.meta.dir, "../../bin/lintel.mjs");
+  const child = Bun.spawn(["node", program, ...args], {
+    cwd,
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, NO_COLOR: "1", ...env },
+  });
+  return { out: await new Response(child.stdout).text(), code: await child.exited };
+}
+
 interface Shown {
   readonly names: string;
   readonly issuer: string;
@@ -143,6 +159,36 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
       expect(statSync(join(storage, "certificates", file)).mode & 0o777).toBe(0o600);
   }, 120_000);
 
+  test("lintel cert tells who got a certificate, when it is renewed, and what is wrong with the others", async () => {
+    const storage = newStorage();
+    const gateway = await start({
+      listeners: listeners(),
+      sites: [site("shown.test")],
+      tls: { storage, acme: acme({ challenges: "http-01" }) },
+    });
+    await secured(gateway, pebble.tlsPort, "shown.test", issuer);
+    const listed = await lintel(["cert", "--admin", gateway.adminUrl]);
+    expect(listed.code).toBe(0);
+    const [head = "", ...lines] = listed.out.split("\n");
+    const line = lines.find((one) => one.startsWith("shown.test"))!;
+    expect(line.slice(head.indexOf("SOURCE"))).toStartWith("acme");
+    expect(line.slice(head.indexOf("RENEWAL"))).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d/);
+    const one = await lintel(["cert", "shown.test", "--admin", gateway.adminUrl]);
+    expect(one.out).toContain("acme: from ");
+    await gateway.stop();
+
+    const lost = await start({
+      listeners: [{ address: "127.0.0.1:0", tls: true }, "127.0.0.1:0"],
+      sites: [site("lost.test")],
+      tls: { storage, acme: acme({ challenges: "http-01" }) },
+    });
+    await lost.says("no certificate name=lost.test");
+    const missing = await lintel(["cert", "--admin", lost.adminUrl]);
+    expect(missing.code).toBe(1);
+    expect(missing.out).toContain("lost.test: no certificate yet (acme): next try");
+    expect(missing.out).toContain("1 failure: ");
+  }, 120_000);
+
   test("requests for unknown challenges go to the site; an application may have its own", async () => {
     const gateway = await start({ listeners: listeners(), sites: [site("own.test")], tls: { acme: acme() } });
     const url = `http://127.0.0.1:${pebble.httpPort}/.well-known/acme-challenge/abcdefghijklmnopqrstuvwx`;
@@ -177,7 +223,7 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
     const gateway = await start(config("reload-1.test"));
     const before = await secured(gateway, pebble.tlsPort, "reload-1.test", issuer);
     await Bun.write(join(gateway.directory, "lintel.json"), JSON.stringify(config("reload-1.test", "reload-2.test")));
-    process.kill(gateway.workers.length === 0 ? gateway.pid : gateway.pid, "SIGHUP");
+    gateway.signal("SIGHUP");
     await secured(gateway, pebble.tlsPort, "reload-2.test", issuer);
     expect((await shown(pebble.tlsPort, "reload-1.test", issuer)).fingerprint).toBe(before.fingerprint);
   }, 120_000);
@@ -200,6 +246,46 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
     expect(gateway.output).toContain("on demand: a limit is reached");
   }, 120_000);
 });
+
+test.skipIf(pebblePath === null)(
+  "renewals change what is served, not the connections; challenges go before the redirect",
+  async () => {
+    const pebble = await Pebble.start({ lifetimeSeconds: 12 });
+    running.push(pebble);
+    const issuer = await pebble.issuer();
+    const gateway = await start({
+      listeners: [
+        { name: "http", address: `127.0.0.1:${pebble.httpPort}` },
+        { name: "https", address: `127.0.0.1:${pebble.tlsPort}`, tls: true },
+      ],
+      sites: [{ hosts: ["renewed.test"], use: answers("renewed") }],
+      tls: { acme: { ca: { directory: pebble.url, roots: pebble.rootsFile }, challenges: "http-01" } },
+    });
+    const first = await secured(gateway, pebble.tlsPort, "renewed.test", issuer);
+    const plain = await fetch(`http://127.0.0.1:${pebble.httpPort}/x`, {
+      headers: { host: "renewed.test" },
+      redirect: "manual",
+    });
+    expect(plain.status).toBe(308);
+    const kept = connect({ host: "127.0.0.1", port: pebble.tlsPort, servername: "renewed.test", ca: issuer });
+    await new Promise<void>((resolve, reject) => kept.once("secureConnect", resolve).once("error", reject));
+    let received = "";
+    kept.setEncoding("latin1").on("data", (text: string) => (received += text));
+    await until(
+      async () => (await secured(gateway, pebble.tlsPort, "renewed.test", issuer)).fingerprint !== first.fingerprint,
+      () => gateway.output,
+      60_000,
+    );
+    expect(gateway.output).toContain("certificate renewed");
+    kept.write("GET / HTTP/1.1\r\nHost: renewed.test\r\n\r\n");
+    await until(
+      () => received.endsWith("renewed"),
+      () => `an answer on the connection from before: ${received}`,
+    );
+    kept.destroy();
+  },
+  120_000,
+);
 
 describe.skipIf(pebblePath === null || knotPath === null)("against pebble and knot", () => {
   test("names with a wildcard get certificates by dns-01, and cover what is below", async () => {
@@ -254,6 +340,29 @@ describe("with the local CA", () => {
     await start(config);
     expect(rootOf(storage)).toBe(root);
     expect((await shown(port, "localhost", root)).names).toContain("DNS:localhost");
+  }, 120_000);
+
+  test("one command is enough", async () => {
+    const [plain, secure] = [await freePort(), await freePort()];
+    const origin = Bun.serve({ port: 0, hostname: "127.0.0.1", fetch: () => new Response("origin") });
+    running.push({ stop: () => origin.stop(true) });
+    const at = ["--listen", `127.0.0.1:${plain}`, "--listen-tls", `127.0.0.1:${secure}`];
+    const gateway = Gateway.launch(
+      {},
+      { args: ["run", "--to", `127.0.0.1:${origin.port}`, "--tls", "localhost", "--tls", "app.test", ...at] },
+    );
+    running.push(gateway);
+    await gateway.says("listening on https");
+    const state = { STATE_DIRECTORY: join(gateway.directory, "state") };
+    // It finds the gateway that runs in this folder without a config.
+    rmSync(join(gateway.directory, "lintel.json"));
+    const { out: root } = await lintel(["trust", "--print"], gateway.directory, state);
+    expect(root).toStartWith("-----BEGIN CERTIFICATE-----");
+    const answer = await fetch(`https://localhost:${secure}/`, { tls: { ca: root } });
+    expect(await answer.text()).toBe("origin");
+    expect((await shown(secure, "app.test", root)).names).toBe("DNS:app.test");
+    const sent = await fetch(`http://localhost:${plain}/a`, { redirect: "manual" });
+    expect(sent.headers.get("location")).toBe(`https://localhost:${secure}/a`);
   }, 120_000);
 
   test("certificates are made anew before they end", async () => {
