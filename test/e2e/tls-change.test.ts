@@ -218,6 +218,22 @@ test("a worker that dies is replaced by one with the certificates of now", async
   expect((await Client.connect(port, files)).subject).toBe("second");
 });
 
+test("an upgrade loses no handshake, and connections go on until they have served", async () => {
+  const { files, gateway, port } = await start({ workers: 2 });
+  const load = steadily(port, files);
+  await until(() => load.subjects.length > 5, "clients that come and go");
+  const old = gateway.workers;
+  gateway.signal("SIGUSR2");
+  await gateway.says("new workers serve", 30_000);
+  const before = load.subjects.length;
+  await until(
+    () => old.every((pid) => !isAlive(pid)) && load.subjects.length > before + 20,
+    "the old workers' end",
+    30_000,
+  );
+  await load.stop();
+});
+
 describe("at the end", () => {
   test("a handshake that has begun is finished, its request answered, and the connection closed", async () => {
     const { files, gateway, port } = await start();
