@@ -358,6 +358,24 @@ describe("a reload", () => {
     again.close();
   });
 
+  test("lets a socket change hands between tcp and a listener for HTTP, and connections of before go on", async () => {
+    const server = await origin(echo("o"));
+    const address = `127.0.0.1:${await closedPort()}`;
+    const port = Number(address.split(":")[1]);
+    const http = { listeners: [address], sites: [{ use: [{ respond: "by HTTP" }] }] };
+    await using gateway = await Gateway.start(relaying({ listen: address, to: server.address }));
+    const held = await Wire.connect(port);
+    await held.hears("o:");
+    await reload(gateway, http);
+    expect(await (await fetch(`http://${address}/`)).text()).toBe("by HTTP");
+    held.send("still here");
+    await held.hears("still here");
+    await reload(gateway, relaying({ listen: address, to: server.address }));
+    const again = await Wire.connect(port);
+    await again.hears("o:");
+    for (const wire of [held, again]) wire.close();
+  });
+
   test("under load loses no connection and no octet", async () => {
     const server = await origin(echo("o"));
     await using gateway = await Gateway.start(relaying({ to: server.address }, { workers: 2 }));
