@@ -10,6 +10,7 @@ import { readJson } from "../src/config/adapters/json/json.ts";
 import { readAnyYaml, readYaml } from "../src/config/adapters/yaml/yaml.ts";
 import { check } from "../src/config/check.ts";
 import { toPlain } from "../src/config/node.ts";
+import { keepSame } from "../src/config/same.ts";
 import { gatewaySchema } from "../src/config/schema.ts";
 import { Source } from "../src/config/source.ts";
 
@@ -46,7 +47,12 @@ measure("read YAML", () => readYaml(yaml, "x.yaml"));
 measure("read YAML by the package", () => readAnyYaml(new Source("x.yaml", yaml)));
 const { node } = readYaml(yaml, "x.yaml");
 measure("to plain data", () => toPlain(node!));
-measure("schema", () => schema.parse(tree));
+// An object that was read before is not read again (config/same.ts).
+const copies = Array.from({ length: RUNS }, () => structuredClone(tree));
+measure("schema", () => schema.parse(copies.pop()));
+const again = Array.from({ length: RUNS }, () => structuredClone(tree));
+measure("same as before", () => keepSame(again.pop(), tree));
+measure("schema of the same", () => schema.parse(tree));
 measure("check", () => check(tree, catalog));
 
 function measure(name: string, run: () => unknown): void {
