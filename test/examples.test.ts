@@ -7,6 +7,7 @@ import { prepare } from "../src/cli/prepare.ts";
 import { Gateway } from "./support/gateway.ts";
 import { closedPort, Origin } from "./support/origin.ts";
 import { closeClients, exchange, type RawResponse, wire } from "./support/raw.ts";
+import { CertificateFolder } from "./support/tls.ts";
 import { Wire } from "./support/wire.ts";
 
 const folder = join(import.meta.dir, "../examples");
@@ -174,6 +175,33 @@ const drivers: Record<string, () => Promise<void>> = {
     expect((await running.ask("api.example.com", "GET /a")).text).toBe("two /a");
   },
 
+  "own-certificates.yaml": async () => {
+    const port = await closedPort();
+    const files = new CertificateFolder();
+    const { path, authority } = files;
+    try {
+      const names = ["example.com", "www.example.com", "staff.example.com"];
+      for (const kind of ["ecdsa", "rsa"] as const) files.put(kind, authority.issue(names, { kind }));
+      files.write("staff-ca.pem", authority.cert);
+      const env = { APP: one.address, STAFF: two.address, CERTS: path, LISTEN_TLS: `127.0.0.1:${port}` };
+      await using running = await run("own-certificates.yaml", env);
+      await running.gateway.says("listener=https");
+      expect((await running.ask("example.com", "GET /a")).field("location")).toBe(`https://example.com:${port}/a`);
+      const client = authority.issue([], { subject: "alice", use: "client" });
+      const ask = (host: string, more: object = {}) =>
+        fetch(`https://127.0.0.1:${port}/a`, {
+          headers: { host },
+          tls: { ca: authority.cert, serverName: host, checkServerIdentity: () => undefined, ...more },
+        } as RequestInit);
+      expect(await (await ask("www.example.com")).text()).toBe("one /a");
+      expect(await (await ask("staff.example.com", client)).text()).toBe("two /a");
+      expect(two.last.field("x-client-subject")).toBe("CN=alice");
+      expect((await ask("staff.example.com").catch(() => null))?.status ?? 0).toBe(0);
+    } finally {
+      files.remove();
+    }
+  },
+
   "development-https.yaml": async () => {
     const port = await closedPort();
     const env = { APP: one.address, API: two.address, LISTEN_TLS: `127.0.0.1:${port}` };
@@ -234,8 +262,12 @@ const drivers: Record<string, () => Promise<void>> = {
   },
 };
 
-test.each(configs)("%s does what it says", async (name) => {
-  const drive = drivers[name];
-  if (drive === undefined) throw new Error(`nothing here drives examples/${name}`);
-  await drive();
-});
+test.each(configs)(
+  "%s does what it says",
+  async (name) => {
+    const drive = drivers[name];
+    if (drive === undefined) throw new Error(`nothing here drives examples/${name}`);
+    await drive();
+  },
+  60_000,
+);
