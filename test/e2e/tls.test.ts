@@ -172,6 +172,30 @@ describe.skipIf(opensslPath === null)("the certificate", () => {
   });
 });
 
+test.skipIf(opensslPath === null)("HTTP/2 that was not agreed on is not spoken (RFC 9113 §3.3)", async () => {
+  const before = await sum("lintel_malformed_requests_total", 'reason="http-version-unsupported"');
+  for (const alpn of [[], ["-alpn", "http/1.1"]]) {
+    const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    const said = await openssl(portOf("secure"), ["-servername", "a.test", "-ign_eof", "-quiet", ...alpn], preface);
+    expect(said).not.toContain("\0\0");
+  }
+  expect(await sum("lintel_malformed_requests_total", 'reason="http-version-unsupported"')).toBe(before + 2);
+  const refused = await openssl(portOf("behind"), ["-servername", "a.test", "-alpn", "h2"]);
+  // Without its PROXY header nobody gets that far.
+  expect(refused).not.toContain("ALPN protocol: h2");
+});
+
+test.skipIf(opensslPath === null)("a client that speaks none of our protocols is told so (RFC 7301 §3.2)", async () => {
+  const before = await sum("lintel_tls_handshake_failures_total", 'reason="no-common-protocol"');
+  expect(await openssl(portOf("secure"), ["-servername", "a.test", "-alpn", "spdy/3"])).toContain(
+    "no application protocol",
+  );
+  await until(
+    async () => (await sum("lintel_tls_handshake_failures_total", 'reason="no-common-protocol"')) === before + 1,
+    "it to be counted",
+  );
+});
+
 describe.skipIf(curlPath === null)("a site with client certificates", () => {
   const show = (name: string) => ["--cert", clients.file(`${name}.pem`), "--key", clients.file(`${name}.key`)];
   const staff = (...args: string[]) => files.curl("staff.test", portOf("secure"), "/", ...args);
