@@ -9,6 +9,7 @@ import { createInterface } from "node:readline";
 /** A test has 30 s unless it says otherwise, and none says more than 2 minutes. */
 const TEST_MS = 30_000;
 const SILENCE_MS = 240_000;
+const LEFT_OUTPUT_MS = 5000;
 
 export interface TestCounts {
   passed: number;
@@ -35,8 +36,8 @@ class TestRun {
   readonly #counts: TestCounts;
   readonly #child: ChildProcess;
   #file = "";
-  /** The heading of a file is shown before the first line of it that is. */
-  #headingShown = true;
+  /** Of this file; shown when it is over, since two runs may be under way. */
+  #shown: string[] = [];
   #failures = 0;
   #saidErrors = 0;
   #hung = false;
@@ -53,6 +54,8 @@ class TestRun {
       env: { ...process.env, NO_COLOR: "1" },
     });
     running.add(this);
+    // Whoever was started by it and lives on may hold its output open.
+    this.#child.once("exit", () => setTimeout(() => this.#child.stderr!.destroy(), LEFT_OUTPUT_MS).unref());
     this.end = this.#follow();
   }
 
@@ -67,10 +70,13 @@ class TestRun {
 
   async #follow(): Promise<boolean> {
     this.#listen();
-    for await (const line of createInterface({ input: this.#child.stderr! })) {
+    const lines = createInterface({ input: this.#child.stderr! });
+    lines.on("line", (line) => {
       this.#listen();
       this.#read(line);
-    }
+    });
+    await once(this.#child.stderr!, "close");
+    this.#show();
     if (this.#child.exitCode === null && this.#child.signalCode === null) await once(this.#child, "exit");
     clearTimeout(this.#silence);
     const { exitCode, signalCode } = this.#child;
@@ -97,20 +103,24 @@ class TestRun {
   #read(line: string): void {
     const [, verdict, name] = /^\((pass|fail|skip|todo)\) (.*?)(?: \[[\d.]+m?s\])?$/.exec(line) ?? [];
     if (/^\S+\.test\.ts:$/.test(line)) {
+      this.#show();
       this.#file = line.slice(0, -1);
       this.begun.add(this.#file);
-      this.#headingShown = false;
     } else if (verdict === "pass") this.#counts.passed++;
     else if (verdict === "skip" || verdict === "todo") this.#counts.skipped++;
     else if (/^ *\d+ (pass|fail|skip|todo|errors?|expect\(\) calls|snapshots?.*)$/.test(line))
       this.#saidErrors = Number(/^ *(\d+) errors?$/.exec(line)?.[1] ?? this.#saidErrors);
     else if (/^Ran \d+ tests/.test(line)) console.log(line);
-    else if (line !== "" || this.#headingShown) {
+    else {
       if (verdict === "fail") this.#fail(name!);
-      if (!this.#headingShown) console.log(`\n${this.#file}:`);
-      this.#headingShown = true;
-      console.log(line);
+      this.#shown.push(line);
     }
+  }
+
+  #show(): void {
+    const text = this.#shown.join("\n").trim();
+    this.#shown = [];
+    if (text !== "") console.log(this.#file === "" ? text : `\n${this.#file}:\n${text}`);
   }
 
   #fail(what: string): void {
