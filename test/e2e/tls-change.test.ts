@@ -55,10 +55,17 @@ class Client {
     clients.add(socket);
   }
 
-  static connect(port: number, files: CertificateFolder): Promise<Client> {
+  static connect(port: number, files: CertificateFolder, more: tls.ConnectionOptions = {}): Promise<Client> {
     return new Promise((resolve, reject) => {
       const ca = files.authority.cert;
-      const socket = tls.connect({ port, host: "127.0.0.1", servername: "a.test", ca, ALPNProtocols: ["http/1.1"] });
+      const socket = tls.connect({
+        port,
+        host: "127.0.0.1",
+        servername: "a.test",
+        ca,
+        ALPNProtocols: ["http/1.1"],
+        ...more,
+      });
       socket.once("secureConnect", () => resolve(new Client(socket)));
       socket.once("error", reject);
       socket.on("error", () => {});
@@ -78,12 +85,12 @@ class Client {
     return !this.#socket.destroyed && this.#socket.readable;
   }
 
-  /** @returns the head of the response */
-  async get(): Promise<string> {
+  /** @param end of the response's content */
+  async get(end = "hello"): Promise<string> {
     this.#text = "";
     this.#socket.write("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n");
     await until(
-      () => this.#text.endsWith("hello"),
+      () => this.#text.endsWith(end),
       () => `a response, not ${JSON.stringify(this.#text)}`,
     );
     return this.#text;
@@ -180,6 +187,33 @@ describe("a reload", () => {
     await gateway.says("gone.pem: there is no such file", 20_000);
     const client = await Client.connect(port, files);
     expect([client.subject, (await client.get()).slice(0, 12)]).toEqual(["first", "HTTP/1.1 200"]);
+  });
+
+  test("changes what TLS puts around a site, and nothing else of it", async () => {
+    const listeners = [
+      { name: "plain", address: "127.0.0.1:0" },
+      { name: "secure", address: "127.0.0.1:0", tls: true },
+    ];
+    const site = (tls: object) => ({ sites: [{ ...respond, tls }] });
+    const { files, gateway, reload } = await start({ listeners, ...site({ redirect: { port: 8443 } }) });
+    const port = Number(new URL(gateway.url("listener=secure")).port);
+    const plain = async () => {
+      const answer = await fetch(gateway.url("listener=plain"), { headers: { host: "a.test" }, redirect: "manual" });
+      return answer.status;
+    };
+    expect(await plain()).toBe(308);
+    const open = await Client.connect(port, files);
+    expect(await open.get()).not.toContain("strict-transport-security");
+    reload(site({ redirect: false, hsts: true }));
+    await until(async () => (await plain()) === 200, "plain requests to be served");
+    // On the connection that was there before, too.
+    expect(await open.get()).toContain("strict-transport-security: max-age=31536000\r\n");
+    reload(site({ redirect: false, clientAuth: { ca: files.file("ca.pem") } }));
+    await until(async () => (await plain()) === 421, "plain requests to be refused");
+    expect(await open.get("(misdirected-request)\n")).toStartWith("HTTP/1.1 421");
+    const { cert, key } = files.authority.issue([], { subject: "alice", use: "client" });
+    expect(await (await Client.connect(port, files, { cert, key })).get()).toStartWith("HTTP/1.1 200");
+    expect(gateway.output).not.toContain("worker died");
   });
 
   test("can begin and end TLS on a listener", async () => {
