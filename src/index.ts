@@ -200,7 +200,7 @@ export interface Tls {
   local?:
     | boolean
     | {
-        /** Besides `localhost`, `*.localhost`, `*.test` and loopback addresses. */
+        /** Besides `localhost`, `.localhost`, `.test` and addresses. */
         names?: string | string[];
         /** Of its certificates. Default: 7d. */
         lifetime?: Duration;

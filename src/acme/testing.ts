@@ -105,12 +105,29 @@ export class Pebble {
       PEBBLE_AUTHZREUSE: "0",
       PEBBLE_WFE_NONCEREJECT: String(options.nonceReject ?? 0),
     });
+    // It says so a moment before it listens.
+    for (const url of [this.url, this.#issuerUrl])
+      await until(
+        () =>
+          this.#fetch(url).then(
+            ({ ok }) => ok,
+            () => false,
+          ),
+        () => `${url}: ${this.output}`,
+      );
   }
 
   /** The CA that signs what is ordered; PEM. */
   async issuer(): Promise<string> {
-    const answer = await fetch(`https://localhost:${this.#managementPort}/roots/0`, { tls: { ca: this.roots } });
-    return answer.text();
+    return (await this.#fetch(this.#issuerUrl)).text();
+  }
+
+  get #issuerUrl(): string {
+    return `https://localhost:${this.#managementPort}/roots/0`;
+  }
+
+  #fetch(url: string): Promise<Response> {
+    return fetch(url, { tls: { ca: this.roots } });
   }
 
   /** Orders it has seen. */

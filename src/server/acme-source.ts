@@ -189,7 +189,7 @@ export class AcmeSource implements CertificateSource {
   /** Metrics of the names that sites spell out: those on demand would be without a bound. */
   #show({ config, keeper }: Running): void {
     const registry = this.#options.registry();
-    for (const { name: ca } of config.cas) {
+    for (const ca of new Set(config.cas.map(({ name }) => name))) {
       for (const outcome of ["obtained", "failed"] as const) {
         const read = () => this.#orders.get(ca)?.[outcome] ?? 0;
         const help = "Certificates ordered from a CA.";

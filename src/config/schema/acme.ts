@@ -196,7 +196,7 @@ export const acme = z
 const localFields = z.strictObject({
   names: oneOrMany(textOption("bad-host", readNames, { description: "A host.", examples: ["*.internal"] }))
     .prefault([])
-    .meta({ description: "Further names; `localhost`, `*.localhost`, `*.test` and loopback addresses always are." }),
+    .meta({ description: "Further names; `localhost`, `.localhost`, `.test` and addresses always are." }),
   lifetime: span("Lifetime of its certificates.", "7d", 60_000),
 });
 
