@@ -1,5 +1,6 @@
 /** Becoming an ordinary user once the ports below 1024 are bound. */
 import { closeSync, fchownSync, fstatSync, openSync, readFileSync } from "node:fs";
+import { errno, errnoName, libc } from "../net/libc.ts";
 
 export interface Account {
   readonly name: string;
@@ -38,9 +39,10 @@ const isNamed = (row: readonly string[], key: string): boolean => key !== "" && 
 
 /**
  * Makes this process, and all it starts from now on, run as that user with its groups.
+ * @param mayBindLowPorts keeps one right of root's: ports below 1024
  * @throws {Error} if this process is neither root nor already that user, or if root could be had back
  */
-export function dropPrivileges(account: Account): void {
+export function dropPrivileges(account: Account, mayBindLowPorts = false): void {
   const { getuid, setgroups, setgid, setuid } = process;
   if (!getuid || !setgroups || !setgid || !setuid) throw new Error("user: this system has no users to change to");
   if (getuid() === account.uid) return;
@@ -50,7 +52,9 @@ export function dropPrivileges(account: Account): void {
     );
   setgroups(account.groups);
   setgid(account.gid);
+  if (mayBindLowPorts) libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
   setuid(account.uid);
+  if (mayBindLowPorts) keepLowPorts();
   let regained = account.uid !== 0;
   try {
     setuid(0);
@@ -58,6 +62,29 @@ export function dropPrivileges(account: Account): void {
     regained = false;
   }
   if (regained) throw new Error("user: root's rights could be taken back");
+}
+
+const PR_SET_KEEPCAPS = 8;
+const PR_CAP_AMBIENT = 47;
+const PR_CAP_AMBIENT_RAISE = 2;
+const CAP_NET_BIND_SERVICE = 10;
+const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
+
+/**
+ * Of all rights of root's that were kept over the change of user, leaves this one, and hands it on to
+ * what is started (capabilities(7), "Ambient").
+ * @throws {Error} if the system says no
+ */
+function keepLowPorts(): void {
+  const header = Uint32Array.of(LINUX_CAPABILITY_VERSION_3, 0);
+  const bit = 1 << CAP_NET_BIND_SERVICE;
+  // Effective, permitted, inheritable; then those numbered 32 and up.
+  const rights = Uint32Array.of(bit, bit, bit, 0, 0, 0);
+  const isKept =
+    libc.capset(header, rights) === 0 &&
+    libc.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0, 0) === 0;
+  if (!isKept)
+    throw new Error(`user: the right to ports below 1024 could not be kept for HTTP/3: ${errnoName(errno())}`);
 }
 
 /**

@@ -8,8 +8,8 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import program from "../../package.json" with { type: "json" };
 import type { Log } from "../base/log.ts";
-import type { AdminConfig, GatewayConfig } from "../config/gateway-config.ts";
-import { formatAddress } from "../net/address.ts";
+import type { AdminConfig, GatewayConfig, ListenerConfig } from "../config/gateway-config.ts";
+import { formatAddress, parseAddress } from "../net/address.ts";
 import { accessLogPath } from "../telemetry/access-log.ts";
 import { renderMetrics } from "../telemetry/exposition.ts";
 import { processLog } from "../telemetry/process-log.ts";
@@ -375,8 +375,14 @@ function becomeUser({ config, directory }: SupervisorOptions, folder: string, lo
   if (path !== null) prepareLogFile(path, account);
   prepareStateFolder(folder, account);
   if (config.tls.storage !== null) prepareStateFolder(resolve(directory, config.tls.storage), account);
-  dropPrivileges(account);
+  dropPrivileges(account, config.listeners.some(bindsLowUdpPort));
   log.info(`running as ${account.name}`, { uid: account.uid, gid: account.gid });
+}
+
+/** The process that serves HTTP/3 binds its port itself. */
+function bindsLowUdpPort({ http3, address }: ListenerConfig): boolean {
+  const parsed = parseAddress(address);
+  return http3 !== null && parsed?.kind === "tcp" && parsed.port > 0 && parsed.port < 1024;
 }
 
 /** What root may make, and the user may write in. */

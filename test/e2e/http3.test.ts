@@ -5,6 +5,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import { freePortBelow1024 } from "../../src/net/testing.ts";
 import { chromiumPath, visit } from "../support/chromium.ts";
 import { curlPath } from "../support/curl.ts";
 import { descendants, Gateway, residentOctets, type TestConfig } from "../support/gateway.ts";
@@ -232,7 +233,7 @@ describe("memory", () => {
   test.skipIf(ngtcp2Path === null)(
     "is bounded while a client does not read, and all comes once it does",
     async () => {
-      const total = 256 * MIB;
+      const total = 128 * MIB;
       const piece = Buffer.alloc(MIB, "x");
       let sent = 0;
       origin.script = async (request) => {
@@ -240,7 +241,12 @@ describe("memory", () => {
         for (; sent < total; sent += piece.length) await request.send(piece);
       };
       using client = new Ngtcp2Client();
-      const answer = client.ask(portOf("web"), "localhost", ["/large"], undefined, ["--max-data=1M", "--max-window=0"]);
+      const answer = client.ask(portOf("web"), "localhost", ["/large"], undefined, [
+        "--max-data=4M",
+        "--max-stream-data-bidi-local=4M",
+        "--max-window=0",
+        "--max-stream-window=0",
+      ]);
       await until(() => sent > 0, "the response to begin");
       client.stall();
       let before = -1;
@@ -487,6 +493,28 @@ describe("the process", () => {
     const next = await connect("web", "a.test", own);
     expect((await next.request("/after").over()).status).toBe(200);
   }, 60_000);
+
+  test.skipIf(process.getuid?.() !== 0)(
+    "has a port below 1024 under another user",
+    async () => {
+      const port = freePortBelow1024();
+      await using own = await Gateway.start({
+        ...config(),
+        user: "nobody",
+        // Where another user may write.
+        telemetry: { accessLog: "off" },
+        state: join("/tmp", `lintel-http3-${process.pid}`),
+        listeners: [{ name: "web", address: `127.0.0.1:${port}`, tls: true, http3: true }],
+      });
+      const before = quicProcess(own);
+      expect((await (await connect("web", "a.test", own)).request("/").over()).status).toBe(200);
+      expect(readFileSync(`/proc/${before}/status`, "utf8")).toMatch(/^Uid:\t[1-9]/m);
+      own.signal("SIGUSR2");
+      await until(() => ![0, before].includes(quicProcess(own)), "the successor's process", 30_000);
+      expect((await (await connect("web", "a.test", own)).request("/").over()).status).toBe(200);
+    },
+    90_000,
+  );
 
   test("waits for a port that somebody else has, and says so", async () => {
     const taken = Bun.udpSocket({ hostname: "127.0.0.1", socket: {} });
