@@ -189,6 +189,25 @@ test("a store that takes another's place keeps the contexts of what is the same"
   expect(next.choose("web", { serverName: "a.wild.test" })!.context).not.toBe(wild);
 });
 
+test("contexts that nobody asks for outlive the renewals of others, not those of their own", async () => {
+  const { store, config } = await storeOf();
+  const chosen = (one: CertificateStore, name: string) => one.choose("web", { serverName: name })!.context;
+  const app = chosen(store, "app.test");
+  let next = store;
+  const renew = (): void => {
+    const { material } = readMaterial(config, folder, null);
+    next = new CertificateStore(config, material, next);
+  };
+  for (let i = 0; i < 5; i++) {
+    put("wild", authority.issue(["*.wild.test"]));
+    renew();
+  }
+  expect(chosen(next, "app.test")).toBe(app);
+  put("app", authority.issue(["app.test", "www.app.test"]));
+  renew();
+  expect(chosen(next, "app.test")).not.toBe(app);
+});
+
 describe("a certificate is refused", () => {
   const good = authority.issue(["a.test"]);
   const other = authority.issue(["a.test"]);

@@ -44,6 +44,16 @@ export interface NameExplanation {
   readonly clientCertificate: "none" | "optional" | "required";
 }
 
+interface KeptContext {
+  readonly context: TlsContext;
+  /** Of its certificates. */
+  readonly fingerprints: readonly string[];
+  /** Stores by other rules in a row in which nobody asked for it: those rules may have been its own. */
+  idle: number;
+}
+
+const MOST_IDLE = 3;
+
 /** RSA and ECDSA of one name; a client gets the one it can use. */
 interface Bundle {
   readonly certificates: MaterialCertificate[];
@@ -68,22 +78,33 @@ export class CertificateStore {
   readonly #onDemand: NameSet;
   readonly #listeners = new Map<string, ListenerNames>();
   /** By everything that is in it. */
-  readonly #contexts = new Map<string, TlsContext>();
-  readonly #before: ReadonlyMap<string, TlsContext>;
+  readonly #contexts = new Map<string, KeptContext>();
 
   /** @param before  the store that this one takes the place of */
   constructor(config: GatewayConfig, material: TlsMaterial, before: CertificateStore | null = null) {
     this.material = material;
     this.#config = config;
-    this.#before = before === null ? new Map() : before.#contexts;
     this.#bundles = bundles(material.certificates);
     this.#challenges = new Map(material.challenges.map((one) => [one.name, one]));
     this.#onDemand = new NameSet(material.onDemand);
+    if (before !== null) this.#inherit(before);
     if (before !== null && before.#config === config) {
       for (const [name, names] of before.#listeners) this.#listeners.set(name, names.anew());
       return;
     }
     for (const { name, tls, sites } of tlsListeners(config)) this.#listeners.set(name, new ListenerNames(tls, sites));
+  }
+
+  /** Contexts of certificates that are still there; asked for or not, since sessions may be. */
+  #inherit(before: CertificateStore): void {
+    const { certificates, files } = this.material;
+    const here = new Set(certificates.map(({ fingerprint }) => fingerprint));
+    const sameRules = before.#config === this.#config && Bun.deepEquals(before.material.files, files);
+    for (const [key, { context, fingerprints, idle }] of before.#contexts) {
+      const nextIdle = sameRules ? idle : idle + 1;
+      if (nextIdle > MOST_IDLE || !fingerprints.every((one) => here.has(one))) continue;
+      this.#contexts.set(key, { context, fingerprints, idle: nextIdle });
+    }
   }
 
   /**
@@ -117,7 +138,7 @@ export class CertificateStore {
   #challenge(name: string): ChosenIdentity | null {
     const challenge = this.#challenges.get(name);
     if (challenge === undefined) return null;
-    const context = this.#contextOf({
+    const context = this.#contextOf(["a challenge"], {
       certificates: [challenge.cert],
       keys: [challenge.key],
       ca: null,
@@ -195,15 +216,23 @@ export class CertificateStore {
       groups: custom?.groups?.join(":") ?? profileOf(tls).groups,
     };
     // With the rules for client certificates, so that no session made without one is resumed where one is required.
-    return this.#contextOf(options, rules === null ? null : rules.clientAuth);
+    const fingerprints = certificates.map(({ fingerprint }) => fingerprint);
+    return this.#contextOf(fingerprints, options, rules === null ? null : rules.clientAuth);
   }
 
-  #contextOf(options: TlsContextOptions, clientAuth: ClientAuthConfig | null = null): TlsContext {
+  #contextOf(
+    fingerprints: readonly string[],
+    options: TlsContextOptions,
+    clientAuth: ClientAuthConfig | null = null,
+  ): TlsContext {
     const key = JSON.stringify([options, clientAuth]);
-    let context = this.#contexts.get(key) ?? this.#before.get(key);
-    context ??= createTlsContext(options);
-    this.#contexts.set(key, context);
-    return context;
+    let kept = this.#contexts.get(key);
+    if (kept === undefined) {
+      kept = { context: createTlsContext(options), fingerprints, idle: 0 };
+      this.#contexts.set(key, kept);
+    }
+    kept.idle = 0;
+    return kept.context;
   }
 
   #file(path: string): string {
