@@ -23,6 +23,8 @@ export interface AcmeSourceOptions {
   readonly log: Log;
   /** Tells of a host whether a certificate of a file is good for it. */
   coverage(): (host: string) => boolean;
+  /** Workers are there. */
+  isServed(): boolean;
   /** Of the config in force. */
   registry(): Registry;
 }
@@ -44,6 +46,7 @@ interface Running {
 /** Certificates on demand that workers have at one time; the others lie in the store until somebody asks. */
 const MOST_ON_DEMAND = 1000;
 
+const WORKERS_MS = 60_000;
 const SWEEP_MS = 86_400_000;
 
 const NO_PLAN: NamePlan = { acme: [], local: [], localOnDemand: [], acmeOnDemand: [] };
@@ -146,7 +149,7 @@ export class AcmeSource implements CertificateSource {
       email: config.email,
       readFile: (path) => readFileSync(resolve(directory, path), "utf8"),
     });
-    const board = new ChallengeBoard({ shared: isShared ? store : null, publish: () => this.#publisher.soon() });
+    const board = new ChallengeBoard({ shared: isShared ? store : null, publish: () => this.#hang() });
     const dns = config.dns === null ? [] : [dnsSolver(config.dns, directory, log)];
     const all: readonly ChallengeSolver[] = [board.http, board.tls, ...dns];
     const solvers = config.challenges.map((type) => all.find((one) => one.type === type)!);
@@ -168,6 +171,13 @@ export class AcmeSource implements CertificateSource {
     const rules = config.onDemand === null ? null : new OnDemandRules(config.onDemand, log);
     const stored = rules === null ? 0 : (await shelf.names()).length;
     return { config, folder, accounts, board, keeper, rules, onDemand: new NameSet([]), stored, sweeping };
+  }
+
+  /** At the start, workers come after the first orders: a CA that looks early would wait in the backlog, but not for long. */
+  async #hang(): Promise<void> {
+    await this.#publisher.soon();
+    const until = performance.now() + WORKERS_MS;
+    while (!this.#options.isServed() && this.#running !== null && performance.now() < until) await Bun.sleep(50);
   }
 
   #published(): Published {

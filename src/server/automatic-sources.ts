@@ -13,16 +13,18 @@ export interface AutomaticSourcesOptions {
   readonly log: Log;
   /** Certificates that the config in force has files of. */
   fromFiles(): readonly MaterialCertificate[];
+  /** Workers are there. */
+  isServed(): boolean;
   /** Of the config in force. */
   registry(): Registry;
 }
 
-export function automaticSources({ folder, log, fromFiles, registry }: AutomaticSourcesOptions): CertificateSource[] {
+export function automaticSources({ fromFiles, ...options }: AutomaticSourcesOptions): CertificateSource[] {
   const coverage = (): ((host: string) => boolean) => {
     const table = new NameTable<true>();
     for (const { names } of fromFiles()) for (const name of names) table.set(name, true);
     // A wildcard stands for its names, but only a wildcard stands for a wildcard.
     return (host) => (host.startsWith("*.") ? table.get(host) : table.match(host)) === true;
   };
-  return [new LocalSource({ folder, log, coverage }), new AcmeSource({ folder, log, coverage, registry })];
+  return [new LocalSource({ ...options, coverage }), new AcmeSource({ ...options, coverage })];
 }

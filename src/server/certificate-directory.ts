@@ -216,6 +216,11 @@ export class CertificateDirectory {
     }
   }
 
+  /** Somebody serves with it. */
+  get isServed(): boolean {
+    return this.#inUse.size > 0;
+  }
+
   /** A process has this version in use. @param process any name of it */
   inUse(process: string, version: number): void {
     this.#inUse.set(process, version);

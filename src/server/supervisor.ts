@@ -130,6 +130,7 @@ class Supervisor {
         folder: join(folder, "certificates"),
         log,
         fromFiles: () => this.#service.certificates.material.certificates.filter(({ source }) => source === "file"),
+        isServed: () => this.#service.certificates.isServed,
         registry: () => this.#service.metrics.registry,
       }),
       save: (changed) => writeOverrides(overrides, changed, log),
