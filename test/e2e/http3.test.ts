@@ -86,7 +86,6 @@ afterAll(async () => {
   await gateway?.stop();
   origin?.stop();
   files.remove();
-  rmSync(openState, { recursive: true, force: true });
 });
 
 describe("a request", () => {
@@ -512,6 +511,8 @@ describe("the process", () => {
       });
       expect((await (await connect("web", "a.test", own)).request("/").over()).status).toBe(200);
       expect(readFileSync(`/proc/${quicProcess(own)}/status`, "utf8")).toMatch(/^Uid:\t[1-9]/m);
+      await own.stop();
+      rmSync(openState, { recursive: true, force: true });
     },
     60_000,
   );
