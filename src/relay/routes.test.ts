@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import fc from "fast-check";
 import type { RelayMatchConfig } from "../config/relay-config.ts";
 import { RelayRoutes } from "./routes.ts";
 
@@ -78,4 +79,42 @@ test("the explanation names each route that was looked at", () => {
     ["inside", false, "192.0.2.1 is not in 10.0.0.0/8"],
     ["all", true, "it takes everyone"],
   ]);
+});
+
+/** How much a pattern says of a name it matches; -1: it does not. */
+function weight(pattern: string | null, name: string | null): number {
+  if (pattern === null) return 0;
+  if (name === null) return -1;
+  if (pattern.startsWith("*.")) {
+    const [first = "", ...rest] = name.split(".");
+    return first !== "" && rest.join(".") === pattern.slice(2) ? 1000 : -1;
+  }
+  if (pattern.startsWith(".")) return name.endsWith(pattern) ? pattern.length : -1;
+  return pattern === name ? 2000 : -1;
+}
+
+test("whatever the routes and the client, the one that says most is found, and explain says the same", () => {
+  const label = fc.constantFrom("a", "b", "aa");
+  const name = fc.array(label, { minLength: 1, maxLength: 4 }).map((labels) => labels.join("."));
+  const pattern = fc.tuple(fc.constantFrom("", "*.", "."), name).map(([lead, rest]) => lead + rest);
+  const client = fc.constantFrom("10.0.0.1", "192.0.2.1");
+  const match = fc.record(
+    { serverName: fc.array(pattern, { minLength: 1, maxLength: 3 }), client: fc.constant(["10.0.0.0/8"]) },
+    { requiredKeys: [] },
+  );
+  fc.assert(
+    fc.property(fc.array(match, { maxLength: 6 }), fc.option(name), client, (matches, asked, from) => {
+      const table = routes(...matches.map((one, i) => [String(i), one] as const));
+      let best: string | null = null;
+      let most = -1;
+      for (const [i, { serverName = [null], client: blocks }] of matches.entries()) {
+        if (blocks !== undefined && from !== "10.0.0.1") continue;
+        const says = Math.max(...serverName.map((one) => weight(one, asked)));
+        if (says > most) [most, best] = [says, String(i)];
+      }
+      expect(table.find(asked, from)?.name ?? null).toBe(best);
+      expect(table.explain(asked, from).find(({ matched }) => matched)?.spec.name ?? null).toBe(best);
+    }),
+    { numRuns: 2000 },
+  );
 });
