@@ -20,6 +20,7 @@ const PEERS = [
   { package: "dnsmasq-base", program: "dnsmasq", suite: "discovery by a real DNS server; DNS relayed over UDP" },
   { package: "redis-server", program: "redis-server", suite: "Redis relayed over TCP" },
   { package: "pebble", program: "pebble", suite: "certificates from a real ACME server" },
+  { package: "ca-certificates", program: "update-ca-certificates", suite: "lintel trust" },
   { package: "knot", program: "knotd", suite: "dns-01 by dynamic updates of a real DNS server" },
 ];
 

@@ -166,6 +166,28 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
     expect(lines.join("\n")).toContain("the CA does not listen");
   }, 120_000);
 
+  test("a certificate of a CA that is not asked any more serves until there is another", async () => {
+    const trial = await Pebble.start();
+    running.push(trial);
+    const trialAnswers = new HttpAnswers(trial.httpPort);
+    running.push(trialAnswers);
+    const folder = newFolder();
+    const first = machine(acmeConfig([trial.ca({ name: "trial" })]), trialAnswers, folder);
+    await first.keeper.keep(["moved.test"]);
+    await first.shows("moved.test");
+    await first.stop();
+    const second = machine(acmeConfig([pebble.ca()]), answers, folder);
+    await second.keeper.keep(["moved.test"]);
+    expect(second.has("moved.test")?.ca).toBe("trial");
+    await until(
+      () => second.has("moved.test")?.ca === "pebble",
+      () => second.lines.join("\n"),
+      30_000,
+    );
+    expect(second.orders).toEqual(["pebble obtained"]);
+    await until(() => second.keeper.views()[0]!.nextAt > Date.now(), "planned");
+  }, 120_000);
+
   test("a CA whose own certificate is not trusted gets nothing", async () => {
     const { keeper, lines } = machine(acmeConfig([pebble.ca({ roots: null })]), answers, newFolder());
     await keeper.keep(["untrusted.test"]);

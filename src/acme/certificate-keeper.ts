@@ -50,6 +50,8 @@ interface KeptName {
   /** It may go when it is not needed. */
   readonly isOnDemand: boolean;
   certificate: KeptCertificate | null;
+  /** It is of a CA that is not asked any more, such as one for trying things out: it serves until there is another. */
+  isForeign: boolean;
   window: RenewalWindow | null;
   /** When the CA is asked for its window. */
   askAt: number;
@@ -153,10 +155,12 @@ export class CertificateKeeper {
 
   async #load(name: string, isOnDemand: boolean, before: KeptName | undefined): Promise<KeptName> {
     const { shelf } = this.#options;
+    const certificate = before?.certificate ?? (await shelf.certificate(name));
     return {
       name,
       isOnDemand,
-      certificate: before?.certificate ?? (await shelf.certificate(name)),
+      certificate,
+      isForeign: this.#isForeign(certificate),
       window: before?.window ?? null,
       askAt: before?.askAt ?? Date.now(),
       failures: await shelf.failures(name, this.#settings),
@@ -237,8 +241,7 @@ export class CertificateKeeper {
       throw new Error(`somebody else has been ordering it for a long time: ${(thrown as Error).message}`);
     }
     try {
-      if (await this.#isDone(kept)) return;
-      await this.#order(kept, signal);
+      if (!(await this.#isDone(kept))) await this.#order(kept);
     } finally {
       await lock.release();
     }
@@ -249,8 +252,9 @@ export class CertificateKeeper {
     const { shelf, log } = this.#options;
     const stored = await shelf.certificate(kept.name);
     if (stored !== null && stored.fingerprint !== kept.certificate?.fingerprint) {
-      const isNewer = stored.notAfter > (kept.certificate?.notAfter ?? 0);
-      if (isNewer) this.#use(kept, stored);
+      const isBetter =
+        stored.notAfter > (kept.certificate?.notAfter ?? 0) || (kept.isForeign && !this.#isForeign(stored));
+      if (isBetter) this.#use(kept, stored);
       if (dueAt(kept) > Date.now()) {
         log.info("another machine has got the certificate", { name: kept.name });
         return true;
@@ -266,11 +270,12 @@ export class CertificateKeeper {
     return true;
   }
 
-  /** Asks one CA after the other. */
-  async #order(kept: KeptName, signal: AbortSignal): Promise<void> {
+  /** Asks one CA after the other; each has its time. */
+  async #order(kept: KeptName): Promise<void> {
     const { config, log, shelf } = this.#options;
     const problems: Error[] = [];
     for (const ca of config.cas) {
+      const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(config.timeout)]);
       try {
         const certificate = await this.#orderFrom(ca, kept, signal);
         await shelf.keep(certificate);
@@ -282,8 +287,7 @@ export class CertificateKeeper {
         return;
       } catch (thrown) {
         this.#stopping.signal.throwIfAborted();
-        const isLate = signal.aborted;
-        const problem = isLate
+        const problem = signal.aborted
           ? new CaProblem("", `it was not there after ${config.timeout / 1000} s`)
           : thrown instanceof CaProblem
             ? thrown
@@ -296,7 +300,6 @@ export class CertificateKeeper {
           reason: problem.message,
           advice: adviceFor(problem),
         });
-        if (isLate) break;
       }
     }
     await this.#failed(kept, problems);
@@ -354,8 +357,15 @@ export class CertificateKeeper {
     });
   }
 
+  #isForeign(certificate: KeptCertificate | null): boolean {
+    return (
+      certificate !== null && !this.#options.config.cas.some(({ directory }) => directory === certificate.directory)
+    );
+  }
+
   #use(kept: KeptName, certificate: KeptCertificate): void {
     kept.certificate = certificate;
+    kept.isForeign = this.#isForeign(certificate);
     kept.window = null;
     kept.askAt = Date.now();
     kept.failures = null;
@@ -377,8 +387,8 @@ function viewOf(kept: KeptName): NameView {
 }
 
 /** When it is to be ordered: at once without a certificate, but never before a failure is sat out. */
-function dueAt({ certificate, window, failures }: KeptName): number {
-  return Math.max(certificate === null ? 0 : renewalTime(certificate, window), failures?.until ?? 0);
+function dueAt({ certificate, isForeign, window, failures }: KeptName): number {
+  return Math.max(certificate === null || isForeign ? 0 : renewalTime(certificate, window), failures?.until ?? 0);
 }
 
 const asksAt = ({ certificate, askAt }: KeptName): number => (certificate === null ? Number.POSITIVE_INFINITY : askAt);

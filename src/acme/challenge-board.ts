@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { keyPem, newKey, writeCertificate } from "../tls/certificate-writer.ts";
 import type { ChallengeSolver, ChallengeTask } from "./challenge.ts";
-import { pause } from "./folder-store.ts";
+import { pause } from "./pause.ts";
 import type { SharedStore } from "./shared-store.ts";
 
 /** What hangs on the board. */

@@ -11,6 +11,7 @@
 import { randomBytes } from "node:crypto";
 import { chown, link, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { pause } from "./pause.ts";
 import { isGone, processMark } from "./process-mark.ts";
 import type { SharedStore, StoreLock } from "./shared-store.ts";
 
@@ -211,19 +212,4 @@ function orNone<T>(none: T): (thrown: unknown) => T {
     if (["ENOENT", "ENOTDIR"].includes(codeOf(thrown))) return none;
     throw thrown;
   };
-}
-
-/** @throws the signal's reason */
-export async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const abort = () => reject(signal.reason);
-  const timer = setTimeout(resolve, ms);
-  signal.addEventListener("abort", abort, { once: true });
-  try {
-    await promise;
-  } finally {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", abort);
-  }
 }

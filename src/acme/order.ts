@@ -10,7 +10,7 @@ import {
 } from "./ca-client.ts";
 import { CaProblem, problemOf } from "./ca-problem.ts";
 import type { ChallengeSolver } from "./challenge.ts";
-import { pause } from "./folder-store.ts";
+import { pause } from "./pause.ts";
 
 export interface OrderWish {
   /** A host name, or one with "*." before it. */

@@ -9,7 +9,7 @@ import { resolve } from "node:path";
 import type { Log } from "../../base/log.ts";
 import type { DnsChallengeConfig } from "../../config/gateway-config.ts";
 import type { ChallengeSolver } from "../challenge.ts";
-import { pause } from "../folder-store.ts";
+import { pause } from "../pause.ts";
 import { DynamicUpdate } from "./dynamic-update.ts";
 import { DnsHook } from "./hook.ts";
 import type { DnsProvider } from "./provider.ts";

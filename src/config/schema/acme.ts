@@ -172,7 +172,7 @@ export const acme = z
       .meta({ description: "Kind of the certificates' keys." }),
     onDemand: onDemand.optional(),
     orders: wholeNumber(1, 100, "Certificates that are being got at one time.").prefault(4),
-    timeout: span("For one certificate, from the order to the end.", "5m", 1000),
+    timeout: span("For one certificate at one CA, from the order to the end.", "5m", 1000),
   })
   .meta({
     title: "Automatic HTTPS",
