@@ -87,7 +87,12 @@ function http2Settings({ protocol, tls, pool, head, ...plan }: ConnectionPlan): 
 function endpointTls({ tls, protocol, files }: ConnectionPlan): EndpointTls | null {
   if (tls === null) return null;
   const client = originSettings(tls, protocol, { files });
-  return { client, http1Client: { ...client, alpn: alpnWire(["http/1.1"]) }, serverName: tls.serverName };
+  return {
+    client,
+    http1Client: { ...client, alpn: alpnWire(["http/1.1"]) },
+    rawClient: { ...client, alpn: undefined },
+    serverName: tls.serverName,
+  };
 }
 
 /** How connections to upstreams are made, for who asks again and again. */

@@ -31,9 +31,14 @@ export interface EndpointTls {
   readonly client: TlsClientSettings;
   /** Offers HTTP/1.1 alone, for what cannot go over HTTP/2. */
   readonly http1Client: TlsClientSettings;
+  /** Offers no protocol, for what is not HTTP. */
+  readonly rawClient: TlsClientSettings;
   /** Name that certificates must be good for; null: the endpoint's host. */
   readonly serverName: string | null;
 }
+
+/** What is to be spoken on a connection: what the upstream says, HTTP/1.1, or something else than HTTP. */
+export type Spoken = "any" | "http1" | "raw";
 
 /** What an endpoint tells telemetry. */
 export interface EndpointObserver {

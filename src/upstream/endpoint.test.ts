@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Failure } from "../base/failure.ts";
 import { clock } from "../base/timer.ts";
 import { NO_BODY } from "../http/body.ts";
+import { Exchange } from "../http/exchange.ts";
 import { FieldSection } from "../http/field-section.ts";
 import { HttpRequest, type HttpResponse } from "../http/message.ts";
 import { encodeSockaddr } from "../net/address.ts";
@@ -202,6 +203,51 @@ describe("the pool", () => {
     await use(busy.client, busy.peer);
     expect((await busy.peer.receiveAll()).end).toBe("end");
     expect({ idle: one.idleConnections, tally }).toMatchObject({ idle: 0, tally: { active: 0, idle: 0, closed: 2 } });
+  });
+});
+
+describe("with PROXY headers", () => {
+  const exchangeOf = (peer: string, peerPort = 40_000): Exchange => {
+    const client = { listener: "http", peer, peerPort, localAddress: "192.0.2.80", localPort: 80, tls: null };
+    const asked = new HttpRequest("GET", "http", "origin", "/", new FieldSection(), NO_BODY);
+    return new Exchange(client, "HTTP/1.1", asked, 0);
+  };
+
+  async function openedFor(one: Endpoint, fd: number, exchange: Exchange) {
+    const taker = new Taker();
+    one.connect(exchange, 1000, taker);
+    await until(() => taker.client !== null);
+    const peer = await Peer.accept(fd);
+    cleanup.push(() => peer.close());
+    let header = "";
+    await until(() => (header += peer.receive().toString("latin1")).endsWith("\r\n"));
+    return { client: taker.client!, peer, header };
+  }
+
+  test("a kept connection is only for the client that it was opened for, and nobody else is remembered", async () => {
+    const { one, fd } = served({ proxyProtocol: 1, idleTimeMs: 5000 });
+    const [alice, bob] = [exchangeOf("192.0.2.1"), exchangeOf("192.0.2.2")];
+    const hers = await openedFor(one, fd, alice);
+    expect(hers.header).toBe("PROXY TCP4 192.0.2.1 192.0.2.80 40000 80\r\n");
+    await use(hers.client, hers.peer);
+    expect(one.take(bob, false)).toBeNull();
+    expect(one.take(exchangeOf("192.0.2.1", 40_001), false)).toBeNull();
+    expect(one.take(alice, false)).toBe(hers.client);
+    await use(hers.client, hers.peer);
+    expect(one.idleConnections).toBe(1);
+    jump(5000);
+    await until(() => one.idleConnections === 0);
+    expect(one.take(alice, false)).toBeNull();
+    expect(one.clients).toBe(0);
+    one.connect(bob, 1000, new Taker()).cancel();
+    expect(one.clients).toBe(0);
+  });
+
+  test("a client over a unix socket has no address to tell", async () => {
+    const { one, fd } = served({ proxyProtocol: 1 });
+    const { client, header } = await openedFor(one, fd, exchangeOf(""));
+    expect(header).toBe("PROXY UNKNOWN\r\n");
+    client.closeIdle();
   });
 });
 

@@ -7,7 +7,7 @@ import { machineNow } from "../net/machine-clock.ts";
 import { type ProxyAddresses, writeProxyHeader } from "../net/proxy-protocol.ts";
 import { TlsSessions } from "../net/tls-client.ts";
 import type { ClientConnection } from "../protocol/client-connection.ts";
-import type { EndpointObserver, EndpointSettings } from "./endpoint-settings.ts";
+import type { EndpointObserver, EndpointSettings, Spoken } from "./endpoint-settings.ts";
 import type { EndpointSpec } from "./endpoint-spec.ts";
 import type { EndpointState } from "./endpoint-state.ts";
 import { Opening, type OpenTaker, serverNameOf } from "./opening.ts";
@@ -16,6 +16,8 @@ import { proxyAddresses } from "./proxy-out.ts";
 
 /** Least part of its weight that an endpoint in slow start has: with less it would never be tried. */
 const FIRST_SHARE = 0.1;
+
+const CLIENTS = { any: "client", http1: "http1Client", raw: "rawClient" } as const;
 
 export class Endpoint implements PoolOwner {
   /** "host:port" or "unix:/path". */
@@ -75,10 +77,15 @@ export class Endpoint implements PoolOwner {
     return this.#pool;
   }
 
+  /** Clients that have connections of their own. */
+  get clients(): number {
+    return this.#clientPools?.size ?? 0;
+  }
+
   /** A connection that is there and takes this exchange now; null: `connect`. @param alive see `Pool.take` */
   take(exchange: Exchange, alive: boolean): ClientConnection | null {
     if (this.#clientPools === null) return this.#pool.take(exchange.request, alive);
-    return this.#clientPool(exchange).take(exchange.request, alive);
+    return this.#clientPools.get(this.#headerOf(exchange).toString("latin1"))?.take(exchange.request, alive) ?? null;
   }
 
   /** Gets a connection. The taker hears of it later, never from within. @returns what cancels it */
@@ -95,7 +102,7 @@ export class Endpoint implements PoolOwner {
   open(addresses: ProxyAddresses | null, timeoutMs: number, taker: OpenTaker): { cancel(): void } {
     const { proxyProtocol } = this.#settings;
     const preamble = proxyProtocol === null ? null : writeProxyHeader(proxyProtocol, addresses);
-    return this.dial(preamble, timeoutMs, true, {
+    return this.dial(preamble, timeoutMs, "raw", {
       onOpened: (connection, alpn) => {
         this.#observer.connectionOpened();
         taker.onOpened(connection, alpn);
@@ -110,14 +117,14 @@ export class Endpoint implements PoolOwner {
   }
 
   /** For its pools. */
-  dial(preamble: Uint8Array | null, timeoutMs: number, http1: boolean, taker: OpenTaker): { cancel(): void } {
+  dial(preamble: Uint8Array | null, timeoutMs: number, spoken: Spoken, taker: OpenTaker): { cancel(): void } {
     const { address, sockaddrs } = this;
     const { tls } = this.#settings;
     const opening = new Opening(
       {
         address,
         sockaddrs,
-        tls: tls === null ? null : http1 ? tls.http1Client : tls.client,
+        tls: tls === null ? null : tls[CLIENTS[spoken]],
         serverName: tls?.serverName ?? this.#serverName,
         sessions: this.#sessions,
         preamble,
@@ -137,7 +144,7 @@ export class Endpoint implements PoolOwner {
 
   /** Connections of another client's pool are never used: they have told the origin server who that is. */
   #clientPool(exchange: Exchange): Pool {
-    const header = writeProxyHeader(this.#settings.proxyProtocol!, proxyAddresses(exchange));
+    const header = this.#headerOf(exchange);
     const key = header.toString("latin1");
     const known = this.#clientPools!.get(key);
     if (known !== undefined) return known;
@@ -146,6 +153,10 @@ export class Endpoint implements PoolOwner {
     this.#keys.set(pool, key);
     if (this.#closed) pool.close();
     return pool;
+  }
+
+  #headerOf(exchange: Exchange): Buffer {
+    return writeProxyHeader(this.#settings.proxyProtocol!, proxyAddresses(exchange));
   }
 
   emptied(pool: Pool): void {

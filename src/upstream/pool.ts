@@ -10,7 +10,7 @@ import type { HttpRequest } from "../http/message.ts";
 import type { Connection } from "../net/connection.ts";
 import type { ClientConnection } from "../protocol/client-connection.ts";
 import { type ClientOwner, Http1ClientConnection } from "../protocol/http1/client.ts";
-import type { EndpointObserver, EndpointSettings } from "./endpoint-settings.ts";
+import type { EndpointObserver, EndpointSettings, Spoken } from "./endpoint-settings.ts";
 import type { OpenTaker } from "./opening.ts";
 import { SharedConnections } from "./shared-connections.ts";
 
@@ -26,8 +26,8 @@ export interface PoolOwner {
   readonly sockaddrs: readonly Uint8Array[];
   /** Idle connections of all its pools. */
   idleConnections: number;
-  /** Opens a connection. The taker hears of it later. @param http1 for HTTP/1.1, whatever else the endpoint could do */
-  dial(preamble: Uint8Array | null, timeoutMs: number, http1: boolean, taker: OpenTaker): { cancel(): void };
+  /** Opens a connection. The taker hears of it later. */
+  dial(preamble: Uint8Array | null, timeoutMs: number, spoken: Spoken, taker: OpenTaker): { cancel(): void };
   /** A pool has no connection any more, and nobody waits for one. */
   emptied(pool: Pool): void;
 }
@@ -96,7 +96,7 @@ export class Pool implements ClientOwner {
       return true;
     };
     this.#http1++;
-    const opening = this.dial(timeoutMs, true, {
+    const opening = this.dial(timeoutMs, "http1", {
       onOpened: (connection) => {
         end();
         taker.onClient(this.adopt(connection));
@@ -116,8 +116,8 @@ export class Pool implements ClientOwner {
     };
   }
 
-  dial(timeoutMs: number, http1: boolean, taker: OpenTaker): { cancel(): void } {
-    return this.owner.dial(this.#preamble, timeoutMs, http1, taker);
+  dial(timeoutMs: number, spoken: Spoken, taker: OpenTaker): { cancel(): void } {
+    return this.owner.dial(this.#preamble, timeoutMs, spoken, taker);
   }
 
   /** Wraps a connection that was just opened. */

@@ -160,7 +160,7 @@ export class SharedConnections implements Http2ClientOwner {
   }
 
   #dial(timeoutMs: number): void {
-    const dial: Dial = this.#pool.dial(timeoutMs, false, {
+    const dial: Dial = this.#pool.dial(timeoutMs, "any", {
       onOpened: (connection, alpn) => {
         this.#dials.delete(dial);
         this.#opened(connection, alpn);
