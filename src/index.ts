@@ -297,6 +297,15 @@ export interface ListenerTls {
   maxHandshakes?: number;
 }
 
+export interface ListenerHttp3 {
+  /** How long clients remember it (`ma` of Alt-Svc). Default: 1d. */
+  maxAge?: Duration;
+  /** Tell clients that come over TCP. Default: true. */
+  advertise?: boolean;
+  /** Take safe requests before the handshake is over; they may be replayed. Default: false. */
+  earlyData?: boolean;
+}
+
 export interface SiteTls {
   certificates?: Certificate | Certificate[];
   /** Who certifies its hosts that have no certificate. */
@@ -344,6 +353,8 @@ export interface Listener {
   allowConnect?: boolean;
   /** TLS on this listener: `true`, or how. Default: false. */
   tls?: boolean | ListenerTls;
+  /** HTTP/3 beside it, on the UDP port of the same number: `true`, or how. Default: false. */
+  http3?: boolean | ListenerHttp3;
   /** Peers (CIDR blocks) whose connections begin with a PROXY header. */
   proxyProtocol?: Cidr[];
 }
@@ -432,6 +443,18 @@ export interface Limits {
     resetsPerSecond?: number;
     frames?: number;
     framesPerSecond?: number;
+  };
+  /** They hold until the program starts again. */
+  http3?: {
+    /** Requests at one time in one session. Default: 100. */
+    streams?: number;
+    streamWindow?: Size;
+    sessionWindow?: Size;
+    sessionsPerAddress?: number;
+    /** Request content that waits for origin servers, in files. Default: 1GiB. */
+    held?: Size;
+    /** Names of certificates, at 0.9 MB each. Default: 200. */
+    names?: number;
   };
   /** Request content. Default: 100MB. */
   content?: Size;

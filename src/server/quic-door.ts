@@ -18,13 +18,14 @@ import {
   type QuicSessionTaker,
   type Session,
 } from "../net/quic-runtime.ts";
+import type { HandshakeFailure } from "../net/tls-server.ts";
 import type { ExchangeHooks } from "../protocol/http1/server.ts";
 import { runtimeFieldOctets, SPARE_LINES } from "../protocol/http3/head.ts";
 import type { HoldBudget } from "../protocol/http3/held-octets.ts";
 import { Http3ServerConnection } from "../protocol/http3/server.ts";
 import type { Http3ServerSettings } from "../protocol/http3/server-settings.ts";
 import type { ServerConnection } from "../protocol/server-connection.ts";
-import type { ListenerMetrics } from "../telemetry/metrics.ts";
+import { handshakeFailureNumber, type ListenerMetrics } from "../telemetry/metrics.ts";
 import type { ExchangeRecorder } from "../telemetry/record.ts";
 import type { CertificateStore } from "../tls/certificate-store.ts";
 import type { Certificates } from "./certificates.ts";
@@ -222,6 +223,7 @@ export class QuicDoor implements QuicAcceptor, ExchangeHooks {
     const connection = new Http3ServerConnection(session, client, settings, this);
     this.#sessions++;
     this.#metrics!.accepted.add(1);
+    this.#metrics!.arrivals?.handshakes.add(1);
     this.#metrics!.active.up();
     this.#parts.connections.add(connection);
     this.#parts.onChanged();
@@ -229,7 +231,9 @@ export class QuicDoor implements QuicAcceptor, ExchangeHooks {
   }
 
   onHandshakeFailed(reason: string): void {
-    this.#log.info("a QUIC handshake failed", { reason });
+    const code = failureOf(reason);
+    this.#metrics?.arrivals?.failures.add(handshakeFailureNumber(code), 1);
+    this.#log.info("a TLS handshake failed", { code, reason, over: "QUIC" });
   }
 
   closed(connection: ServerConnection): void {
@@ -252,6 +256,30 @@ export class QuicDoor implements QuicAcceptor, ExchangeHooks {
     this.#log.error("a fault in an exchange", {
       error: thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown),
     });
+  }
+}
+
+/** From the runtime's words: "QUIC transport error 336 …" is alert 80 of TLS (RFC 9001 §4.8). */
+function failureOf(reason: string): HandshakeFailure {
+  const error = /transport error (\d+)/.exec(reason)?.[1];
+  if (error === undefined) return /timed out/.test(reason) ? "timeout" : "client-left";
+  switch (Number(error) - 0x100) {
+    // internal_error: the runtime has no other for a name that it does not know.
+    case 80:
+      return "unknown-name";
+    case 120:
+      return "no-common-protocol";
+    case 40:
+      return /timed out/.test(reason) ? "timeout" : "no-common-cipher";
+    case 42:
+    case 43:
+    case 44:
+    case 45:
+    case 46:
+    case 48:
+      return "refused-by-client";
+    default:
+      return "malformed";
   }
 }
 

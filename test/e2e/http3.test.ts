@@ -321,6 +321,14 @@ describe("names", () => {
   test("without a certificate are refused where the listener says so", async () => {
     expect((await connect("strict", "a.test")).refused).toBe("");
     expect((await connect("strict", "unknown.test")).refused).not.toBe("");
+    await until(async () => {
+      const counted = [...(await gateway.metrics())].find(
+        ([name]) =>
+          name.startsWith("lintel_tls_handshake_failures_total{") &&
+          /"strict".*"unknown-name"|"unknown-name".*"strict"/.test(name),
+      );
+      return counted?.[1] === 1;
+    }, "the failure to be counted");
   });
 
   test("get a new certificate when its file changes, without a reload; sessions go on", async () => {
