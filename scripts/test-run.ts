@@ -38,6 +38,8 @@ class TestRun {
   #file = "";
   /** Of this file; shown when it is over, since two runs may be under way. */
   #shown: string[] = [];
+  /** Of a test that passed: with an object in it, it has several lines. */
+  #isWithinName = false;
   #failures = 0;
   #saidErrors = 0;
   #hung = false;
@@ -102,15 +104,20 @@ class TestRun {
 
   #read(line: string): void {
     const [, verdict, name] = /^\((pass|fail|skip|todo)\) (.*?)(?: \[[\d.]+m?s\])?$/.exec(line) ?? [];
+    const [, number, what] = /^ *(\d+) (pass|fail|skip|todo|errors?|expect\(\) calls|snapshots?.*)$/.exec(line) ?? [];
+    const wasWithinName = this.#isWithinName;
+    this.#isWithinName = false;
     if (/^\S+\.test\.ts:$/.test(line)) {
       this.#show();
       this.#file = line.slice(0, -1);
       this.begun.add(this.#file);
-    } else if (verdict === "pass") this.#counts.passed++;
-    else if (verdict === "skip" || verdict === "todo") this.#counts.skipped++;
-    else if (/^ *\d+ (pass|fail|skip|todo|errors?|expect\(\) calls|snapshots?.*)$/.test(line))
-      this.#saidErrors = Number(/^ *(\d+) errors?$/.exec(line)?.[1] ?? this.#saidErrors);
-    else if (/^Ran \d+ tests/.test(line)) console.log(line);
+    } else if (verdict === "pass" || verdict === "skip" || verdict === "todo") {
+      this.#counts[verdict === "pass" ? "passed" : "skipped"]++;
+      this.#isWithinName = /[{[]$/.test(line);
+    } else if (number !== undefined) {
+      if (what!.startsWith("error")) this.#saidErrors = Number(number);
+    } else if (/^Ran \d+ tests/.test(line)) console.log(line);
+    else if (wasWithinName) this.#isWithinName = !/^[}\]]/.test(line);
     else {
       if (verdict === "fail") this.#fail(name!);
       this.#shown.push(line);
