@@ -8,6 +8,7 @@ import { createHash, randomBytes } from "node:crypto";
 import type { OriginRequest } from "../support/origin.ts";
 import { pair } from "../support/pair.ts";
 import { get, RawClient } from "../support/raw.ts";
+import { until } from "../support/until.ts";
 
 const MIB = 1024 * 1024;
 const CONTENT = randomBytes(4 * MIB);
@@ -178,11 +179,10 @@ describe("pipes", () => {
       client.pause();
       client.send(get("/"));
     }
-    await Bun.sleep(500);
-    expect(pipes()).toBeGreaterThan(before);
+    await until(() => pipes() > before, "pipes to be used");
+    await Bun.sleep(200);
     expect(pipes()).toBeLessThanOrEqual(before + 2 * 20);
     for (const client of stalled) client.reset();
-    for (let i = 0; i < 100 && pipes() > before; i++) await Bun.sleep(20);
-    expect(pipes()).toBeLessThanOrEqual(before);
+    await until(() => pipes() <= before, "those pipes to be closed");
   });
 });
