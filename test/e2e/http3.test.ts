@@ -310,6 +310,32 @@ describe("memory", () => {
   }, 60_000);
 });
 
+describe("garbage", () => {
+  test("is not answered by a fault: the process lives, and serves on", async () => {
+    const before = quicProcess();
+    const socket = await Bun.udpSocket({ hostname: "127.0.0.1", socket: { error() {} } });
+    for (let i = 0; i < 3000; i++) {
+      const datagram = crypto.getRandomValues(new Uint8Array(i % 3 === 0 ? 1200 : 1 + (i % 1400)));
+      // Most of them as the first packet of a session of version 1 (RFC 9000 §17.2.2), or as a later one.
+      if (i % 4 !== 0) datagram.set([i % 2 === 0 ? 0xc0 : 0x40, 0, 0, 0, 1, 8].slice(0, datagram.length));
+      socket.send(datagram, portOf("web"), "127.0.0.1");
+      if (i % 100 === 0) await Bun.sleep(1);
+    }
+    expect((await (await connect()).request("/").over()).status).toBe(200);
+    expect(quicProcess()).toBe(before);
+    socket.close();
+  });
+
+  test("within a session ends no more than that session", async () => {
+    const client = await connect();
+    // More content than was declared: the runtime ends the session.
+    const broken = client.request("/broken", { open: true, fields: { "content-length": "3" } });
+    broken.send("much more than that");
+    await until(() => client.isClosed || broken.isOver, "the end of the session");
+    expect((await (await connect()).request("/").over()).status).toBe(200);
+  });
+});
+
 describe("names", () => {
   test("have their certificates, and the default where there is none", async () => {
     const shown = async (name: string) => (await connect("web", name)).certificate;
