@@ -5,10 +5,10 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import tls from "node:tls";
 import { RedisClient } from "bun";
+import { freePort } from "../../src/acme/testing.ts";
 import { curlPath } from "../support/curl.ts";
 import { Gateway, type TestConfig } from "../support/gateway.ts";
 import { Nginx, nginxPath } from "../support/nginx.ts";
-import { closedPort } from "../support/origin.ts";
 import { findProgram } from "../support/programs.ts";
 import { CertificateFolder } from "../support/tls.ts";
 import { until } from "../support/until.ts";
@@ -48,7 +48,7 @@ const reload = async (gateway: Gateway, config: TestConfig): Promise<void> => {
 
 describe.if(findProgram("redis-server") !== null)("Redis", () => {
   test("is reached through two workers, with commands in pipelines, large values and messages that it pushes", async () => {
-    const port = await closedPort();
+    const port = await freePort();
     const redis = Bun.spawn(["redis-server", "--port", String(port), "--save", "", "--bind", "127.0.0.1"], {
       stdio: ["ignore", "ignore", "inherit"],
     });
@@ -90,7 +90,7 @@ describe.if(findProgram("redis-server") !== null)("Redis", () => {
 
 describe.if(nginxPath !== null && curlPath !== null)("TLS that passes through", () => {
   test("reaches the origin server of its server name, which shows its own certificate", async () => {
-    const ports = [await closedPort(), await closedPort()];
+    const ports = [await freePort(), await freePort()];
     const names = ["one.example.test", "two.example.test"];
     const origins: Nginx[] = [];
     for (const [i, name] of names.entries()) {
@@ -275,7 +275,7 @@ describe("limits", () => {
 
 describe("endpoints", () => {
   test("that refuse are passed over; checks find them down and up again; draining one keeps its connections", async () => {
-    const port = await closedPort();
+    const port = await freePort();
     const alive = await origin(echo("alive"));
     const check = { tcp: {}, every: "50ms", timeout: "1s", rise: 1, fall: 1 };
     await using gateway = await Gateway.start(
@@ -360,7 +360,7 @@ describe("a reload", () => {
 
   test("lets a socket change hands between tcp and a listener for HTTP, and connections of before go on", async () => {
     const server = await origin(echo("o"));
-    const address = `127.0.0.1:${await closedPort()}`;
+    const address = `127.0.0.1:${await freePort()}`;
     const port = Number(address.split(":")[1]);
     const http = { listeners: [address], sites: [{ use: [{ respond: "by HTTP" }] }] };
     await using gateway = await Gateway.start(relaying({ listen: address, to: server.address }));
@@ -475,7 +475,7 @@ describe("what strangers send", () => {
           { name: "ends", tls: { handshakeTimeout: "1s" }, to: server.address },
           { name: "headers", proxyProtocol: ["127.0.0.1/32"], to: server.address },
           { name: "plain", to: server.address },
-          { name: "dead", to: `127.0.0.1:${await closedPort()}` },
+          { name: "dead", to: `127.0.0.1:${await freePort()}` },
         ],
         {
           tls: { certificates: [files.put("strangers", files.authority.issue(["a.test"]))] },

@@ -4,8 +4,8 @@ import { createSocket, type Socket } from "node:dgram";
 import { promises as dns } from "node:dns";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { freePort } from "../../src/acme/testing.ts";
 import { Gateway, type TestConfig } from "../support/gateway.ts";
-import { closedPort } from "../support/origin.ts";
 import { findProgram } from "../support/programs.ts";
 import { until } from "../support/until.ts";
 
@@ -83,7 +83,7 @@ async function reload(gateway: Gateway, config: TestConfig): Promise<void> {
 
 describe.if(findProgram("dnsmasq") !== null)("DNS", () => {
   test("is answered through two workers by a real server, over UDP and over TCP beside it", async () => {
-    const port = await closedPort();
+    const port = await freePort();
     const server = Bun.spawn(
       [
         "dnsmasq",
@@ -172,7 +172,7 @@ describe("sessions", () => {
 
   test("whose endpoint is not there end, and clients get another one; the program goes on", async () => {
     const alive = await echoing("alive");
-    const dead = `127.0.0.1:${await closedPort()}`;
+    const dead = `127.0.0.1:${await freePort()}`;
     const upstreams = {
       app: { endpoints: [dead, alive.address], health: { passive: { failures: 1, ejectFor: "1m" } } },
     };
@@ -228,10 +228,7 @@ describe("a reload", () => {
   test("adds and removes entries", async () => {
     const origin = await echoing("o");
     await using gateway = await Gateway.start(relaying({ to: origin.address }));
-    const free = await Peer.open();
-    const second = Number(free.address.split(":")[1]);
-    sockets.splice(sockets.indexOf(free.socket), 1);
-    free.socket.close();
+    const second = await freePort();
     const more = { name: "more", listen: `127.0.0.1:${second}`, to: origin.address };
     const first = { name: "in", listen: "127.0.0.1:0", to: origin.address };
     await reload(gateway, { listeners: undefined, udp: [first, more] });
