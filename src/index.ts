@@ -335,8 +335,6 @@ export interface OriginTls {
   key?: string;
   /** Name to ask for and to check. Default: the endpoint's host. */
   serverName?: string;
-  /** Best first. Default: http/1.1. */
-  alpn?: ("h2" | "http/1.1")[];
   minVersion?: TlsVersion;
   handshakeTimeout?: Duration;
 }
@@ -533,10 +531,23 @@ export interface UpstreamOptions {
   host?: "keep" | "endpoint" | (string & {});
   /** TLS to the endpoints: `true`, or how. Default: false. */
   tls?: boolean | OriginTls;
+  /** `http2` is that alone: by ALPN over TLS, else by prior knowledge; `auto`, over TLS, whichever the endpoint says. Default: `"http1"`. */
+  protocol?: "http1" | "http2" | "auto";
+  /** Begins each connection with a PROXY header; clients share none then. Default: `"off"`. */
+  proxyProtocol?: "off" | "v1" | "v2";
   /** For an upstream on another host name that should work under yours. */
   branding?: false | { /** The origin it believes it is. */ as: `http://${string}` | `https://${string}` };
   /** Connections kept open, per endpoint and worker. */
-  pool?: { /** Default: 256. */ maxIdle?: number /** Default: 60s. */; idleTimeout?: Duration };
+  pool?: {
+    /** Default: 256. */
+    maxIdle?: number;
+    /** Default: 60s. */
+    idleTimeout?: Duration;
+    /** Exchanges at one time on a connection of HTTP/2. Default: 100. */
+    streams?: number;
+    /** Connections of HTTP/2 at one time. Default: `"off"`, as many as are needed. */
+    connections?: number | "off";
+  };
   /** Own timeouts of this upstream; else those of the config. */
   timeouts?: { connect?: Duration; firstOctet?: Duration; idle?: Duration };
 }

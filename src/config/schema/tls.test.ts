@@ -63,6 +63,11 @@ test.each<[object, RegExp]>([
     /error\[incomplete-certificate\]: "cert" needs "key" too/,
   ],
   [{ upstreams: { a: { endpoints: "a:1", tls: { pins: "abc" } } }, sites: [{ to: "a" }] }, /error\[bad-pin\]/],
+  [{ upstreams: { a: { endpoints: "a:1", protocol: "auto" } }, sites: [{ to: "a" }] }, /warning\[unused-auto\]/],
+  [
+    { upstreams: { a: { endpoints: "a:1", pool: { streams: 5, connections: 1 } } }, sites: [{ to: "a" }] },
+    /warning\[unused-streams\]: "streams".*[^]*"connections"/,
+  ],
   [{ listeners: [{ address: ":1", proxyProtocol: ["all"] }] }, /error\[bad-cidr\]/],
 ])("%j: %s", async (tree, expected) => {
   expect(await said(tree)).toEqual(expect.arrayContaining([expect.stringMatching(expected)]));
