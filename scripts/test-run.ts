@@ -14,8 +14,14 @@ const LEFT_OUTPUT_MS = 5000;
 export interface TestCounts {
   passed: number;
   skipped: number;
-  /** Of each test that failed its file and name; what failed outside of a test has a name for that. */
-  readonly failures: string[];
+  readonly failures: TestFailure[];
+}
+
+export interface TestFailure {
+  /** Relative to the root; "" if no file was being run. */
+  readonly file: string;
+  /** Name of the test; what failed outside of a test has a name for that. */
+  readonly what: string;
 }
 
 /** @param files relative to `root` */
@@ -87,7 +93,7 @@ class TestRun {
       this.#fail(`hangs, or a test of it does: ended after ${SILENCE_MS / 60_000} minutes without a word`);
       return true;
     }
-    for (let i = 0; i < this.#saidErrors; i++) this.#counts.failures.push("an error between tests");
+    for (let i = 0; i < this.#saidErrors; i++) this.#counts.failures.push({ file: "", what: "an error between tests" });
     // Ended by a signal, or nothing was found to run: no line says so.
     if (exitCode !== 0 && this.#failures + this.#saidErrors === 0)
       this.#fail(`bun test ended with ${exitCode ?? signalCode}`);
@@ -132,7 +138,7 @@ class TestRun {
 
   #fail(what: string): void {
     this.#failures++;
-    this.#counts.failures.push(this.#file === "" ? what : `${this.#file}: ${what}`);
+    this.#counts.failures.push({ file: this.#file, what });
   }
 }
 
