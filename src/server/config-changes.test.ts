@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { catalog } from "../cli/catalog.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { loadConfig } from "../config/load.ts";
-import { describeChanges, keepFixed } from "./config-changes.ts";
+import { describeChanges, isSameRoute, isSameSite, keepFixed } from "./config-changes.ts";
 
 async function read(tree: Record<string, unknown>): Promise<GatewayConfig> {
   const { config, diagnostics } = await loadConfig({ tree, origin: "test" }, catalog, {});
@@ -75,4 +75,23 @@ test("settings that cannot change while the program runs stay as they are, by na
     current.telemetry.log,
   ]);
   expect(keepFixed(current, current)).toEqual({ config: current, kept: [] });
+});
+
+test("whatever is different in a route or a site counts, also what this file does not name; names and places do not", async () => {
+  const { sites } = await read(tree());
+  const [site] = sites;
+  const [one] = site!.routes;
+  for (const key of Object.keys(one!)) {
+    const isLeftOut = key === "name" || key === "path";
+    expect([key, isSameRoute(one!, { ...one!, [key]: key === "use" ? [{ name: "x", options: 1 }] : "other" })]).toEqual(
+      [key, isLeftOut],
+    );
+  }
+  for (const key of Object.keys(site!)) {
+    const isLeftOut = ["name", "path", "routes"].includes(key);
+    expect([
+      key,
+      isSameSite(site!, { ...site!, [key]: key === "use" ? [{ name: "x", options: 1 }] : "other" }),
+    ]).toEqual([key, isLeftOut]);
+  }
 });

@@ -97,13 +97,19 @@ const isSameListener = (a: ListenerConfig, b: ListenerConfig): boolean => Bun.de
 
 /** Whether two say the same, whatever they are called. */
 export const isSameRoute = (a: RouteConfig, b: RouteConfig): boolean =>
-  a.to === b.to && isSameList(a.use, b.use) && (a.match === b.match || Bun.deepEquals(a.match, b.match));
+  isSameList(a.use, b.use) && isSameBut(a, b, ["name", "use", "path"]);
 
 /** The same, but for their routes. */
 export const isSameSite = (a: SiteConfig, b: SiteConfig): boolean =>
-  a.order === b.order &&
-  isSameList(a.use, b.use) &&
-  Bun.deepEquals([a.hosts, a.listeners, a.tls], [b.hosts, b.listeners, b.tls]);
+  isSameList(a.use, b.use) && isSameBut(a, b, ["name", "use", "path", "routes"]);
+
+/** All other members, also those that come to be: a worker keeps what is the same here (packed-config.ts). */
+function isSameBut<T extends object>(a: T, b: T, except: readonly (keyof T)[]): boolean {
+  for (const key of Object.keys(a) as (keyof T)[]) {
+    if (a[key] !== b[key] && !except.includes(key) && !Bun.deepEquals(a[key], b[key])) return false;
+  }
+  return true;
+}
 
 function isSameUpstream(a: UpstreamConfig, b: UpstreamConfig): boolean {
   if (!isSameNamed(a.balance, b.balance) || !isSameList(a.discover, b.discover)) return false;
