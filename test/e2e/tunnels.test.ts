@@ -143,7 +143,7 @@ describe("a foreign Upgrade (RFC 9110 §7.8)", () => {
     await pouring;
     while (client.receivedOctets < sent && client.isOpen) await Bun.sleep(5);
     expect(client.receivedOctets).toBeGreaterThanOrEqual(sent);
-    expect(it.gateway.residentOctets() - before).toBeLessThan(20 * MIB);
+    expect(it.gateway.residentOctets() - before).toBeLessThan(48 * MIB);
   }, 30_000);
 
   test("an origin that answers otherwise has refused, and the connection goes on as HTTP", async () => {
