@@ -3,8 +3,9 @@ import { describe, expect, test } from "bun:test";
 import { MemoryBody } from "../http/body.ts";
 import { Http2ClientConnection } from "../protocol/http2/client.ts";
 import { ErrorCode } from "../protocol/http2/error-code.ts";
+import type { Endpoint } from "../upstream/endpoint.ts";
 import { Http2Peer } from "../upstream/testing-http2.ts";
-import { cleanUpAfterEach, failureOf, forward, get, Origin, resultsOf, send, statusOf } from "./testing.ts";
+import { cleanUpAfterEach, type Facts, failureOf, forward, get, Origin, resultsOf, send, statusOf } from "./testing.ts";
 
 cleanUpAfterEach();
 
@@ -22,13 +23,17 @@ const HTTP2 = {
   maxConnections: Infinity,
 } as const;
 
+/** No limit of time is looked at here. */
+const sendsTo = (endpoints: readonly Endpoint[], facts: Facts = {}) =>
+  forward(endpoints, { connectMs: 60_000, firstOctetMs: 60_000, idleMs: 60_000, ...facts });
+
 const origin = () => new Origin({ http2: HTTP2 });
 const accept = async (one: Origin): Promise<Http2Peer> => new Http2Peer(await one.accept()).settings();
 
 /** An endpoint with one connection that has served an exchange. */
 async function known(): Promise<{ one: Origin; peer: Http2Peer }> {
   const one = origin();
-  const first = forward([one.endpoint])(get("/first"));
+  const first = sendsTo([one.endpoint])(get("/first"));
   const peer = await accept(one);
   peer.respond(await peer.next());
   await statusOf(first);
@@ -43,7 +48,7 @@ describe("a stream that the endpoint refused (RFC 9113 §8.7)", () => {
       const failed: string[] = [];
       const passive = { answered() {}, failed: () => failed.push("failed"), update() {}, readmit: () => false };
       const exchange = send(method);
-      const response = forward([one.endpoint], { parts: { passive: passive as never } })(exchange);
+      const response = sendsTo([one.endpoint], { parts: { passive: passive as never } })(exchange);
       peer.reset(await peer.next(), ErrorCode.refusedStream);
       peer.respond(await peer.next());
       expect(await statusOf(response)).toBe(204);
@@ -54,7 +59,7 @@ describe("a stream that the endpoint refused (RFC 9113 §8.7)", () => {
 
   test("by leaving goes over another connection to it (RFC 9113 §6.8)", async () => {
     const { one, peer } = await known();
-    const response = forward([one.endpoint])(send("POST"));
+    const response = sendsTo([one.endpoint])(send("POST"));
     const stream = await peer.next();
     peer.goAway(stream.id - 2);
     const other = await accept(one);
@@ -66,13 +71,13 @@ describe("a stream that the endpoint refused (RFC 9113 §8.7)", () => {
     const { one, peer } = await known();
     const other = origin();
     const exchange = send("POST");
-    const response = forward([one.endpoint, other.endpoint])(exchange);
+    const response = sendsTo([one.endpoint, other.endpoint])(exchange);
     for (let i = 0; i < 2; i++) peer.reset(await peer.next(), ErrorCode.refusedStream);
     const second = await accept(other);
     second.respond(await second.next());
     expect(await statusOf(response)).toBe(204);
     expect(resultsOf(exchange)).toEqual(["upstream-refused", "upstream-refused", 204]);
-    const alone = forward([one.endpoint])(send("POST"));
+    const alone = sendsTo([one.endpoint])(send("POST"));
     const failure = failureOf(alone);
     for (let i = 0; i < 2; i++) peer.reset(await peer.next(), ErrorCode.refusedStream);
     expect(await failure).toMatchObject({ code: "upstream-refused", status: 503 });
@@ -80,7 +85,7 @@ describe("a stream that the endpoint refused (RFC 9113 §8.7)", () => {
 
   test("with content that is gone is not asked for again", async () => {
     const { one, peer } = await known();
-    const failure = failureOf(forward([one.endpoint])(send("POST", new MemoryBody(Buffer.from("content")))));
+    const failure = failureOf(sendsTo([one.endpoint])(send("POST", new MemoryBody(Buffer.from("content")))));
     peer.reset(await peer.next(), ErrorCode.refusedStream);
     expect((await failure).code).toBe("upstream-refused");
   });
@@ -88,7 +93,7 @@ describe("a stream that the endpoint refused (RFC 9113 §8.7)", () => {
 
 test("a connection that ended while requests were on it is replaced by one that they share", async () => {
   const { one, peer } = await known();
-  const all = Array.from({ length: 5 }, () => forward([one.endpoint])(get()));
+  const all = Array.from({ length: 5 }, () => sendsTo([one.endpoint])(get()));
   for (let i = 0; i < 5; i++) await peer.next();
   peer.peer.reset();
   const other = await accept(one);
@@ -99,7 +104,7 @@ test("a connection that ended while requests were on it is replaced by one that 
 
 test("a limit of exchanges at an endpoint holds on a shared connection too", async () => {
   const one = new Origin({ http2: HTTP2, maxInFlight: 2 });
-  const handler = forward([one.endpoint]);
+  const handler = sendsTo([one.endpoint]);
   const all = [handler(get()), handler(get())];
   expect((await failureOf(handler(get()))).code).toBe("queue-full");
   const peer = await accept(one);
