@@ -145,6 +145,7 @@ describe.concurrent("maxInFlight over both workers", () => {
     });
     // Three run and each worker has room for one more, if it is asked.
     await until(() => refused >= 20 - LIMIT - 2, "the others to be refused");
+    await until(async () => (await origin!.counts()).running === LIMIT, "all room to be taken");
     await origin!.behave({ kind: "answer" });
     const responses = await Promise.all(asked);
     const { 200: served = 0 } = statuses(responses);
