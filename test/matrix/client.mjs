@@ -7,16 +7,14 @@
 //
 //   { id, event: "interim", status, fields }   { id, event: "head", status, fields }   { id, event: "data", octets }
 //   { id, event: "progress", octets, still }   { id, event: "end", complete, octets, sha1, text, trailers, error }
-import { createHash } from "node:crypto";
 import http from "node:http";
 import http2 from "node:http2";
 import https from "node:https";
 import net from "node:net";
 import { createInterface } from "node:readline";
 import tls from "node:tls";
+import { Heard, PERIOD, plain, say } from "./heard.mjs";
 
-const say = (object) => process.stdout.write(`${JSON.stringify(object)}\n`);
-const PERIOD = Buffer.from(Array.from({ length: 251 * 64 }, (_, i) => i % 251));
 const exchanges = new Map();
 const sessions = new Map();
 const agents = new Map();
@@ -49,45 +47,6 @@ function connectionTo(url, ca) {
   const transport = net.connect({ host: hostname, port: Number(port), noDelay: true });
   if (url.startsWith("http:")) return Object.assign(transport, { transport });
   return Object.assign(tls.connect({ socket: transport, ca, servername: "matrix.test" }), { transport });
-}
-
-const plain = (fields) => {
-  const kept = {};
-  for (const [name, value] of Object.entries(fields)) if (!name.startsWith(":")) kept[name] = value;
-  return kept;
-};
-
-/** What is heard of a response, whatever the protocol. */
-class Heard {
-  constructor(id) {
-    this.id = id;
-    this.hash = createHash("sha1");
-    this.octets = 0;
-    this.pieces = [];
-    this.trailers = null;
-    this.isOver = false;
-  }
-  interim(status, fields) {
-    say({ id: this.id, event: "interim", status, fields: plain(fields) });
-  }
-  head(status, fields) {
-    say({ id: this.id, event: "head", status, fields: plain(fields) });
-  }
-  data(piece) {
-    this.hash.update(piece);
-    this.octets += piece.length;
-    if (this.octets <= 65_536) {
-      this.pieces.push(piece);
-      say({ id: this.id, event: "data", octets: this.octets, text: Buffer.concat(this.pieces).toString("latin1") });
-    }
-  }
-  end(complete, error = null) {
-    if (this.isOver) return;
-    this.isOver = true;
-    const text = this.octets <= 65_536 ? Buffer.concat(this.pieces).toString("latin1") : null;
-    const { id, octets, trailers } = this;
-    say({ id, event: "end", complete, octets, sha1: this.hash.digest("hex"), text, trailers, error });
-  }
 }
 
 async function sendPattern(id, out, octets) {

@@ -16,7 +16,7 @@ export interface Downstream {
   /** It has upgrades or extended CONNECT. */
   readonly hasTunnels: boolean;
   readonly client: Told;
-  /** What `begin` says beside the exchange: { protocol, url, ca } for client.mjs. */
+  /** What `begin` says beside the exchange: { protocol, url, ca } for client.mjs and http3-client.mjs. */
   readonly place: Readonly<Record<string, unknown>>;
 }
 
@@ -131,6 +131,11 @@ export class LaneExchange {
   /** The content goes out no further. @returns octets that have been taken */
   async stalled(): Promise<number> {
     return (await this.#client.hears(this.id, "progress", (said) => said["still"] === true))["octets"] as number;
+  }
+
+  /** So much of the content has gone out. */
+  async sent(octets: number): Promise<void> {
+    await this.#client.hears(this.id, "progress", (said) => said["octets"] === octets);
   }
 
   async over(): Promise<End> {

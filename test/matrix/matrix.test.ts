@@ -1,7 +1,7 @@
 /**
- * Every behaviour (behaviours.ts) in every lane: clients of HTTP/1.1 and HTTP/2, plain and over TLS,
+ * Every behaviour (behaviours.ts) in every lane: clients of HTTP/1.1 and HTTP/2, plain and over TLS, and of HTTP/3,
  * to origin servers of HTTP/1.1 and HTTP/2, plain and over TLS. Both ends are Node's, so that no
- * mistake of ours can cancel itself out.
+ * mistake of ours can cancel itself out; the client of HTTP/3 is the runtime's, as the server's QUIC is.
  */
 import { afterAll, beforeAll, describe, test } from "bun:test";
 import { join } from "node:path";
@@ -31,15 +31,18 @@ const DOWNSTREAMS = [
   { name: "h1 over TLS", version: "1.1", isSecure: true, protocol: "h1" },
   { name: "h2c", version: "2", isSecure: false, protocol: "h2" },
   { name: "h2 over TLS", version: "2", isSecure: true, protocol: "h2" },
+  { name: "h3", version: "3", isSecure: true, protocol: "h3" },
 ] as const;
 
 let origin: Told;
 let client: Told;
+let http3Client: Told;
 let gateway: Gateway;
 
 beforeAll(async () => {
   origin = new Told(join(import.meta.dir, "origin.mjs"), [certificate.cert, certificate.key]);
   client = new Told(join(import.meta.dir, "client.mjs"));
+  http3Client = new Told(join(import.meta.dir, "http3-client.mjs"), [], process.execPath);
   const ports = (await origin.hears(undefined, "ports"))["ports"] as Record<string, number>;
   const tls = { ca, serverName: "matrix.test" };
   const to = (kind: string, more: object) => ({ endpoints: `127.0.0.1:${ports[kind]}`, retry: 0, ...more });
@@ -48,7 +51,7 @@ beforeAll(async () => {
     timeouts: { drain: "1s" },
     listeners: [
       { name: "plain", address: "127.0.0.1:0" },
-      { name: "secure", address: "127.0.0.1:0", tls: true },
+      { name: "secure", address: "127.0.0.1:0", tls: true, http3: true },
     ],
     tls: { certificates: [certificate], redirect: false },
     upstreams: {
@@ -66,6 +69,7 @@ afterAll(async () => {
   await gateway?.stop();
   origin?.stop();
   client?.stop();
+  http3Client?.stop();
   files.remove();
 });
 
@@ -74,7 +78,12 @@ for (const { protocol, ...facts } of DOWNSTREAMS) {
     const laneOf = (): Lane => {
       const url = gateway.url(facts.isSecure ? "listener=secure" : "listener=plain").replace("127.0.0.1", "127.0.0.1");
       const place = { protocol, url, ca: files.authority.cert };
-      const downstream: Downstream = { ...facts, hasTunnels: true, client, place };
+      const downstream: Downstream = {
+        ...facts,
+        hasTunnels: true,
+        client: protocol === "h3" ? http3Client : client,
+        place,
+      };
       return new Lane(downstream, upstream, origin);
     };
     const fixed = { downstream: { ...facts, hasTunnels: true }, upstream } as unknown as Lane;

@@ -191,6 +191,9 @@ function handle(request, response) {
   const isWhole = () =>
     response.stream === undefined ? response.writableFinished && request.complete : !isCut(request);
   response.on("close", () => say({ id, event: "closed", complete: isWhole() }));
+  // Node resets a stream of HTTP/2 whose request nobody reads when the response has been written, with NO_ERROR and
+  // ahead of END_STREAM if requests come in one piece: the response would look cut.
+  if (request.method === "GET") request.resume();
   void (answers[name] ?? answers.status)(id, request, response, argument ?? "404");
 }
 

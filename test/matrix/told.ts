@@ -16,8 +16,9 @@ export class Told {
   #waiting: (() => void)[] = [];
   #isOver = false;
 
-  constructor(program: string, args: readonly string[] = []) {
-    this.#child = Bun.spawn([findProgram("node")!, program, ...args], {
+  /** @param runtime what it runs on, if not Node */
+  constructor(program: string, args: readonly string[] = [], runtime: string = findProgram("node")!) {
+    this.#child = Bun.spawn([runtime, program, ...args], {
       stdin: "pipe",
       stdout: "pipe",
       stderr: "inherit",

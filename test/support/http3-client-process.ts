@@ -86,6 +86,8 @@ async function read(id: number): Promise<void> {
   const one = streams.get(id)!;
   try {
     for await (const batch of one.stream) for (const octets of batch) say({ kind: "content", id, octets });
+    // The trailers are told of later in the same pass of the loop.
+    await new Promise(setImmediate);
     say({ kind: "end", id, code: null });
   } catch {
     // The code comes by another way, and may be later.

@@ -28,6 +28,8 @@ export class Http3Exchange {
   isOver = false;
   /** Code it was cut with; -1: not known; null: it is complete, or not over. */
   cut: number | null = null;
+  /** Hears all that comes, as it comes. */
+  onReport: ((report: Report) => void) | null = null;
   readonly #pieces: Uint8Array[] = [];
 
   constructor(
@@ -48,6 +50,11 @@ export class Http3Exchange {
   }
 
   take(report: Report & { readonly id: number }): void {
+    this.#take(report);
+    this.onReport?.(report);
+  }
+
+  #take(report: Report & { readonly id: number }): void {
     switch (report.kind) {
       case "head":
         this.head = report.fields;
@@ -115,6 +122,8 @@ export class Http3Client implements Disposable {
   refused = "";
   isToldToGo = false;
   isClosed = false;
+  /** Its process does nothing. */
+  isStopped = false;
 
   private constructor(port: number, serverName: string) {
     this.#authority = `${serverName}:${port}`;
@@ -156,6 +165,17 @@ export class Http3Client implements Disposable {
 
   order(order: Order): void {
     this.#child.send(order);
+  }
+
+  /** Takes nothing from the network any more: the runtime gives windows back whatever is read of its streams. */
+  stop(): void {
+    this.isStopped = true;
+    process.kill(this.#child.pid, "SIGSTOP");
+  }
+
+  goOn(): void {
+    process.kill(this.#child.pid, "SIGCONT");
+    this.isStopped = false;
   }
 
   /** Ends without a word, as a machine that is switched off. */
