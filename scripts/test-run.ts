@@ -46,6 +46,7 @@ class TestRun {
   #shown: string[] = [];
   /** Of a test that passed: with an object in it, it has several lines. */
   #isWithinName = false;
+  #isSummary = false;
   #failures = 0;
   #saidErrors = 0;
   #hung = false;
@@ -111,6 +112,8 @@ class TestRun {
   #read(line: string): void {
     const [, verdict, name] = /^\((pass|fail|skip|todo)\) (.*?)(?: \[[\d.]+m?s\])?$/.exec(line) ?? [];
     const [, number, what] = /^ *(\d+) (pass|fail|skip|todo|errors?|expect\(\) calls|snapshots?.*)$/.exec(line) ?? [];
+    // What follows names those that failed once more.
+    if (/^\d+ tests? failed:$/.test(line)) this.#isSummary = true;
     const wasWithinName = this.#isWithinName;
     this.#isWithinName = false;
     if (/^\S+\.test\.ts:$/.test(line)) {
@@ -125,6 +128,7 @@ class TestRun {
     } else if (/^Ran \d+ tests/.test(line)) console.log(line);
     else if (wasWithinName) this.#isWithinName = !/^[}\]]/.test(line);
     else {
+      if (this.#isSummary) return;
       if (verdict === "fail") this.#fail(name!);
       this.#shown.push(line);
     }
