@@ -40,7 +40,10 @@ const State = {
 const CR = 0x0d;
 const LF = 0x0a;
 
-/** Fields that must not come after the content (RFC 9110 §6.5.1): framing, routing, authentication, content control. */
+/**
+ * Fields that must not come after the content (RFC 9110 §6.5.1): framing, routing, authentication, content control;
+ * and what only we may say of a client.
+ */
 export const NOT_IN_TRAILERS = fieldSet(
   "host",
   "connection",
@@ -59,6 +62,13 @@ export const NOT_IN_TRAILERS = fieldSet(
   "x-forwarded-host",
   "x-forwarded-port",
   "x-real-ip",
+  "x-client-verified",
+  "x-client-subject",
+  "x-client-issuer",
+  "x-client-serial",
+  "x-client-fingerprint",
+  "client-cert",
+  "client-cert-chain",
   "cookie",
   "set-cookie",
   "content-type",
