@@ -156,6 +156,28 @@ test("a name is asked for once at a time, and a source that fails is no fault", 
   expect(source.stopped).toBe(true);
 });
 
+test("sources are told of one config after the other, in their order, also after one that failed", async () => {
+  const { directory, source, folder, config, said } = await create();
+  const first = Promise.withResolvers<void>();
+  const told: string[] = [];
+  source.use = (_, where) => {
+    told.push(where);
+    return where === "first" ? first.promise : Promise.resolve();
+  };
+  const all = ["first", "second", "third"].map((where) => directory.use(config, where));
+  await Promise.resolve();
+  await directory.obtain("b.test");
+  expect(told).toEqual(["first"]);
+  first.reject(new Error("the disk is broken"));
+  await Promise.all(all);
+  expect(told).toEqual(["first", "second", "third"]);
+  expect(said.join("")).toContain("the disk is broken");
+  const late = directory.use(config, folder);
+  directory.stop();
+  await late;
+  expect(told).toHaveLength(3);
+});
+
 test("a certificate that should have been renewed is warned of", async () => {
   const { source, put, said, told, folder } = await create();
   expect(said.join("")).not.toContain("a certificate ends soon");

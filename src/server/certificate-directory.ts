@@ -87,6 +87,9 @@ export class CertificateDirectory {
   #version = 0;
   /** Versions that processes have in use, by process. */
   readonly #inUse = new Map<string, number>();
+  /** Settles, and never rejects, when the sources know of the latest config. */
+  #using: Promise<void> = Promise.resolve();
+  #isStopped = false;
   #waiting: { readonly version: number; resolve(): void }[] = [];
 
   readonly #warning = setInterval(() => this.#warnOfEnds(), WARN_AGAIN_MS);
@@ -170,8 +173,15 @@ export class CertificateDirectory {
     return this.#watch?.problems ?? [];
   }
 
-  /** Tells the sources of the config in force. */
-  async use(config: GatewayConfig, directory: string): Promise<void> {
+  /** Tells the sources of the config in force; one config after the other, as reloads do not wait for this. */
+  use(config: GatewayConfig, directory: string): Promise<void> {
+    const using = this.#using.then(() => this.#use(config, directory));
+    this.#using = using.catch(() => {});
+    return using;
+  }
+
+  async #use(config: GatewayConfig, directory: string): Promise<void> {
+    if (this.#isStopped) return;
     const { sources, log } = this.#options;
     const all = sources.map(async (source) => {
       try {
@@ -234,6 +244,7 @@ export class CertificateDirectory {
   }
 
   stop(): void {
+    this.#isStopped = true;
     clearInterval(this.#warning);
     this.#watch?.stop();
     for (const source of this.#options.sources) source.stop();
