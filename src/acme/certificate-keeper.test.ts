@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { X509Certificate } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { until } from "../../test/support/until.ts";
@@ -343,6 +343,40 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
     await keeper.keep(["stays.test"]);
     expect(keeper.views().map(({ name }) => name)).toEqual(["stays.test"]);
   }, 120_000);
+});
+
+test("a certificate that cannot be read is tried again later, and keeps no other from being ordered", async () => {
+  const folder = newFolder();
+  for (const name of ["certificates/broken.test", "failures/noted.test"])
+    mkdirSync(join(folder, name), { recursive: true });
+  const ca = {
+    name: "none",
+    directory: `http://127.0.0.1:${await freePort()}/`,
+    roots: null,
+    accountBinding: null,
+    preferredChain: null,
+  };
+  const answers = new HttpAnswers(await freePort());
+  running.push(answers);
+  const { keeper, lines, orders } = machine(acmeConfig([ca]), answers, folder);
+  await keeper.keep(["broken.test", "noted.test", "fine.test"]);
+  expect(lines.filter((line) => line.includes("the store cannot be read"))).toEqual([
+    expect.stringContaining("name=broken.test"),
+    expect.stringContaining("name=noted.test"),
+  ]);
+  await until(() => keeper.views().every(({ failures }) => failures === 1), "each has been tried");
+  expect(keeper.view("broken.test")?.lastFailure).toContain("EISDIR");
+  expect(orders).toEqual(["none failed"]);
+});
+
+test("a client whose name cannot be read is told, and nothing is ordered", async () => {
+  const folder = newFolder();
+  mkdirSync(join(folder, "certificates/broken.test"), { recursive: true });
+  const answers = new HttpAnswers(await freePort());
+  running.push(answers);
+  const { keeper } = machine(acmeConfig([]), answers, folder);
+  await expect(keeper.fetch("broken.test")).rejects.toThrow("EISDIR");
+  expect(keeper.views()).toEqual([]);
 });
 
 test.skipIf(pebblePath === null)(

@@ -154,8 +154,18 @@ export class CertificateKeeper {
   }
 
   async #load(name: string, isOnDemand: boolean, before: KeptName | undefined): Promise<KeptName> {
-    const { shelf } = this.#options;
-    const certificate = before?.certificate ?? (await shelf.certificate(name));
+    const { shelf, log } = this.#options;
+    // The work on it looks again before it orders, and waits longer and longer. A client is told at once: its name is
+    // not to use up what may be ordered.
+    const asMissing = (thrown: Error): null => {
+      if (isOnDemand) throw thrown;
+      log.error("the store cannot be read: is the disk broken, or a file of another user?", {
+        name,
+        reason: thrown.message,
+      });
+      return null;
+    };
+    const certificate = before?.certificate ?? (await shelf.certificate(name).catch(asMissing));
     return {
       name,
       isOnDemand,
@@ -163,7 +173,7 @@ export class CertificateKeeper {
       isForeign: this.#isForeign(certificate),
       window: before?.window ?? null,
       askAt: before?.askAt ?? Date.now(),
-      failures: await shelf.failures(name, this.#settings),
+      failures: await shelf.failures(name, this.#settings).catch(asMissing),
       working: null,
     };
   }

@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
 import { X509Certificate } from "node:crypto";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { until } from "../../test/support/until.ts";
@@ -81,4 +81,19 @@ test("what a machine left that died is taken away", async () => {
   const { board } = machine(folder);
   await until(() => readdirSync(join(folder, "challenges")).length === 0, "swept");
   expect(board.view.tokens).toEqual({});
+});
+
+test("what somebody else has put there keeps no note from hanging", async () => {
+  const folder = newFolder();
+  const store = new FolderStore(folder);
+  const until1h = Date.now() + 3_600_000;
+  const odd = ["", "{", "null", "[]", JSON.stringify({ kind: "certificate", name: "a.example", until: until1h })];
+  for (const [i, text] of odd.entries()) await store.write(`challenges/${i}`, text);
+  for (const name of ["100%", "%2E%2E", "http-01 plain"]) writeFileSync(join(folder, "challenges", name), "x");
+  mkdirSync(join(folder, "challenges", "folder"));
+  const note = { kind: "token", token: "good", answer: "good.x", until: until1h };
+  await store.write("challenges/http-01 good", JSON.stringify(note));
+  const { board } = machine(folder);
+  await until(() => board.view.tokens.good === "good.x", "the good one");
+  expect(board.view).toEqual({ tokens: { good: "good.x" }, challenges: [] });
 });

@@ -115,7 +115,7 @@ export class ChallengeBoard {
       if (this.#own.has(key)) continue;
       const known = this.#others.get(key);
       // A name is challenged again and again, and each time with another certificate.
-      const note = known?.kind === "token" ? known : await read(shared, path);
+      const note = known?.kind === "token" ? known : await read(shared, path).catch(() => null);
       if (note === null) continue;
       isNew ||= JSON.stringify(note) !== JSON.stringify(known);
       others.set(key, note);
@@ -126,14 +126,26 @@ export class ChallengeBoard {
   }
 }
 
-/** @returns null if it is gone, or left by a machine that died */
+/**
+ * @returns null if it is gone, left by a machine that died, or something else
+ * @throws {Error} if it cannot be read
+ */
 async function read(shared: SharedStore, path: string): Promise<Note | null> {
   const text = await shared.read(path);
   if (text === null) return null;
   const note = JSON.parse(text) as Note & { readonly until: number };
+  if (!isNote(note)) return null;
   if (note.until >= Date.now()) return note;
   await shared.remove(path);
   return null;
+}
+
+/** Anybody may have put files there. */
+function isNote(value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  const { kind, ...rest } = value as Record<string, unknown>;
+  const keys = kind === "token" ? ["token", "answer"] : kind === "certificate" ? ["name", "cert", "key"] : null;
+  return keys?.every((key) => typeof rest[key] === "string") === true;
 }
 
 /** RFC 8737 §3: it signs itself, and has the digest of the answer in it. */

@@ -29,6 +29,14 @@ test("what is written is read, listed and removed; what is not there is null", a
   expect(await store.read("certificates/example.com")).toBeNull();
 });
 
+test("files that no key leads to are not listed", async () => {
+  const store = new FolderStore(folder());
+  await store.write("certificates/*.example.com", "x");
+  for (const name of ["100%", "%2E%2E", "a b", "*.example.org"])
+    writeFileSync(join(store.folder, "certificates", name), "x");
+  expect(await store.list("certificates")).toEqual(["certificates/*.example.com"]);
+});
+
 test("files are for their owner alone, whatever the umask", async () => {
   const store = new FolderStore(folder());
   await store.write("accounts/a", "key");

@@ -59,7 +59,10 @@ export class FolderStore implements SharedStore {
 
   async list(folder: string): Promise<string[]> {
     const names = await readdir(this.#path(folder)).catch(orNone<string[]>([]));
-    return names.filter((name) => !name.startsWith(".")).map((name) => `${folder}/${decodeURIComponent(name)}`);
+    return names.flatMap((name) => {
+      const part = partOf(name);
+      return part === null ? [] : [`${folder}/${part}`];
+    });
   }
 
   async lock(key: string, signal: AbortSignal): Promise<StoreLock> {
@@ -155,6 +158,16 @@ function fileName(part: string): string {
   const name = encodeURIComponent(part).replaceAll("*", "%2A");
   if (name === "" || name.startsWith(".") || name.length > 255) throw new Error(`${JSON.stringify(part)} is no key`);
   return name;
+}
+
+/** @returns null for a file that no key leads to: it is somebody else's, or not whole yet */
+function partOf(name: string): string | null {
+  try {
+    const part = decodeURIComponent(name);
+    return fileName(part) === name ? part : null;
+  } catch {
+    return null;
+  }
 }
 
 /** Locks of this process. */

@@ -17,6 +17,9 @@ const MOST_QUESTIONS = 50;
 const ASK_MS = 5000;
 const COMPLAINT_MS = 60_000;
 
+/** @param name lower case, as a client has sent it */
+export const isCertifiable = (name: string): boolean => CERTIFIABLE.test(name);
+
 export class OnDemandRules {
   readonly #config: OnDemandConfig;
   readonly #log: Log;
@@ -39,7 +42,7 @@ export class OnDemandRules {
   /** @param name lower case */
   async allows(name: string): Promise<boolean> {
     const { allow, ask } = this.#config;
-    if (!CERTIFIABLE.test(name)) return false;
+    if (!isCertifiable(name)) return false;
     if (allow !== null && !this.#names.has(name) && !this.#regexes.some((regex) => regex.test(name))) return false;
     return ask === null || (await this.#ask(ask, name));
   }

@@ -9,7 +9,7 @@ import { ChallengeBoard } from "../acme/challenge-board.ts";
 import { dnsSolver } from "../acme/dns/dns-solver.ts";
 import { FolderStore } from "../acme/folder-store.ts";
 import { type NamePlan, planNames } from "../acme/name-plan.ts";
-import { OnDemandRules } from "../acme/on-demand.ts";
+import { isCertifiable, OnDemandRules } from "../acme/on-demand.ts";
 import type { Log } from "../base/log.ts";
 import type { AcmeConfig, GatewayConfig } from "../config/gateway-config.ts";
 import type { Registry } from "../telemetry/registry.ts";
@@ -89,6 +89,8 @@ export class AcmeSource implements CertificateSource {
   }
 
   async obtain(name: string): Promise<void> {
+    // Before the store: what a client makes up may be no key there, and each would be a warning.
+    if (!isCertifiable(name)) return;
     const running = this.#running;
     if (running === null || running.rules === null || !running.onDemand.has(name)) return;
     const { keeper, rules } = running;
@@ -144,6 +146,8 @@ export class AcmeSource implements CertificateSource {
     const { log } = this.#options;
     const store = new FolderStore(folder);
     const shelf = new CertificateShelf(store, log);
+    // First: it may fail, and nothing must run on then.
+    const stored = config.onDemand === null ? 0 : (await shelf.names()).length;
     const accounts = new Accounts({
       store,
       email: config.email,
@@ -169,7 +173,6 @@ export class AcmeSource implements CertificateSource {
     const sweeping = setInterval(sweep, SWEEP_MS);
     sweeping.unref();
     const rules = config.onDemand === null ? null : new OnDemandRules(config.onDemand, log);
-    const stored = rules === null ? 0 : (await shelf.names()).length;
     return { config, folder, accounts, board, keeper, rules, onDemand: new NameSet([]), stored, sweeping };
   }
 
