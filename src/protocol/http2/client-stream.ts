@@ -99,12 +99,14 @@ export class ClientStream implements SentRequest, ContentOwner, OutgoingOwner, T
   /** The exchange is called off: nobody waits for the response any more. */
   cancel(): void {
     this.#taker = null;
-    this.#end(new Failure("client-closed", "the exchange was called off"), ErrorCode.cancel);
+    this.stop(new Failure("client-closed", "the exchange was called off"));
   }
 
   /** Ends the response where it is: what has been relayed must look cut. */
   stop(why: Failure): void {
     this.#end(why, ErrorCode.cancel);
+    // All of it may be here while the request still goes out: what is held is for nobody.
+    if (this.#isResponseDone) this.#incoming?.stop(why);
   }
 
   // ── request content ────────────────────────────────────────────────────────────────────────

@@ -19,6 +19,7 @@ import { clock, timerList } from "../../base/timer.ts";
 import { NO_BODY } from "../../http/body.ts";
 import { FieldSection } from "../../http/field-section.ts";
 import { HttpRequest } from "../../http/message.ts";
+import { queuedOctets } from "../../net/send-queue.ts";
 import { pass, settle } from "../http1/testing.ts";
 import { HandSource } from "../http1/testing-bodies.ts";
 
@@ -263,6 +264,23 @@ test("content held for a taker that never comes is dropped when it is called off
   begin(server, 3);
   for (let n = 0; n < 4; n++) server.send(data(3, Buffer.alloc(16_000), n === 3 ? Flag.endStream : 0));
   expect([other.ended, server.increments(0) - before]).toEqual(["end", 6 * 16_000 + 2 * 16_000]);
+});
+
+test.each([
+  ["called off", "cancel"],
+  ["stopped", "stop"],
+] as const)("complete content that is still held is dropped when an upload that goes on is %s", (_, how) => {
+  const before = queuedOctets();
+  const server = HostileServer.connected();
+  const asked = server.post(new HandSource());
+  begin(server).send(data(1, "abc"));
+  asked.flow!.pause();
+  server.send(data(1, "def", Flag.endStream));
+  expect(queuedOctets() - before).toBe(3);
+  if (how === "cancel") asked.stream.cancel();
+  else asked.stream.stop(new Failure("exchange-timeout", "too long"));
+  expect([server.receive().resetCode(1), queuedOctets() - before]).toEqual([Code.cancel, 0]);
+  expect(asked.ended).toBe(how === "cancel" ? "client-closed" : "exchange-timeout");
 });
 
 // ── ends of the connection ───────────────────────────────────────────────────────────────────

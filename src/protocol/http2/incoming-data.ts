@@ -33,6 +33,11 @@ export class IncomingData implements ContentOwner {
     this.content = new IncomingContent(this, length);
   }
 
+  /** Nothing of it is still to come, or to be taken. */
+  get isDelivered(): boolean {
+    return this.#hasEnded && this.#queue === null;
+  }
+
   /** Octets arrived; they are borrowed. */
   arrive(octets: Uint8Array): void {
     if (this.#isDropped) this.#link.took(octets.length);

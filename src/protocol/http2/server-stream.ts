@@ -278,11 +278,15 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
   onContentSent(trailers: FieldSection | null): void {
     this.#isResponded = true;
     if (this.#exchange !== null && trailers !== null) this.#exchange.trailers = trailers;
-    if (this.#isRequestComplete) return this.#finish();
-    if (this.#isTunnel) return;
+    if (this.#isTunnel) {
+      // What its client said last goes on to the other end, which takes it or breaks.
+      if (this.#isRequestComplete) this.#finish();
+      return;
+    }
+    if (this.#incoming?.isDelivered === false)
+      this.#stopIncoming(new Failure("client-closed", "the response was complete before the request content"));
     // RFC 9113 §8.1: the client need not go on with a request that has its whole response.
-    this.#stopIncoming(new Failure("client-closed", "the response was complete before the request content"));
-    this.#streams.resetStream(this.id, ErrorCode.none);
+    if (!this.#isRequestComplete) this.#streams.resetStream(this.id, ErrorCode.none);
     this.#finish();
   }
 
@@ -342,8 +346,9 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     this.#streams.hooks.finish(exchange);
   }
 
+  /** Nobody takes the rest of the content: also of what has come already, and is held. */
   #stopIncoming(why: Failure): void {
-    if (!this.#isRequestComplete) this.#incoming?.stop(why);
+    this.#incoming?.stop(why);
   }
 
   /** Nobody waits for the response any more: the client cancelled it, or is gone. */

@@ -6,6 +6,7 @@ import { DeclaredLength, MemoryBody, NO_BODY } from "../../http/body.ts";
 import type { Handler } from "../../http/define.ts";
 import { FieldSection } from "../../http/field-section.ts";
 import { HttpResponse } from "../../http/message.ts";
+import { queuedOctets } from "../../net/send-queue.ts";
 import { pass } from "../http1/testing.ts";
 import { HandSink, HandSource } from "../http1/testing-bodies.ts";
 import { FrameType, Setting } from "./frame.ts";
@@ -407,6 +408,43 @@ describe("flow control", () => {
     expect(sink.text).toHaveLength(80_000);
   });
 
+  /** What the client may send on all streams, as the server says. */
+  const given = (peer: TestClient): number =>
+    peer
+      .framesOf(FrameType.windowUpdate)
+      .filter(({ streamId }) => streamId === 0)
+      .reduce((sum, { payload }) => sum + payload.readUInt32BE(0), 65_535);
+
+  test.each([
+    ["nobody takes", false],
+    ["its taker is too full for", true],
+  ])("complete content that %s before the response is over is dropped, its window given back", (_, isTaken) => {
+    const before = queuedOctets();
+    const answers = new Answers();
+    const sinks: HandSink[] = [];
+    const peer = client((exchange) => {
+      if (isTaken) {
+        const sink = new HandSink();
+        sinks.push(sink);
+        exchange.request.body.sendTo(sink);
+        sink.flow.pause();
+      }
+      return answers.handle(exchange);
+    });
+    const first = given(peer);
+    for (const stream of [1, 3]) {
+      peer.post(stream);
+      for (let i = 0; i < 4; i++) peer.data(stream, "x".repeat(16_000), i === 3);
+      expect(queuedOctets() - before).toBe(64_000);
+      answers.give(text("no", 413));
+      expect(peer.stream(stream)).toMatchObject({ heads: [{ ":status": "413" }], ended: true, reset: null });
+      expect(queuedOctets()).toBe(before);
+    }
+    // 128,000 octets in one step: it is more than half of the window.
+    expect(given(peer) - first).toBe(128_000);
+    expect(sinks.map(({ ended }) => ended)).toEqual(isTaken ? ["client-closed", "client-closed"] : []);
+  });
+
   test("padding counts, and is given back (RFC 9113 §6.1)", () => {
     const answers = new Answers();
     const sink = new HandSink();
@@ -460,6 +498,27 @@ describe("tunnels", () => {
     const peer = client(upgraded(source, new HandSink())).post(1, EXTENDED);
     source.write("x").abort(new Failure("upstream-reset", "broken"));
     expect(peer.stream(1)).toMatchObject({ content: "x", ended: false, reset: 10 });
+  });
+
+  test("what the client said last still arrives after both halves have ended", () => {
+    const [source, sink] = [new HandSource(), new HandSink()];
+    const peer = client(upgraded(source, sink)).post(1, EXTENDED);
+    sink.flow.pause();
+    peer.data(1, "the rest", true);
+    source.end();
+    expect(peer.stream(1)).toMatchObject({ ended: true, reset: null });
+    sink.flow.resume();
+    expect([sink.text, sink.ended]).toEqual(["the rest", "end"]);
+  });
+
+  test("that breaks while what the client said last still waits is broken to its other end too", () => {
+    const before = queuedOctets();
+    const [source, sink] = [new HandSource(), new HandSink()];
+    const peer = client(upgraded(source, sink)).post(1, EXTENDED);
+    sink.flow.pause();
+    peer.data(1, "the rest", true);
+    source.abort(new Failure("upstream-reset", "broken"));
+    expect([peer.stream(1).reset, sink.ended, queuedOctets() - before]).toEqual([10, "upstream-reset", 0]);
   });
 
   test("an answer to another handshake is refused", () => {

@@ -1,16 +1,7 @@
 import { expect, test } from "bun:test";
-import { readdirSync, readlinkSync } from "node:fs";
 import fc from "fast-check";
 import { HeldOctets, HoldBudget } from "./held-octets.ts";
-
-const filesHeld = (): number =>
-  readdirSync("/proc/self/fd").filter((fd) => {
-    try {
-      return /lintel-.*deleted/.test(readlinkSync(`/proc/self/fd/${fd}`));
-    } catch {
-      return false;
-    }
-  }).length;
+import { filesHeld } from "./testing.ts";
 
 test("octets come out as they went in, whatever is taken between", () => {
   fc.assert(

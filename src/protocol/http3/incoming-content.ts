@@ -24,6 +24,11 @@ export class IncomingHeldContent implements ContentOwner {
     this.content = new IncomingContent(this, length);
   }
 
+  /** Nothing of it is still to come, or to be taken. */
+  get isDelivered(): boolean {
+    return this.#hasEnded && this.#held.length === 0;
+  }
+
   /** Octets arrived; they are borrowed. @returns false if there is no room for them */
   arrive(octets: Uint8Array): boolean {
     if (this.#isDropped) return true;
@@ -36,7 +41,10 @@ export class IncomingHeldContent implements ContentOwner {
   end(trailers: FieldSection | null): void {
     this.#hasEnded = true;
     this.#trailers = trailers;
-    if (this.#held.length === 0) this.content.complete(trailers);
+    if (this.#held.length > 0) return;
+    // There may be a file, for what was held before.
+    this.#held.clear();
+    this.content.complete(trailers);
   }
 
   /** The stream ends before its content does. */

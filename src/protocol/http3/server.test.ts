@@ -5,9 +5,10 @@ import { DeclaredLength, MemoryBody, NO_BODY } from "../../http/body.ts";
 import { FieldSection } from "../../http/field-section.ts";
 import { HttpResponse } from "../../http/message.ts";
 import { H3Error } from "../../net/quic-runtime.ts";
+import { queuedOctets } from "../../net/send-queue.ts";
 import { HandSink, HandSource } from "../http1/testing-bodies.ts";
 import { HoldBudget } from "./held-octets.ts";
-import { REQUEST, TestSession } from "./testing.ts";
+import { type FakeStream, filesHeld, REQUEST, TestSession } from "./testing.ts";
 
 let now = 0;
 beforeEach(() => {
@@ -175,6 +176,47 @@ describe("request content", () => {
     for (let i = 0; i < 40; i++) stream.send(Buffer.alloc(16_384));
     expect([stream.status, stream.stopped]).toEqual(["503", H3Error.none]);
     expect([at.exchange.failure?.code, held.octets]).toEqual(["content-not-held", 0]);
+  });
+
+  /** More than what is held in memory. */
+  const spill = (stream: FakeStream): void => {
+    for (let i = 0; i < 40; i++) stream.send(Buffer.alloc(16_384));
+  };
+
+  test("that was held in a file, and then flowed, leaves no file behind", () => {
+    const at = new TestSession(() => new Promise(() => {}));
+    const stream = at.post();
+    spill(stream);
+    expect(filesHeld()).toBe(1);
+    const sink = new HandSink();
+    at.exchange.request.body.sendTo(sink);
+    stream.send("live").taker.onEnd(null);
+    expect([sink.text.length, sink.ended, filesHeld()]).toEqual([40 * 16_384 + 4, "end", 0]);
+  });
+
+  test.each([
+    ["nobody takes", false],
+    ["its taker is too full for", true],
+  ])("that is complete, and %s before the response is over, is dropped", async (_, isTaken) => {
+    const before = queuedOctets();
+    const held = new HoldBudget(10_000_000);
+    const answer = Promise.withResolvers<HttpResponse>();
+    const at = new TestSession(() => answer.promise, { held });
+    const stream = at.post();
+    const sink = new HandSink();
+    if (isTaken) {
+      at.exchange.request.body.sendTo(sink);
+      sink.flow.pause();
+    }
+    spill(stream);
+    stream.taker.onEnd(null);
+    expect([filesHeld(), held.octets > 0, queuedOctets() > before]).toEqual([1, true, true]);
+    answer.resolve(text("too large"));
+    await answer.promise;
+    expect([stream.content, stream.isComplete, stream.stopped]).toEqual(["too large", true, null]);
+    expect([filesHeld(), held.octets, queuedOctets() - before]).toEqual([0, 0, 0]);
+    expect(sink.ended).toBe(isTaken ? "client-closed" : "");
+    expect(at.hooks.finished).toHaveLength(1);
   });
 
   test("that stops coming is answered 408 after timeouts.contentIdle", () => {
@@ -410,6 +452,23 @@ describe("a tunnel", () => {
       true,
     ]);
     expect(at.hooks.finished).toHaveLength(1);
+  });
+
+  test("brings what the client said last to its other end after both halves have ended", () => {
+    const source = new HandSource();
+    const sink = new HandSink();
+    const at = new TestSession(() => {
+      const response = new HttpResponse(200, new FieldSection(), source);
+      response.tunnel = { accept: (fromClient) => fromClient.sendTo(sink) };
+      return response;
+    });
+    const stream = at.post({ ":method": "CONNECT", ":protocol": "x" });
+    sink.flow.pause();
+    stream.send("the rest").taker.onEnd(null);
+    source.end();
+    expect([stream.isComplete, at.hooks.finished.length]).toEqual([true, 1]);
+    sink.flow.resume();
+    expect([sink.text, sink.ended]).toEqual(["the rest", "end"]);
   });
 
   test("that is refused has the answer as any other request", () => {

@@ -1,4 +1,5 @@
 /** For the tests of this room: a session and streams worked by hand, in place of the runtime's. */
+import { readdirSync, readlinkSync } from "node:fs";
 import type { Failure } from "../../base/failure.ts";
 import { timerList } from "../../base/timer.ts";
 import type { Handler } from "../../http/define.ts";
@@ -20,6 +21,16 @@ export const CLIENT: ClientInfo = {
   localPort: 443,
   tls: null,
 };
+
+/** Files that hold content in this process. */
+export const filesHeld = (): number =>
+  readdirSync("/proc/self/fd").filter((fd) => {
+    try {
+      return /lintel-.*deleted/.test(readlinkSync(`/proc/self/fd/${fd}`));
+    } catch {
+      return false;
+    }
+  }).length;
 
 export const settings = (): Http3ServerSettings => ({
   head: HEAD_LIMITS,
