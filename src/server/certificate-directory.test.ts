@@ -6,6 +6,7 @@ import { createLog } from "../base/log.ts";
 import { catalog } from "../cli/catalog.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { loadConfig } from "../config/load.ts";
+import { until } from "../net/testing.ts";
 import { Authority } from "../tls/testing.ts";
 import { materialCertificate, type TlsMaterial } from "../tls/tls-material.ts";
 import { CertificateDirectory, type CertificateSource, type Published } from "./certificate-directory.ts";
@@ -192,4 +193,15 @@ test("a certificate that should have been renewed is warned of", async () => {
   said.length = 0;
   void source.publish({ certificates: [materialCertificate({ source: "elsewhere", origin: "late", cert, key })] });
   expect(said.join("")).toBe("");
+});
+
+test("a file that changes while another config is prepared is told about, before the commit or after it", async () => {
+  const { directory, folder, put, told, config } = await create();
+  const [old] = told.at(-1)!.certificates;
+  const prepared = directory.prepare(config, folder);
+  put("a");
+  await until(() => told.length === 2, "the watch in force");
+  prepared.commit();
+  await until(() => told.at(-1)!.certificates[0]!.fingerprint !== old!.fingerprint, "the new certificate");
+  await until(() => directory.material === told.at(-1), "what is in force to be what was told");
 });

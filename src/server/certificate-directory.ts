@@ -145,9 +145,9 @@ export class CertificateDirectory {
       commit: () => {
         this.#watch?.stop();
         this.#watch = watch;
-        // Whoever was told of the config has this already, unless a source has published since.
-        if (version === this.#version && version > 0) this.#material = this.#merged(watch);
-        else this.#changed();
+        // Whoever was told of the config has this; a source may have published since, or a file have changed.
+        this.#material = material;
+        if (version === 0 || !Bun.deepEquals(this.#merged(watch), material)) this.#changed();
       },
       abort: () => watch.stop(),
     };
