@@ -420,6 +420,20 @@ describe("the end", () => {
     expect(codes(over)).toEqual([null]);
   });
 
+  test("a session that is drained before its answer came says nothing about its endpoint", async () => {
+    const origin = await DatagramPeer.open();
+    const upstream = upstreamOf([endpointOf(origin), endpointOf(await DatagramPeer.open())], {
+      parts: { passive: passive() },
+    });
+    const { port, relay: made, over } = relay({ to: upstream, responses: 1 });
+    (await DatagramPeer.open()).send("?", port);
+    await until(() => upstream.endpoints.some(({ inFlight }) => inFlight === 1));
+    made.drain();
+    jump(2000);
+    expect(codes(over)).toEqual([null]);
+    expect(upstream.endpoints.map(({ state }) => state.status & Status.ejected)).toEqual([0, 0]);
+  });
+
   test("another config keeps the sessions whose endpoint it has", async () => {
     const origin = (await DatagramPeer.open()).echo();
     const upstream = upstreamOf([endpointOf(origin)]);

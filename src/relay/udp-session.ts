@@ -60,6 +60,8 @@ export class UdpSession implements DatagramPortHandler {
   #silent = 0;
   /** What the circuit breaker wants back, once; 0: nothing. */
   #pass = 0;
+  /** Its silence is cut short by us: it says nothing about the endpoint. */
+  #isShortened = false;
 
   constructor(
     key: number | string,
@@ -158,8 +160,9 @@ export class UdpSession implements DatagramPortHandler {
     return this.#silent === 0 || (this.#endpoint!.state.status & OUT) === 0;
   }
 
-  /** From now on a silence of this length ends it. */
+  /** From now on a silence of this length ends it, without blame on the endpoint: its time to answer is not over. */
   shorten(idleTime: TimerList): void {
+    this.#isShortened = true;
     this.#idleTime = idleTime;
     this.#timer.arm(idleTime);
   }
@@ -205,7 +208,7 @@ export class UdpSession implements DatagramPortHandler {
 
   #expire(): void {
     // Where answers are expected, silence is a failure; else it is how sessions end.
-    if (this.#responses === null || this.#silent === 0) return this.end(null);
+    if (this.#responses === null || this.#silent === 0 || this.#isShortened) return this.end(null);
     const text = `${this.#attempt.endpoint}: ${this.#silent} datagrams have had no answer`;
     this.#fail(new Failure("upstream-first-octet-timeout", text));
   }
