@@ -241,6 +241,14 @@ describe("an answer", () => {
     expect(await build(grpcWeb, {})(() => page)(exchange)).toBe(page);
   });
 
+  test("to a fault of ours is the engine's, which sees the request as it came: no call of gRPC", async () => {
+    const fault = new Error("a bug");
+    const exchange = call("application/grpc-web-text+proto; charset=utf-8");
+    const answer = build(grpcWeb, {})(() => Promise.reject(fault))(exchange);
+    await expect(answer).rejects.toBe(fault);
+    expect(exchange.request.fields.get("content-type")).toBe("application/grpc-web-text+proto; charset=utf-8");
+  });
+
   test("nobody waits for is none", async () => {
     const gone = new Failure("client-closed", "gone");
     const answer = build(grpcWeb, {})(() => Promise.reject(gone))(call("application/grpc-web"));

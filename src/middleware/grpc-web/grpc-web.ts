@@ -60,6 +60,7 @@ function callOf({ request }: Exchange): Call | null {
 
 async function relay(next: Handler, exchange: Exchange, call: Call): Promise<HttpResponse> {
   const { request } = exchange;
+  const asked = request.fields.get("content-type")!;
   request.fields.set("content-type", GRPC + call.format);
   request.acceptsTrailers = true;
   if (call.isText && request.body !== NO_BODY) request.body = new Base64Decoder(request.body);
@@ -70,7 +71,11 @@ async function relay(next: Handler, exchange: Exchange, call: Call): Promise<Htt
   } catch (thrown) {
     const failure = Failure.from(thrown);
     // Whoever went away gets no answer; a fault of ours is the engine's to tell.
-    if (failure.status === 499 || failure.code === "internal") throw thrown;
+    if (failure.status === 499 || failure.code === "internal") {
+      // It answers a call of gRPC with a status of gRPC, and no browser reads that.
+      request.fields.set("content-type", asked);
+      throw thrown;
+    }
     exchange.failure ??= failure;
     response = failureResponse(failure);
   }
