@@ -32,21 +32,25 @@ const NOT_FROM_PORT_0 = [
 
 /** @throws {Error} if there is no such socket */
 export function mendQuicSocket(port: number): void {
-  const fd = findUdpSocket(port);
-  if (fd < 0) throw new Error(`the runtime's UDP socket of port ${port} was not found in /proc/self/fd`);
-  setOption(fd, IPPROTO_IP, IP_RECVERR, 0);
-  setOption(fd, IPPROTO_IPV6, IPV6_RECVERR, 0);
-  setOption(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_OCTETS);
-  attachFilter(fd);
+  const fds = findUdpSockets(port);
+  if (fds.length === 0) throw new Error(`the runtime's UDP socket of port ${port} was not found in /proc/self/fd`);
+  // Several addresses may have the port: which one is new is not known, and doing it twice changes nothing.
+  for (const fd of fds) {
+    setOption(fd, IPPROTO_IP, IP_RECVERR, 0);
+    setOption(fd, IPPROTO_IPV6, IPV6_RECVERR, 0);
+    setOption(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_OCTETS);
+    attachFilter(fd);
+  }
 }
 
-/** Descriptor of the UDP socket of a port; -1: this process has none. */
-export function findUdpSocket(port: number): number {
+/** Descriptors of the UDP sockets of a port, whatever their addresses. */
+export function findUdpSockets(port: number): number[] {
+  const found: number[] = [];
   for (const name of readdirSync("/proc/self/fd")) {
     const fd = Number(name);
-    if (target(fd).startsWith("socket:") && option(fd, SO_TYPE) === SOCK_DGRAM && portOf(fd) === port) return fd;
+    if (target(fd).startsWith("socket:") && option(fd, SO_TYPE) === SOCK_DGRAM && portOf(fd) === port) found.push(fd);
   }
-  return -1;
+  return found;
 }
 
 function target(fd: number): string {
