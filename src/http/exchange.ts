@@ -43,10 +43,11 @@ export interface TlsFacts {
   readonly alpn: string;
   readonly resumed: boolean;
   /**
-   * Name of the site whose rules (versions, client certificates) held for this connection; "" if those of the
-   * listener did. A request for a site with rules of its own must not come over another's connection.
+   * The rules of a site (versions, client certificates) that held for the handshake, as `rulesOf` (tls/) says them; ""
+   * if those of the listener did. A request for a site with rules of its own must not come over a connection made by
+   * others: another site's, or its own of before a reload.
    */
-  readonly site: string;
+  readonly rules: string;
   /** null: the client has shown none, or was not asked. */
   readonly clientCertificate: ClientCertificateFacts | null;
 }

@@ -20,7 +20,7 @@ const client: ClientInfo = {
     serverName: "shop.example",
     alpn: "http/1.1",
     resumed: false,
-    site: "shop",
+    rules: "",
     clientCertificate: {
       subject: "CN=alice",
       issuer: "CN=staff",

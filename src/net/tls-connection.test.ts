@@ -43,7 +43,7 @@ function serve(context: TlsContext, onSecured: (end: End) => void) {
   const server = new TlsServer({
     handshakeTimeoutMs: 5000,
     maxHandshakes: 100,
-    choose: () => ({ context, clientCertificate: "none", alpn: undefined, site: "" }),
+    choose: () => ({ context, clientCertificate: "none", alpn: undefined, rules: "" }),
   });
   const listener = new Listener(fd, 100_000, {
     onConnection(connection) {

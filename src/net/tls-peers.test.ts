@@ -66,7 +66,7 @@ function start() {
     choose: ({ serverName }) =>
       serverName === "refused.test"
         ? null
-        : { context, clientCertificate: "optional", alpn: alpnWire(["http/1.1"]), site: "" },
+        : { context, clientCertificate: "optional", alpn: alpnWire(["http/1.1"]), rules: "" },
   });
   const listener = new Listener(fd, 1000, {
     onConnection(connection) {

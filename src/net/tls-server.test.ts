@@ -32,7 +32,7 @@ const identity = (pair: Pair, more: Partial<TlsContextOptions & TlsIdentity> = {
   context: context(pair, more),
   clientCertificate: more.clientCertificate ?? "none",
   alpn: more.alpn,
-  site: "",
+  rules: "",
 });
 
 const closers: (() => void)[] = [];

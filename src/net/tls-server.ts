@@ -29,8 +29,8 @@ export interface TlsIdentity {
   readonly clientCertificate: "none" | "optional" | "required";
   /** As from `alpnWire`; best first. */
   readonly alpn: Buffer | undefined;
-  /** Whose rules these are; comes back with the facts. */
-  readonly site: string;
+  /** By which rules of a site; comes back with the facts. */
+  readonly rules: string;
 }
 
 export interface TlsServerSettings {
@@ -71,7 +71,7 @@ export interface HandshakeFacts {
   readonly alpn: string;
   readonly resumed: boolean;
   /** As in the identity that was chosen. */
-  readonly site: string;
+  readonly rules: string;
   readonly clientCertificate: ClientCertificate | null;
 }
 
@@ -393,7 +393,7 @@ export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
       serverName: this.#serverName,
       alpn: socket.alpnProtocol || "",
       resumed: socket.isSessionReused(),
-      site: this.#identity!.site,
+      rules: this.#identity!.rules,
       clientCertificate: shown === undefined ? null : describe(shown, socket.authorized, why),
     };
   }

@@ -23,6 +23,6 @@ export const passingTls = (serverName: string): TlsFacts => ({
   serverName,
   alpn: "",
   resumed: false,
-  site: "",
+  rules: "",
   clientCertificate: null,
 });

@@ -402,7 +402,7 @@ describe("routes by server name (RFC 6066 §3)", () => {
       serverName: "db.example.com",
       alpn: "",
       resumed: false,
-      site: "",
+      rules: "",
       clientCertificate: null,
     };
     const { client } = await relay({

@@ -7,6 +7,7 @@ import type { Handler } from "../http/define.ts";
 import { type ClientCertificateFacts, Exchange, type TlsFacts } from "../http/exchange.ts";
 import { FieldSection } from "../http/field-section.ts";
 import { HttpRequest, HttpResponse, type Scheme } from "../http/message.ts";
+import { rulesOf } from "../tls/listener-names.ts";
 import { siteSurroundings } from "./around-site.ts";
 
 async function read(tls: object, site: object = {}, more: object = {}): Promise<GatewayConfig> {
@@ -33,7 +34,7 @@ const tlsOf = (facts: Partial<TlsFacts> = {}): TlsFacts => ({
   serverName: "a.test",
   alpn: "",
   resumed: false,
-  site: "",
+  rules: "",
   clientCertificate: null,
   ...facts,
 });
@@ -101,13 +102,40 @@ describe("a plain request", () => {
   });
 });
 
+const certificate: ClientCertificateFacts = {
+  subject: "CN=Jörg, O=Example",
+  issuer: "CN=CA",
+  serial: "07",
+  fingerprint: "ab",
+  distrust: "",
+  pem: "-----BEGIN CERTIFICATE-----\nAAAA\nBBBB\n-----END CERTIFICATE-----\n",
+};
+
 describe("rules of a site's own", () => {
   const clientAuth = { ca: "ca.pem" };
 
+  test.each<[string, object, object, ClientCertificateFacts | null, boolean]>([
+    ["hold for what was made by them", { clientAuth }, { clientAuth }, certificate, true],
+    ["whatever else is new", { minVersion: "1.3", hsts: true }, { minVersion: "1.3" }, null, true],
+    ["not if there is another CA", { clientAuth: { ca: "new.pem" } }, { clientAuth }, certificate, false],
+    ["nor if there is a list", { clientAuth: { ...clientAuth, crl: "crl.pem" } }, { clientAuth }, certificate, false],
+    ["nor another version", { minVersion: "1.3" }, { minVersion: "1.2" }, null, false],
+    ["nor if a certificate is asked for now", { clientAuth, minVersion: "1.3" }, { minVersion: "1.3" }, null, false],
+    ["nor if one must be shown now", { clientAuth }, { clientAuth: { ...clientAuth, mode: "optional" } }, null, false],
+    ["nor without one, whatever is said of it", { clientAuth }, { clientAuth }, null, false],
+    ["nor with any", { clientAuth }, { clientAuth }, { ...certificate, distrust: "it has expired" }, false],
+  ])("%s, over a connection of before a reload", async (_, now, before, clientCertificate, isServed) => {
+    const rules = rulesOf((await read({}, { tls: before })).sites[0]!);
+    const outcome = ask(await read({}, { tls: now }), { tls: tlsOf({ rules, clientCertificate }) }).then(
+      ({ served }) => served,
+      (thrown) => thrown.code,
+    );
+    expect(await outcome).toBe(isServed ? true : "misdirected-request");
+  });
+
   test.each<[string, object, Asked, boolean]>([
-    ["hold over its own connection", { clientAuth }, { tls: tlsOf({ site: "a" }) }, true],
     ["not over one for no site in particular", { clientAuth }, { tls: tlsOf() }, false],
-    ["not over another site's", { minVersion: "1.3" }, { tls: tlsOf({ site: "other" }) }, false],
+    ["not over another site's", { minVersion: "1.3" }, { tls: tlsOf({ rules: '["other","1.3"]' }) }, false],
     ["nor in the clear", { clientAuth, redirect: false }, {}, false],
     ["though a version is of no matter there", { minVersion: "1.3", redirect: false }, {}, true],
     ["nor do optional certificates", { clientAuth: { ...clientAuth, mode: "optional" }, redirect: false }, {}, true],
@@ -147,27 +175,19 @@ test.each([
 });
 
 describe("the client's certificate", () => {
-  const certificate: ClientCertificateFacts = {
-    subject: "CN=Jörg, O=Example",
-    issuer: "CN=CA",
-    serial: "07",
-    fingerprint: "ab",
-    distrust: "",
-    pem: "-----BEGIN CERTIFICATE-----\nAAAA\nBBBB\n-----END CERTIFICATE-----\n",
-  };
   const lies = { "X-Client-Verified": "yes", x_client_subject: "CN=root", "client-cert-chain": ":AAAA:", "x-app": "1" };
   const told = async (forward: readonly string[] | undefined, asked: Asked) => {
     const auth = { ca: "ca.pem", mode: "optional", ...(forward === undefined ? {} : { forward }) };
-    const { request } = await ask(await read({}, { tls: { clientAuth: auth, redirect: false } }), {
-      fields: lies,
-      ...asked,
-    });
+    const config = await read({}, { tls: { clientAuth: auth, redirect: false } });
+    const site = config.sites.find(({ name }) => name === (asked.site ?? "a"))!;
+    const tls = asked.tls == null ? null : { ...asked.tls, rules: rulesOf(site) };
+    const { request } = await ask(config, { fields: lies, ...asked, tls });
     const fields: Record<string, string> = {};
     request.fields.eachLine({ onLine: (_id, name, value) => void (fields[name] = value) }, null);
     return fields;
   };
   const shown = (facts: Partial<ClientCertificateFacts> = {}) =>
-    tlsOf({ site: "a", clientCertificate: { ...certificate, ...facts } });
+    tlsOf({ clientCertificate: { ...certificate, ...facts } });
 
   test("is told of: whether it is trusted, whose it is, which it is", async () => {
     expect(await told(undefined, { tls: shown() })).toEqual({
@@ -195,13 +215,13 @@ describe("the client's certificate", () => {
   });
 
   test("that is not there is not told of, and nobody else's word counts", async () => {
-    expect(await told(undefined, { tls: tlsOf({ site: "a" }) })).toEqual({ "x-app": "1" });
+    expect(await told(undefined, { tls: tlsOf() })).toEqual({ "x-app": "1" });
     expect(await told(undefined, { site: "other", tls: tlsOf() })).toEqual({ "x-app": "1" });
   });
 
   test("may be told of by a trusted proxy, where we do not ask for it ourselves", async () => {
     const verified = { "x-app": "1", "x-client-verified": "yes", "client-cert-chain": ":AAAA:" };
     expect(await told(undefined, { site: "other", trusted: true, tls: tlsOf() })).toEqual(verified);
-    expect(await told(undefined, { trusted: true, tls: tlsOf({ site: "a" }) })).toEqual({ "x-app": "1" });
+    expect(await told(undefined, { trusted: true, tls: tlsOf() })).toEqual({ "x-app": "1" });
   });
 });

@@ -12,7 +12,7 @@ import { FieldSection } from "../http/field-section.ts";
 import { HttpResponse } from "../http/message.ts";
 import { encodeForbidden } from "../middleware/escape.ts";
 import { parseAddress } from "../net/address.ts";
-import { hasRules } from "../tls/listener-names.ts";
+import { hasRules, rulesOf } from "../tls/listener-names.ts";
 
 export interface SurroundingParts {
   readonly config: GatewayConfig;
@@ -75,13 +75,20 @@ function toHttps({ status, suffix }: Redirect, covers: SurroundingParts["covers"
  * A client could make the handshake for a name that is open to all, and ask for another (RFC 9110 §15.5.20). So may
  * one who is right: browsers use a connection for all names of its certificate, and make another after 421.
  */
-function byOwnRules({ name, tls }: SiteConfig): Middleware {
-  const needsTls = tls!.clientAuth?.mode === "required";
+function byOwnRules(site: SiteConfig): Middleware {
+  const { name, tls } = site;
+  const rules = rulesOf(site);
+  const needsCertificate = tls!.clientAuth?.mode === "required";
   return (next) => (exchange) => {
     const facts = exchange.client.tls;
-    if (facts === null ? needsTls : facts.site !== name) {
+    // Connections outlive a reload: the handshake may have been made by what this site demanded before.
+    const isByRules = facts === null || facts.rules === rules;
+    // What must never happen is not left to the comparison alone.
+    const isShown = !needsCertificate || facts?.clientCertificate?.distrust === "";
+    if (!isByRules || !isShown) {
       const over = facts === null ? "a plain connection" : `a connection made for ${facts.serverName || "no name"}`;
-      throw new Failure("misdirected-request", `site ${name} has TLS rules of its own; this came over ${over}`);
+      const by = facts === null || facts.rules === "" ? "" : " by other rules";
+      throw new Failure("misdirected-request", `site ${name} has TLS rules of its own; this came over ${over}${by}`);
     }
     return next(exchange);
   };

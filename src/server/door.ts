@@ -123,7 +123,7 @@ export class Door implements AcceptHandler, ExchangeHooks, EntranceOwner {
 
   onEntered(connection: Connection, client: ClientInfo, first: Buffer | null): void {
     const { tls } = client;
-    const { http1, http2 } = tls === null ? this.#plain : tls.site === "" ? this.#secure : this.#guarded;
+    const { http1, http2 } = tls === null ? this.#plain : tls.rules === "" ? this.#secure : this.#guarded;
     const server =
       tls?.alpn === "h2"
         ? new Http2ServerConnection(connection, client, http2, this)

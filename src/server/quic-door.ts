@@ -32,6 +32,7 @@ import type { Certificates } from "./certificates.ts";
 import { engineSettings } from "./door.ts";
 import type { Generation } from "./generation.ts";
 import type { QuicAddress } from "./ipc.ts";
+import { LimitedLog } from "./limited-log.ts";
 
 /** What all of them share. */
 export interface QuicDoorParts {
@@ -47,6 +48,8 @@ export interface QuicDoorParts {
 
 /** A port that is still taken is tried again after this time: the process before us may hold it. */
 const AGAIN_MS = 500;
+/** Of all addresses together. */
+const lines = new LimitedLog(20, 10_000);
 const LEAST_IDLE_SECONDS = 5;
 const MOST_IDLE_SECONDS = 600;
 
@@ -81,8 +84,11 @@ export class QuicDoor implements QuicAcceptor, ExchangeHooks {
   async open(listener: ListenerConfig, config: GatewayConfig, store: CertificateStore | null): Promise<void> {
     this.#config = listener;
     this.#gateway = config;
+    if (this.draining || this.#isOpening || this.#listener !== null) return;
+    // This is the try that the timer was for: each would go on with one of its own.
+    clearTimeout(this.#again);
     const identities = this.#identities(store);
-    if (identities.size === 0 || this.draining || this.#isOpening) return;
+    if (identities.size === 0) return;
     this.#isOpening = true;
     const { streams, streamWindow, sessionWindow, sessionsPerAddress } = config.limits.http3;
     const { head } = engineSettings(config, "https").http1;
@@ -106,8 +112,13 @@ export class QuicDoor implements QuicAcceptor, ExchangeHooks {
         this,
       );
       this.#listener = opened;
-      if (this.draining) opened.destroy();
-      else if (this.#hasWarned) this.#log.info("HTTP/3 is served now");
+      if (this.draining) return opened.destroy();
+      if (this.#settings !== null) {
+        // What has changed meanwhile found no listener to tell.
+        opened.maxSessions = this.#config.maxConnections;
+        this.materialChanged();
+      }
+      if (this.#hasWarned) this.#log.info("HTTP/3 is served now");
     } catch (thrown) {
       this.#failed(thrown as Error);
     } finally {
@@ -124,7 +135,8 @@ export class QuicDoor implements QuicAcceptor, ExchangeHooks {
     if (!this.#hasWarned)
       this.#log.warn(`${where} is taken: HTTP/3 is served as soon as it is free; until then clients come over TCP`);
     this.#hasWarned = true;
-    this.#again = setTimeout(() => this.#openAgain(), AGAIN_MS);
+    clearTimeout(this.#again);
+    if (!this.draining) this.#again = setTimeout(() => this.#openAgain(), AGAIN_MS);
   }
 
   #openAgain(): void {
@@ -216,7 +228,7 @@ export class QuicDoor implements QuicAcceptor, ExchangeHooks {
         serverName,
         alpn: "h3",
         resumed: false,
-        site: this.#parts.certificates.store?.siteOf(name, serverName) ?? "",
+        rules: this.#parts.certificates.store?.rulesWithoutClientAuth(name, serverName) ?? "",
         clientCertificate: null,
       },
     };
@@ -233,7 +245,7 @@ export class QuicDoor implements QuicAcceptor, ExchangeHooks {
   onHandshakeFailed(reason: string): void {
     const code = failureOf(reason);
     this.#metrics?.arrivals?.failures.add(handshakeFailureNumber(code), 1);
-    this.#log.info("a TLS handshake failed", { code, reason, over: "QUIC" });
+    lines.info(this.#log, "a TLS handshake failed", { code, reason, over: "QUIC" });
   }
 
   closed(connection: ServerConnection): void {

@@ -17,7 +17,7 @@ import {
   type TlsVersion,
 } from "../net/tls-runtime.ts";
 import type { TlsIdentity } from "../net/tls-server.ts";
-import { hasRules, ListenerNames } from "./listener-names.ts";
+import { hasRules, ListenerNames, rulesOf } from "./listener-names.ts";
 import { NameSet, NameTable } from "./name-table.ts";
 import { PROFILES } from "./profiles.ts";
 import type { ChallengeCertificate, MaterialCertificate, TlsMaterial } from "./tls-material.ts";
@@ -149,7 +149,7 @@ export class CertificateStore {
       groups: PROFILES.intermediate.groups,
     });
     const origins = ["a challenge of tls-alpn-01"];
-    return { context, clientCertificate: "none", alpn: alpnWire([ACME_TLS]), site: "", origins };
+    return { context, clientCertificate: "none", alpn: alpnWire([ACME_TLS]), rules: "", origins };
   }
 
   #identity(names: ListenerNames, serverName: string | null): ChosenIdentity | null {
@@ -162,7 +162,7 @@ export class CertificateStore {
       context: this.#context(bundle, tls, rules),
       clientCertificate: rules?.clientAuth?.mode ?? "none",
       alpn: alpnWire(tls.alpn),
-      site: ruler?.name ?? "",
+      rules: ruler === null ? "" : rulesOf(ruler),
       origins: bundle.certificates.map(({ origin }) => origin),
     };
   }
@@ -259,10 +259,13 @@ export class CertificateStore {
     return chosen;
   }
 
-  /** The site by whose rules, which ask for no client certificates, a connection for this name is made; "": nobody's. */
-  siteOf(listener: string, serverName: string): string {
+  /**
+   * As `rules` of an identity, of a connection for this name whose client cannot be asked for a certificate: rules that
+   * ask for one are not kept there.
+   */
+  rulesWithoutClientAuth(listener: string, serverName: string): string {
     const site = this.#listeners.get(listener)?.site(serverName) ?? null;
-    return site !== null && hasRules(site) && site.tls!.clientAuth === null ? site.name : "";
+    return site === null || site.tls?.clientAuth ? "" : rulesOf(site);
   }
 
   /** All that may be shown. */

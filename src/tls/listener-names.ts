@@ -9,6 +9,17 @@ export function hasRules({ tls }: Pick<SiteConfig, "tls">): boolean {
   return tls !== null && (tls.clientAuth !== null || tls.minVersion !== null);
 }
 
+/**
+ * The site's rules as one text: a connection is made by those of its handshake and outlives them, and what has been
+ * proven by other rules says nothing about these. Files count by name: a list that is renewed turns nobody away.
+ * @returns "" if it has none
+ */
+export function rulesOf(site: Pick<SiteConfig, "name" | "tls">): string {
+  if (!hasRules(site)) return "";
+  const { clientAuth, minVersion } = site.tls!;
+  return JSON.stringify([site.name, minVersion, clientAuth?.mode, clientAuth?.ca, clientAuth?.crl]);
+}
+
 /** Names that strangers may make up are not remembered without bound. */
 const MOST_REMEMBERED = 10_000;
 

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import tls from "node:tls";
+import { Authority } from "../../src/tls/testing.ts";
 import { Gateway, isAlive, type TestConfig } from "../support/gateway.ts";
 import { RawClient } from "../support/raw.ts";
 import { CertificateFolder } from "../support/tls.ts";
@@ -214,6 +215,34 @@ describe("a reload", () => {
     const { cert, key } = files.authority.issue([], { subject: "alice", use: "client" });
     expect(await (await Client.connect(port, files, { cert, key })).get()).toStartWith("HTTP/1.1 200");
     expect(gateway.output).not.toContain("worker died");
+  });
+
+  test.each([
+    ["certificates that were optional are required", { mode: "optional" }, { mode: "required" }],
+    ["there is another CA", { mode: "optional" }, { mode: "optional", ca: "other.pem" }],
+  ])("to other rules of a site holds for connections that are there: %s", async (_, before, after) => {
+    const listeners = [
+      { name: "plain", address: "127.0.0.1:0" },
+      { name: "secure", address: "127.0.0.1:0", tls: true },
+    ];
+    const config = (answer: string, { mode, ca = "ca.pem" }: { mode: string; ca?: string }) => ({
+      sites: [
+        { ...respond, listeners: ["secure"], tls: { clientAuth: { mode, ca: files.file(ca) } } },
+        { listeners: ["plain"], use: [{ respond: answer }] },
+      ],
+    });
+    const { files, gateway, reload } = await start({ listeners });
+    files.write("other.pem", new Authority().cert);
+    const inForce = (answer: string) =>
+      until(async () => (await (await fetch(gateway.url("listener=plain"))).text()) === answer, answer);
+    reload(config("first", before));
+    await inForce("first");
+    const port = Number(new URL(gateway.url("listener=secure")).port);
+    const open = await Client.connect(port, files);
+    expect(await open.get()).toStartWith("HTTP/1.1 200");
+    reload(config("second", after));
+    await inForce("second");
+    expect(await open.get("\n")).toStartWith("HTTP/1.1 421");
   });
 
   test("can begin and end TLS on a listener", async () => {
