@@ -5,10 +5,11 @@ import { Allocation, Noting, Told } from "../state/placement.ts";
 import { createZone, type Zone } from "../state/zone.ts";
 import { GatewayMetrics } from "./metrics.ts";
 
-const names = (letters: string, most: number) => fc.subarray(letters.split(""), { minLength: 1, maxLength: most });
+const names = (letters: string, most: number, least = 1) =>
+  fc.subarray(letters.split(""), { minLength: least, maxLength: most });
 
 const anyConfig = fc
-  .record({ listeners: names("lm", 2), x: names("abcde", 5), y: names("abcde", 5), upstreams: names("uv", 2) })
+  .record({ listeners: names("lm", 2, 0), x: names("abcde", 5), y: names("abcde", 5), upstreams: names("uv", 2) })
   .map(({ listeners, x, y, upstreams }) => {
     const site = (name: string, routes: readonly string[]) => ({
       name,

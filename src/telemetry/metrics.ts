@@ -113,7 +113,6 @@ export class GatewayMetrics {
   #listenerNames: readonly string[] = [];
   readonly #sites = new Map<string, Map<string, Group<RouteMetrics>>>();
   #noRoute!: RouteMetrics;
-  #noListener!: ListenerMetrics;
   readonly #upstreams = new Map<string, UpstreamMetrics>();
   readonly #relayListeners = new Map<string, ListenerMetrics>();
   readonly #tcp = new Map<string, RelayMetrics>();
@@ -172,7 +171,6 @@ export class GatewayMetrics {
       const arrives = (tls ?? null) !== null || (proxyProtocol ?? []).length > 0;
       this.#listeners.set(name, this.#createListener(name, number, arrives));
     }
-    this.#noListener = this.#listeners.get(listeners[0]!)!;
     this.#noRoute = this.#createRoute("", "", listeners);
     this.#listenerNames = listeners;
     const isSame = before !== null && Bun.deepEquals(listeners, before.#listenerNames);
@@ -206,8 +204,17 @@ export class GatewayMetrics {
     }
   }
 
+  /** Of a listener of the config. */
   listener(name: string): ListenerMetrics {
-    return this.#listeners.get(name) ?? this.#noListener;
+    return this.#listeners.get(name)!;
+  }
+
+  /**
+   * Where a finished exchange counts. One whose listener the config has no more counts in the first.
+   * @returns undefined if the config has none at all, as after a reload to a config of layer 4 only
+   */
+  requests({ requests }: RouteMetrics, listener: string): CounterRow | undefined {
+    return requests[this.#listeners.get(listener)?.number ?? 0];
   }
 
   /** Of an entry of `tcp`: its connections, and what is relayed. */

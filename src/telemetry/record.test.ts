@@ -26,7 +26,7 @@ function setUp() {
   const lines: string[] = [];
   const log = { record: (exchange) => lines.push(jsonLine(exchange)) } as Partial<AccessLog> as AccessLog;
   const scrape = () => renderMetrics(metrics.registry, zone).split("\n");
-  return { metrics, recorder: new ExchangeRecorder(metrics, log), lines, scrape };
+  return { zone, metrics, recorder: new ExchangeRecorder(metrics, log), lines, scrape };
 }
 
 test("a finished exchange is counted by listener, route and class of status, and logged once", () => {
@@ -114,4 +114,24 @@ test("names that the config does not know make no new series", () => {
   expect([...metrics.registry.families].map(({ series }) => series.length)).toEqual(before);
   expect(scrape()).toContain('lintel_requests_total{site="",route="",listener="web",code="2xx"} 1');
   expect(scrape()).toContain('lintel_requests_by_method_total{method="other"} 1');
+});
+
+test("what ends after a reload to a config without listeners is counted and logged, though not by listener", () => {
+  const { recorder, lines, zone } = setUp();
+  const placement = new Sequence();
+  const metrics = GatewayMetrics.of({ ...SAMPLE_CONFIG, listeners: [], sites: [], upstreams: [] }, placement);
+  metrics.registry.attach(zone, 0);
+  zone.totals[0]!.fill(0);
+  recorder.use(metrics, { record: (exchange) => lines.push(jsonLine(exchange)) } as Partial<AccessLog> as AccessLog);
+  recorder.record(sampleExchange());
+  recorder.recordMalformed(CLIENT, new Failure("request-malformed", "two Host fields"), 77);
+  expect(lines).toHaveLength(2);
+  const shown = renderMetrics(metrics.registry, zone).split("\n");
+  expect(shown).toEqual(
+    expect.arrayContaining([
+      'lintel_requests_by_method_total{method="GET"} 1',
+      'lintel_request_duration_seconds_count{site="",route=""} 2',
+      'lintel_malformed_requests_total{reason="request-malformed"} 1',
+    ]),
+  );
 });

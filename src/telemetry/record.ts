@@ -67,8 +67,7 @@ export class ExchangeRecorder {
   #count(exchange: Exchange): void {
     const metrics = this.#metrics;
     const route = metrics.route(exchange.site, exchange.route);
-    const listener = metrics.listener(exchange.client.listener);
-    route.requests[listener.number]!.add(statusClass(statusOf(exchange)), 1);
+    metrics.requests(route, exchange.client.listener)?.add(statusClass(statusOf(exchange)), 1);
     route.duration.observe(clock.now - exchange.startedAt);
     if (exchange.requestOctets > 0) route.requestOctets.add(exchange.requestOctets);
     if (exchange.responseOctets > 0) route.responseOctets.add(exchange.responseOctets);

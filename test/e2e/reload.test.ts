@@ -97,6 +97,40 @@ describe("SIGHUP", () => {
     expect(program.gateway.workers).toEqual(workers);
   });
 
+  test("to layer 4 only: what is under way gets its answer, and the worker goes on", async () => {
+    const [arrived, letGo] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const holding = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      async fetch({ url }) {
+        if (!url.endsWith("/held")) return new Response("at once");
+        arrived.resolve();
+        await letGo.promise;
+        return new Response("held");
+      },
+    });
+    const to = `127.0.0.1:${holding.port}`;
+    const first = config("one", { workers: 1, sites: [{ to }], tcp: [{ name: "relay", listen: "127.0.0.1:0", to }] });
+    await using program = await Program.start(first);
+    const { workers } = program.gateway;
+    const [port, relayPort] = ["main", "relay"].map((name) => program.gateway.portOf(name));
+    using client = await RawClient.connect(port!);
+    await client.send(get("/held"));
+    await arrived.promise;
+    const { listeners, sites, ...rest } = first;
+    program.write(rest);
+    program.gateway.signal("SIGHUP");
+    await program.gateway.says(/SIGHUP: \S+ is in force generation=2 version=2 /);
+    letGo.resolve();
+    expect((await client.response()).text).toBe("held");
+    // It is over once it is counted, and with it the connection.
+    expect(await client.untilClose()).toBe("");
+    expect(await (await fetch(`http://127.0.0.1:${relayPort}`, { keepalive: false })).text()).toBe("at once");
+    expect(program.gateway.workers).toEqual(workers);
+    expect(program.gateway.output).not.toMatch(/fault|exception/);
+    await holding.stop(true);
+  });
+
   test("several in a row are served one after the other, and the last file wins", async () => {
     await using program = await Program.start(config("one"));
     for (const name of ["two", "three", "four", "five"]) {
