@@ -10,7 +10,7 @@ import type { FieldSection } from "../http/field-section.ts";
 import { type HttpResponse, isIdempotent } from "../http/message.ts";
 import type { ClientConnection, ResponseTaker, SentRequest } from "../protocol/client-connection.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
-import type { ConnectionTaker } from "../upstream/pool.ts";
+import type { ConnectionTaker, Kept } from "../upstream/pool.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import type { ReplayBody } from "./replay.ts";
 
@@ -82,15 +82,16 @@ export class Attempt implements AttemptFacts, ResponseTaker, ConnectionTaker {
     this.#limit(limit);
     const { exchange } = this.#owner;
     const { method, body } = exchange.request;
-    const kept = this.target.take(exchange, body !== NO_BODY || !isIdempotent(method));
+    const alive = body !== NO_BODY || !isIdempotent(method);
+    const kept = this.target.take(exchange, alive);
     if (kept !== null) this.#send(kept, true);
-    else this.#connect();
+    else this.#connect(alive ? "alive" : "any");
   }
 
   /** Not on a kept connection. */
   startAfresh(limit: TimerList | null): void {
     this.#limit(limit);
-    this.#connect();
+    this.#connect("none");
   }
 
   #limit(limit: TimerList | null): void {
@@ -107,10 +108,11 @@ export class Attempt implements AttemptFacts, ResponseTaker, ConnectionTaker {
     };
   }
 
-  #connect(): void {
+  #connect(kept: Kept): void {
     const { exchange, upstream } = this.#owner;
     exchange.phase = "connect";
-    this.#connecting = this.target.connect(exchange, exchange.timeouts?.connectMs ?? upstream.settings.connectMs, this);
+    const timeoutMs = exchange.timeouts?.connectMs ?? upstream.settings.connectMs;
+    this.#connecting = this.target.connect(exchange, timeoutMs, this, kept);
   }
 
   #send(client: ClientConnection, reused: boolean): void {

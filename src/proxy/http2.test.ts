@@ -4,6 +4,7 @@ import { MemoryBody } from "../http/body.ts";
 import { Http2ClientConnection } from "../protocol/http2/client.ts";
 import { ErrorCode } from "../protocol/http2/error-code.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
+import type { Http2Settings } from "../upstream/endpoint-settings.ts";
 import { Http2Peer } from "../upstream/testing-http2.ts";
 import { cleanUpAfterEach, type Facts, failureOf, forward, get, Origin, resultsOf, send, statusOf } from "./testing.ts";
 
@@ -27,12 +28,12 @@ const HTTP2 = {
 const sendsTo = (endpoints: readonly Endpoint[], facts: Facts = {}) =>
   forward(endpoints, { connectMs: 60_000, firstOctetMs: 60_000, idleMs: 60_000, ...facts });
 
-const origin = () => new Origin({ http2: HTTP2 });
+const origin = (facts: Partial<Http2Settings> = {}) => new Origin({ http2: { ...HTTP2, ...facts } });
 const accept = async (one: Origin): Promise<Http2Peer> => new Http2Peer(await one.accept()).settings();
 
 /** An endpoint with one connection that has served an exchange. */
-async function known(): Promise<{ one: Origin; peer: Http2Peer }> {
-  const one = origin();
+async function known(facts: Partial<Http2Settings> = {}): Promise<{ one: Origin; peer: Http2Peer }> {
+  const one = origin(facts);
   const first = sendsTo([one.endpoint])(get("/first"));
   const peer = await accept(one);
   peer.respond(await peer.next());
@@ -100,6 +101,39 @@ test("a connection that ended while requests were on it is replaced by one that 
   for (let i = 0; i < 5; i++) other.respond(await other.next());
   expect(await Promise.all(all.map(statusOf))).toEqual([204, 204, 204, 204, 204]);
   expect(one.tally.opened).toBe(2);
+});
+
+describe("a request that may not be sent twice", () => {
+  test.each([Infinity, 1])(
+    "does not get an idle connection that has just ended (pool.connections: %p)",
+    async (most) => {
+      const { one, peer } = await known({ maxConnections: most });
+      peer.peer.close();
+      const exchange = send("POST");
+      const response = sendsTo([one.endpoint])(exchange);
+      const other = await accept(one);
+      other.respond(await other.next());
+      expect(await statusOf(response)).toBe(204);
+      expect(resultsOf(exchange)).toEqual([204]);
+    },
+  );
+});
+
+test("a request whose kept connection ended is not sent again on another kept one", async () => {
+  const { one, peer } = await known({ client: { ...HTTP2.client, maxStreams: 1 } });
+  const handler = sendsTo([one.endpoint]);
+  const both = [handler(get("/1")), handler(get("/2"))];
+  const [first, second] = [await peer.next(), await accept(one)];
+  peer.respond(first);
+  second.respond(await second.next());
+  await Promise.all(both.map(statusOf));
+  const response = handler(get("/deadly"));
+  await peer.next();
+  peer.peer.reset();
+  const third = await accept(one);
+  third.respond(await third.next());
+  expect(await statusOf(response)).toBe(204);
+  expect(second.read().asked.length).toBe(1);
 });
 
 test("a limit of exchanges at an endpoint holds on a shared connection too", async () => {

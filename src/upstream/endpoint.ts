@@ -11,7 +11,7 @@ import type { EndpointObserver, EndpointSettings, Spoken } from "./endpoint-sett
 import type { EndpointSpec } from "./endpoint-spec.ts";
 import type { EndpointState } from "./endpoint-state.ts";
 import { Opening, type OpenTaker, serverNameOf } from "./opening.ts";
-import { type ConnectionTaker, Pool, type PoolOwner } from "./pool.ts";
+import { type ConnectionTaker, type Kept, Pool, type PoolOwner } from "./pool.ts";
 import { proxyAddresses } from "./proxy-out.ts";
 
 /** Least part of its weight that an endpoint in slow start has: with less it would never be tried. */
@@ -89,9 +89,9 @@ export class Endpoint implements PoolOwner {
   }
 
   /** Gets a connection. The taker hears of it later, never from within. @returns what cancels it */
-  connect(exchange: Exchange, timeoutMs: number, taker: ConnectionTaker): { cancel(): void } {
+  connect(exchange: Exchange, timeoutMs: number, taker: ConnectionTaker, kept: Kept = "any"): { cancel(): void } {
     const pool = this.#clientPools === null ? this.#pool : this.#clientPool(exchange);
-    return pool.connect(exchange.request, timeoutMs, taker);
+    return pool.connect(exchange.request, timeoutMs, taker, kept);
   }
 
   /**

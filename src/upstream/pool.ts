@@ -14,6 +14,12 @@ import type { EndpointObserver, EndpointSettings, Spoken } from "./endpoint-sett
 import type { OpenTaker } from "./opening.ts";
 import { SharedConnections } from "./shared-connections.ts";
 
+/**
+ * Which of the connections that are there may be given to who waits for one: any; of those that are idle, only
+ * such that the kernel says have not ended; or none, only one that is opened from now on.
+ */
+export type Kept = "any" | "alive" | "none";
+
 /** Who asked for a connection. */
 export interface ConnectionTaker {
   onClient(client: ClientConnection): void;
@@ -80,10 +86,10 @@ export class Pool implements ClientOwner {
   }
 
   /** Gets a connection for a request. The taker hears of it later, never from within. @returns what cancels it */
-  connect(request: HttpRequest, timeoutMs: number, taker: ConnectionTaker): { cancel(): void } {
+  connect(request: HttpRequest, timeoutMs: number, taker: ConnectionTaker, kept: Kept = "any"): { cancel(): void } {
     return this.#shared === null
       ? this.connectHttp1(timeoutMs, taker)
-      : this.#shared.wait(request.upgrade !== null, timeoutMs, taker);
+      : this.#shared.wait(request.upgrade !== null, timeoutMs, taker, kept);
   }
 
   /** Opens a connection of HTTP/1.1 for one exchange. */

@@ -270,6 +270,22 @@ describe("a connection", () => {
     expect(it.tally).toMatchObject({ opened: 2, active: 0, idle: 1 });
   });
 
+  test("that is leaving is no reason to wait, even where there may be no more connections", async () => {
+    const it = served(http2({ maxConnections: 1 }));
+    const peer = await known(it);
+    const long = new Asking(it.one);
+    const stream = await peer.next();
+    peer.goAway(stream.id);
+    await until(() => it.one.pool.take(long.request, false) === null);
+    const next = new Asking(it.one);
+    const other = (await it.accept()).settings();
+    other.respond(await other.next());
+    expect(await next.outcome()).toBe(204);
+    peer.respond(stream);
+    expect(await long.outcome()).toBe(204);
+    expect(it.tally.opened).toBe(2);
+  });
+
   test("that goes away before it got to a request fails it as refused, which is safe to repeat", async () => {
     const it = served();
     const peer = await known(it);

@@ -16,10 +16,12 @@ import type { Connection } from "../net/connection.ts";
 import type { ClientConnection } from "../protocol/client-connection.ts";
 import { Http2ClientConnection, type Http2ClientOwner } from "../protocol/http2/client.ts";
 import type { EndpointObserver, EndpointSettings, Http2Settings } from "./endpoint-settings.ts";
-import type { ConnectionTaker, Pool } from "./pool.ts";
+import type { ConnectionTaker, Kept, Pool } from "./pool.ts";
 
 interface Shared {
   readonly client: Http2ClientConnection;
+  /** How many were opened before it. */
+  readonly number: number;
   /** It carries no stream, and is counted as idle. */
   isIdle: boolean;
   /** Without the endpoint's settings nobody but the first gets it: it must not stand in the way of another one. */
@@ -52,6 +54,8 @@ export class SharedConnections implements Http2ClientOwner {
   /** Streams that the last one took at one time. */
   #streams: number;
   #isServing = false;
+  /** Connections so far. */
+  #count = 0;
 
   constructor(settings: EndpointSettings, http2: Http2Settings, pool: Pool, observer: EndpointObserver) {
     this.#settings = settings;
@@ -79,8 +83,7 @@ export class SharedConnections implements Http2ClientOwner {
       const { client } = one;
       // Before its settings are known, too many streams would only be refused: one at most, for who waited for it.
       if (!client.isReady || client.capacity === 0 || !this.#suits(client, upgrade !== null)) continue;
-      // What has come and was not looked at may be the end of it.
-      if (alive && one.isIdle && !client.connection.isQuiet()) continue;
+      if (alive && hasNews(one)) continue;
       this.#use(one);
       return client;
     }
@@ -88,9 +91,9 @@ export class SharedConnections implements Http2ClientOwner {
   }
 
   /** Waits for a connection with room. The taker hears of it later, never from within. */
-  wait(isTunnel: boolean, timeoutMs: number, taker: ConnectionTaker): { cancel(): void } {
+  wait(isTunnel: boolean, timeoutMs: number, taker: ConnectionTaker, kept: Kept): { cancel(): void } {
     if (isTunnel && this.#takesTunnels === false && this.#canFallBack) return this.#pool.connectHttp1(timeoutMs, taker);
-    const waiter = new Waiter(isTunnel, timeoutMs, this.#limitOf(timeoutMs), taker, this);
+    const waiter = new Waiter(isTunnel, kept, this.#count, timeoutMs, this.#limitOf(timeoutMs), taker, this);
     this.#waiters.add(waiter);
     queueMicrotask(() => this.#serve());
     return waiter;
@@ -132,31 +135,51 @@ export class SharedConnections implements Http2ClientOwner {
         this.#use(one);
         this.#waiters.delete(waiter);
         waiter.give(one.client);
-      } else if (!waiter.isTunnel) break;
+      } else if (!waiter.isParticular || !this.#usable.some(({ client }) => client.capacity > 0)) break;
     }
     this.#isServing = false;
     this.#openMore();
   }
 
-  #roomFor({ isTunnel }: Waiter): Shared | null {
+  #roomFor(waiter: Waiter): Shared | null {
+    const { isTunnel, kept } = waiter;
     for (const one of this.#usable) {
       const { client } = one;
       if (client.capacity === 0) continue;
       // The first request need not wait for the settings, unless it depends on them.
-      if (client.isReady ? this.#suits(client, isTunnel) : client.requests === 0 && !isTunnel) return one;
+      if (client.isReady ? !this.#suits(client, isTunnel) : client.requests > 0 || isTunnel) continue;
+      // One that is to come serves it, or there will be none: then it is once more one that is there.
+      if (kept === "none" && !waiter.isBefore(one.number) && (this.#dials.size > 0 || this.#mayOpen > 0)) continue;
+      if (kept !== "any" && hasNews(one)) continue;
+      return one;
     }
     return null;
   }
 
+  /** Connections that may be opened. Those that are leaving may do so for hours: one at least is not among them. */
+  get #mayOpen(): number {
+    if (this.#spoken === "http/1.1") return Infinity;
+    return Math.max(1 - this.#usable.length, this.#http2.maxConnections - this.#all.size);
+  }
+
   #openMore(): void {
+    if (this.#waiters.size === 0) return;
     const each = this.#spoken === "http/1.1" ? 1 : this.#streams;
     const unready = this.#usable.filter(({ client }) => !client.isReady).length;
-    const most = this.#spoken === "http/1.1" ? Infinity : this.#http2.maxConnections - this.#all.size;
+    const most = this.#mayOpen;
+    if (most <= 0) return this.#makeRoom();
     const wanted = Math.min(Math.ceil(this.#waiters.size / each) - unready, most);
     if (this.#dials.size >= wanted) return;
     let timeoutMs = 0;
     for (const waiter of this.#waiters) timeoutMs = Math.max(timeoutMs, waiter.timeoutMs);
     while (this.#dials.size < wanted) this.#dial(timeoutMs);
+  }
+
+  /** Who waits for one that is surely alive would not get an idle one of which that is not known, nor another in its place. */
+  #makeRoom(): void {
+    for (const { kept } of this.#waiters) {
+      if (kept !== "any") return this.#usable.find((one) => one.client.isReady && hasNews(one))?.client.retire();
+    }
   }
 
   #dial(timeoutMs: number): void {
@@ -197,7 +220,8 @@ export class SharedConnections implements Http2ClientOwner {
     this.#spoken = "h2";
     const client = new Http2ClientConnection(connection, this.#http2.client, this);
     connection.handler = client;
-    const one: Shared = { client, isIdle: false, settingsTimer: new Timer(() => client.retire()) };
+    const number = this.#count++;
+    const one: Shared = { client, number, isIdle: false, settingsTimer: new Timer(() => client.retire()) };
     this.#all.set(client, one);
     this.#usable.push(one);
     this.#observer.connectionOpened();
@@ -294,9 +318,15 @@ export class SharedConnections implements Http2ClientOwner {
   }
 }
 
+/** Something has come on an idle connection and was not looked at: it may be the end of it. */
+const hasNews = ({ isIdle, client }: Shared): boolean => isIdle && !client.connection.isQuiet();
+
 /** An exchange that waits for a connection. */
 class Waiter implements ConnectionTaker {
   readonly isTunnel: boolean;
+  readonly kept: Kept;
+  /** Connections that there were before it. */
+  readonly #before: number;
   readonly timeoutMs: number;
   readonly #taker: ConnectionTaker;
   readonly #line: SharedConnections;
@@ -306,17 +336,31 @@ class Waiter implements ConnectionTaker {
 
   constructor(
     isTunnel: boolean,
+    kept: Kept,
+    before: number,
     timeoutMs: number,
     limit: TimerList | null,
     taker: ConnectionTaker,
     line: SharedConnections,
   ) {
     this.isTunnel = isTunnel;
+    this.kept = kept;
+    this.#before = before;
     this.timeoutMs = timeoutMs;
     this.#taker = taker;
     this.#line = line;
     this.#limit = new Timer(() => this.#expired());
     if (limit !== null) this.#limit.arm(limit);
+  }
+
+  /** Another one may get what does not suit it. */
+  get isParticular(): boolean {
+    return this.isTunnel || this.kept !== "any";
+  }
+
+  /** The connection of this number was opened after it came. */
+  isBefore(number: number): boolean {
+    return number >= this.#before;
   }
 
   give(client: ClientConnection): void {
