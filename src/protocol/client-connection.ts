@@ -4,6 +4,9 @@ import type { TimerList } from "../base/timer.ts";
 import type { FieldSection } from "../http/field-section.ts";
 import type { HttpRequest, HttpResponse } from "../http/message.ts";
 
+/** The cause of a failure where a connection was given up because nothing came on it any more. */
+export const NO_SIGN_OF_LIFE = Symbol("no sign of life");
+
 /** Who made a request. */
 export interface ResponseTaker {
   /** 100 and 103 and their like; not 101. */

@@ -7,8 +7,14 @@ import { clock, Timer, type TimerList, timerList } from "../base/timer.ts";
 import { type BodySink, type Flow, NO_BODY } from "../http/body.ts";
 import type { Attempt as AttemptFacts, Exchange } from "../http/exchange.ts";
 import type { FieldSection } from "../http/field-section.ts";
+import { StreamReset } from "../http/grpc.ts";
 import { type HttpResponse, isIdempotent } from "../http/message.ts";
-import type { ClientConnection, ResponseTaker, SentRequest } from "../protocol/client-connection.ts";
+import {
+  type ClientConnection,
+  NO_SIGN_OF_LIFE,
+  type ResponseTaker,
+  type SentRequest,
+} from "../protocol/client-connection.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
 import type { ConnectionTaker, Kept } from "../upstream/pool.ts";
 import type { Upstream } from "../upstream/upstream.ts";
@@ -55,9 +61,13 @@ export class Attempt implements AttemptFacts, ResponseTaker, ConnectionTaker {
     this.hedge = hedge;
   }
 
-  /** A kept connection had ended before the request came to it: that says nothing about the endpoint. */
+  /**
+   * A kept connection had ended before the request came to it: that says nothing about the endpoint. Where the
+   * endpoint reset the stream, or is silent, the request did come to it, or may have.
+   */
   get wasStale(): boolean {
-    return this.reused && this.failure?.retry === "reset";
+    const { failure } = this;
+    return this.reused && failure?.retry === "reset" && !tellsOfRequest(failure.cause);
   }
 
   /** The endpoint said that it did not get to this request, on a connection that it is leaving or that is full: it may well on another. */
@@ -237,6 +247,8 @@ export class Attempt implements AttemptFacts, ResponseTaker, ConnectionTaker {
     sent?.cancel();
   }
 }
+
+const tellsOfRequest = (cause: unknown): boolean => cause instanceof StreamReset || cause === NO_SIGN_OF_LIFE;
 
 /** More than this of a dropped response, or a longer wait for it, is not worth the connection it comes on. */
 const DRAIN_OCTETS = 64 * 1024;

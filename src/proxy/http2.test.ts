@@ -1,6 +1,8 @@
 /** Forwarding over HTTP/2: what an endpoint refuses is asked for again, whatever the method. */
 import { describe, expect, test } from "bun:test";
+import { timerList } from "../base/timer.ts";
 import { MemoryBody } from "../http/body.ts";
+import { jump, pass } from "../net/testing.ts";
 import { Http2ClientConnection } from "../protocol/http2/client.ts";
 import { ErrorCode } from "../protocol/http2/error-code.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
@@ -101,6 +103,31 @@ test("a connection that ended while requests were on it is replaced by one that 
   for (let i = 0; i < 5; i++) other.respond(await other.next());
   expect(await Promise.all(all.map(statusOf))).toEqual([204, 204, 204, 204, 204]);
   expect(one.tally.opened).toBe(2);
+});
+
+describe("a request that a kept connection's endpoint began to process", () => {
+  const codes = [ErrorCode.internal, ErrorCode.cancel, ErrorCode.enhanceYourCalm];
+  test.each(codes)("and whose stream it reset (%p) is sent again as `retry` says, or not at all", async (code) => {
+    const { one, peer } = await known();
+    const exchange = get();
+    const failure = failureOf(sendsTo([one.endpoint], { retries: 0 })(exchange));
+    peer.reset(await peer.next(), code);
+    expect((await failure).code).toBe("upstream-reset");
+    expect(resultsOf(exchange)).toEqual(["upstream-reset"]);
+  });
+
+  test("maybe, for it does not answer PING either, is not sent again beside `retry`", async () => {
+    const [pingTime, pingAnswerTime] = [timerList(5000), timerList(5000)];
+    const { one, peer } = await known({ client: { ...HTTP2.client, pingTime, pingAnswerTime } });
+    const exchange = get();
+    const failure = failureOf(sendsTo([one.endpoint], { retries: 0 })(exchange));
+    await peer.next();
+    jump(5000);
+    await pass();
+    jump(10_000); // The first jump took the clock along while it went on.
+    expect((await failure).code).toBe("upstream-reset");
+    expect(resultsOf(exchange)).toEqual(["upstream-reset"]);
+  });
 });
 
 describe("a request that may not be sent twice", () => {

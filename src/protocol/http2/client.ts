@@ -9,7 +9,7 @@ import { Failure } from "../../base/failure.ts";
 import { Timer, type TimerList } from "../../base/timer.ts";
 import type { HttpRequest } from "../../http/message.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
-import type { ClientConnection, ResponseTaker } from "../client-connection.ts";
+import { type ClientConnection, NO_SIGN_OF_LIFE, type ResponseTaker } from "../client-connection.ts";
 import { clientFrameLimits, clientSettings, type Http2ClientSettings } from "./client-settings.ts";
 import { ClientStream } from "./client-stream.ts";
 import { ClientStreams } from "./client-streams.ts";
@@ -207,7 +207,10 @@ export class Http2ClientConnection implements ClientConnection, ConnectionHandle
   }
 
   #silent(): void {
-    if (this.#pinged) return this.#lost(new Failure("upstream-reset", "no answer to PING"), "no answer to PING");
+    if (this.#pinged) {
+      const why = new Failure("upstream-reset", "no answer to PING", { cause: NO_SIGN_OF_LIFE });
+      return this.#lost(why, "no answer to PING");
+    }
     this.#pinged = true;
     output.use(this.connection);
     output.ping(false, PING);
