@@ -40,6 +40,7 @@ describe("the table", () => {
 
   test("the condition `connect` is met only if nothing reached the endpoint", () => {
     expect(codes.filter((code) => FAILURES[code].retry === "connect").sort()).toEqual([
+      "pool-full",
       "upstream-connect-failed",
       "upstream-connect-refused",
       "upstream-connect-timeout",

@@ -11,7 +11,7 @@ export type Side = "downstream" | "gateway" | "upstream";
 
 /**
  * The condition of a retry (`retry.on`) that a failed attempt meets.
- * - `connect`: there was no connection, or the endpoint said that it did not get to the request: nothing was done
+ * - `connect`: there was no connection, or no room on one, or the endpoint said that it did not get to the request: nothing was done
  * - `reset`: the connection ended before a response head
  * - `malformed`: the endpoint answered something that is not a response
  * - `timeout`: no response head in time
@@ -63,6 +63,8 @@ export const FAILURES = {
   "shutting-down": kind(503, "gateway"),
   "queue-full": kind(503, "gateway"),
   "queue-timeout": kind(503, "gateway"),
+  // Connections are there, and all that they take is in use: not reached, so it may be another endpoint's turn.
+  "pool-full": kind(503, "gateway", "connect"),
   "circuit-open": kind(503, "gateway"),
   "content-not-held": kind(503, "gateway"),
   internal: kind(500, "gateway"),

@@ -191,12 +191,25 @@ describe("exchanges that come at one time", () => {
     const [served1, waiting] = ask(it.one, 2);
     const peer = (await it.accept()).settings();
     const stream = await peer.next();
-    await until(() => waiting!.waiting !== null);
+    await until(() => served1!.client instanceof Http2ClientConnection && served1!.client.isReady);
     jump(5000);
     await until(() => waiting!.failure !== null);
-    expect(waiting!.failure).toMatchObject({ code: "upstream-connect-timeout" });
+    // It is ours that there was no room, and not the endpoint's.
+    expect(waiting!.failure).toMatchObject({ code: "pool-full", side: "gateway", retry: "connect" });
     peer.respond(stream);
     await served1!.outcome();
+  });
+
+  test("and wait in vain for a connection that shows no life fail as the endpoint's fault", async () => {
+    const it = served(http2({ maxConnections: 1 }));
+    const first = new Asking(it.one);
+    const mute = await it.accept();
+    await mute.next();
+    const waiting = new Asking(it.one, { timeoutMs: 500 });
+    jump(600);
+    expect(waiting.failure).toMatchObject({ code: "upstream-connect-timeout", side: "upstream" });
+    mute.peer.reset();
+    await first.outcome();
   });
 
   test("all hear that there is no connection", async () => {

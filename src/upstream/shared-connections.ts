@@ -149,7 +149,7 @@ export class SharedConnections implements Http2ClientOwner {
       // The first request need not wait for the settings, unless it depends on them.
       if (client.isReady ? !this.#suits(client, isTunnel) : client.requests > 0 || isTunnel) continue;
       // One that is to come serves it, or there will be none: then it is once more one that is there.
-      if (kept === "none" && !waiter.isBefore(one.number) && (this.#dials.size > 0 || this.#mayOpen > 0)) continue;
+      if (!mayServe(one, waiter) && (this.#dials.size > 0 || this.#mayOpen > 0)) continue;
       if (kept !== "any" && hasNews(one)) continue;
       return one;
     }
@@ -246,8 +246,13 @@ export class SharedConnections implements Http2ClientOwner {
     this.#pool.ended();
   }
 
-  get address(): string {
-    return this.#pool.owner.address;
+  /** Why it waited in vain. That our own limits are reached is not the endpoint's fault. */
+  failureOf(waiter: Waiter): Failure {
+    const { address } = this.#pool.owner;
+    const isFull = this.#usable.some((one) => one.client.isReady && mayServe(one, waiter));
+    return isFull
+      ? new Failure("pool-full", `${address}: no connection had room within the limit for connecting`)
+      : new Failure("upstream-connect-timeout", `${address}: no connection was there within the limit for connecting`);
   }
 
   // ── what the connections say ───────────────────────────────────────────────────────────────
@@ -321,6 +326,8 @@ export class SharedConnections implements Http2ClientOwner {
 /** Something has come on an idle connection and was not looked at: it may be the end of it. */
 const hasNews = ({ isIdle, client }: Shared): boolean => isIdle && !client.connection.isQuiet();
 
+const mayServe = ({ number }: Shared, waiter: Waiter): boolean => waiter.kept !== "none" || waiter.isBefore(number);
+
 /** An exchange that waits for a connection. */
 class Waiter implements ConnectionTaker {
   readonly isTunnel: boolean;
@@ -390,10 +397,8 @@ class Waiter implements ConnectionTaker {
   }
 
   #expired(): void {
+    const failure = this.#line.failureOf(this);
     this.#line.left(this);
-    const { address } = this.#line;
-    this.#taker.onConnectFailed(
-      new Failure("upstream-connect-timeout", `${address}: no connection had room within the limit for connecting`),
-    );
+    this.#taker.onConnectFailed(failure);
   }
 }
