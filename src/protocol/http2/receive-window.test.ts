@@ -45,6 +45,15 @@ test("nor does one grow whose taker is slow, however fast the peer sends", () =>
   expect(window.octets).toBe(64 * KIB);
 });
 
+test("one that has ended grows no more by what is taken late", () => {
+  const budget = new GrowthBudget(1024 * KIB);
+  const window = new ReceiveWindow(64 * KIB, 1024 * KIB, 64 * KIB, budget);
+  window.arrive(64 * KIB);
+  window.end();
+  expect(window.take(64 * KIB, true, ROUND_TRIP_MS)).toBe(0);
+  expect(budget.used).toBe(0);
+});
+
 test("octets that may not be given back yet are given back later", () => {
   const window = new ReceiveWindow(64 * KIB);
   window.arrive(64 * KIB);

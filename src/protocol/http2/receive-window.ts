@@ -29,6 +29,7 @@ export class ReceiveWindow {
   /** When the peer was given something last. */
   #updatedAt = clock.now;
   #grown = 0;
+  #hasEnded = false;
 
   /** @param most what it may grow to @param left what the peer has been told so far, if it differs */
   constructor(octets: number, most = octets, left = octets, budget: GrowthBudget | null = null) {
@@ -61,7 +62,7 @@ export class ReceiveWindow {
    */
   take(octets: number, mayUpdate: boolean, roundTripMs: number): number {
     this.#taken += octets;
-    if (!mayUpdate || this.#taken * 2 < this.#octets) return 0;
+    if (this.#hasEnded || !mayUpdate || this.#taken * 2 < this.#octets) return 0;
     const now = clock.now;
     if (this.#grown > 0 && this.#budget?.isTight) this.#shrink();
     else if (this.#octets < this.#most && now - this.#updatedAt < roundTripMs) this.#grow();
@@ -96,8 +97,9 @@ export class ReceiveWindow {
     this.#left += octets;
   }
 
-  /** Nothing comes any more. */
+  /** Nothing comes any more. What is still taken is not given back, nor does the window grow by it. */
   end(): void {
+    this.#hasEnded = true;
     this.#budget?.give(this.#grown);
     this.#grown = 0;
   }
