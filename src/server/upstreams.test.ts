@@ -6,6 +6,8 @@ import { loadConfig } from "../config/load.ts";
 import { Allocation } from "../state/placement.ts";
 import { createZone } from "../state/zone.ts";
 import { GatewayMetrics } from "../telemetry/metrics.ts";
+import { Authority } from "../tls/testing.ts";
+import { NO_MATERIAL } from "../tls/tls-material.ts";
 import { placeEndpoint, staticSets, zoneSizes } from "./endpoint-places.ts";
 import { Upstreams } from "./upstreams.ts";
 
@@ -24,7 +26,7 @@ const read = async (app: unknown): Promise<GatewayConfig> => {
   return config!;
 };
 
-async function upstreamsOf(app: unknown) {
+async function upstreamsOf(app: unknown, material = NO_MATERIAL) {
   const config = await read(app);
   const zone = createZone({ ...zoneSizes(config, SLOTS), slots: SLOTS });
   const allocation = new Allocation(zone.shape, (area, first, cells) => zone.clear(area, first, cells));
@@ -37,7 +39,8 @@ async function upstreamsOf(app: unknown) {
     const config = await read(next);
     const metrics = GatewayMetrics.of(config, allocation);
     metrics.registry.attach(zone, 0);
-    return { metrics, prepared: await upstreams.prepare(config, staticSets(config, allocation, SLOTS), metrics) };
+    const prepared = await upstreams.prepare(config, staticSets(config, allocation, SLOTS), metrics, material);
+    return { metrics, prepared };
   };
   const apply = async (next: unknown) => {
     const { prepared } = await prepare(next);
@@ -119,6 +122,20 @@ describe("a change of endpoints", () => {
     const fast = upstreams.change(setOf("127.0.0.1:3"));
     await Promise.all([slow, fast]);
     expect(addresses(first)).toEqual(["127.0.0.1:3"]);
+  });
+
+  test("knows of CAs that were renewed while it looked up names", async () => {
+    const ca = "/ca.pem";
+    const material = () => ({ ...NO_MATERIAL, files: { [ca]: new Authority().cert } });
+    const app = { endpoints: ["127.0.0.1:1"], tls: { ca } };
+    const { first, upstreams, setOf } = await upstreamsOf(app, material());
+    const before = first.endpoints[0]!.pool.settings;
+    const change = upstreams.change(setOf("127.0.0.1:1", "localhost:2"));
+    upstreams.useMaterial(material());
+    await change;
+    const [a, b] = first.endpoints;
+    expect(a!.pool.settings).not.toBe(before);
+    expect(b!.pool.settings).toBe(a!.pool.settings);
   });
 
   test("of an upstream that is not there any more is nobody's business", async () => {

@@ -123,11 +123,12 @@ export class Upstreams {
     if (entry === undefined || metrics === null) return;
     this.#changes.set(set.upstream, set);
     const made: Endpoint[] = [];
+    const settings = entry.endpointSettings;
     const endpoints = set.endpoints.map((placed) => {
       const known = entry.endpoints.get(placed.address);
       if (known !== undefined) return known;
       metrics.addEndpoint(set.upstream, placed.address, placed.cells);
-      const endpoint = this.#endpoint(set.upstream, placed, entry.endpointSettings, metrics);
+      const endpoint = this.#endpoint(set.upstream, placed, settings, metrics);
       made.push(endpoint);
       return endpoint;
     });
@@ -137,6 +138,8 @@ export class Upstreams {
       for (const endpoint of made) this.#close(endpoint);
       return;
     }
+    // Certificates may have been renewed meanwhile: `useMaterial` did not know of these endpoints yet.
+    if (entry.endpointSettings !== settings) for (const endpoint of made) endpoint.renew(entry.endpointSettings);
     const before = entry.endpoints;
     this.#fill(entry, set, endpoints);
     for (const [address, endpoint] of before) {
