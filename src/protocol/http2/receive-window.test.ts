@@ -6,7 +6,9 @@ import { GrowthBudget } from "./window-growth.ts";
 
 const KIB = 1024;
 const ROUND_TRIP_MS = 100;
-const before = clock.now;
+// Whole: sums of parts of a millisecond are not exact.
+const before = Math.ceil(clock.now);
+clock.now = before;
 afterEach(() => {
   clock.now = before;
 });
