@@ -32,8 +32,10 @@ export function prepareProgram(
   const [args, vars] = [pointers(command), pointers(variables)];
   return () => {
     holdSignals();
+    const heed = ignoreCollector();
     libc.execve(ptr(path), ptr(args.list), ptr(vars.list));
     const error = errnoName(errno());
+    heed();
     admitSignals();
     // Kept alive until here: the system reads them by address.
     const count = args.texts.length + vars.texts.length;
@@ -70,6 +72,22 @@ export function stopAtOnce(): () => void {
   return () => {
     for (const one of restore) one();
   };
+}
+
+/** struct sigaction whose handler, its first member, is SIG_IGN. */
+const IGNORE = new BigUint64Array(new ArrayBuffer(SIGACTION_OCTETS));
+IGNORE[0] = 1n;
+
+/**
+ * The runtime's garbage collector stops threads by SIGPWR. One that is on its way when a program becomes
+ * another would end that one without a word: it has no handler yet. What is ignored is dropped, and the next
+ * runtime handles it anew.
+ * @returns puts the handler back
+ */
+function ignoreCollector(): () => void {
+  const before = new Uint8Array(new ArrayBuffer(SIGACTION_OCTETS));
+  libc.sigaction(constants.signals.SIGPWR, ptr(IGNORE), ptr(before));
+  return () => libc.sigaction(constants.signals.SIGPWR, ptr(before), null);
 }
 
 /** sigset_t: a bit for each signal, from 1. */
