@@ -1,3 +1,14 @@
+/** What only a gateway says of a client's certificate: from clients, neither a field nor a trailer is believed. */
+export const CERTIFICATE_FIELDS = [
+  "x-client-verified",
+  "x-client-subject",
+  "x-client-issuer",
+  "x-client-serial",
+  "x-client-fingerprint",
+  "client-cert",
+  "client-cert-chain",
+] as const;
+
 /**
  * Field names the gateway itself looks at, as small numbers. The HTTP/1 decoder recognises them
  * while it validates the octets, so that the engines compare integers instead of strings.
@@ -54,13 +65,7 @@ const KNOWN = [
   "grpc-timeout",
   "grpc-status",
   "alt-svc",
-  "x-client-verified",
-  "x-client-subject",
-  "x-client-issuer",
-  "x-client-serial",
-  "x-client-fingerprint",
-  "client-cert",
-  "client-cert-chain",
+  ...CERTIFICATE_FIELDS,
 ] as const;
 
 export type KnownName = Exclude<(typeof KNOWN)[number], "">;

@@ -7,7 +7,7 @@ import { Failure } from "../base/failure.ts";
 import type { ClientAuthConfig, GatewayConfig, HstsConfig, SiteConfig } from "../config/gateway-config.ts";
 import type { Middleware } from "../http/define.ts";
 import type { Exchange } from "../http/exchange.ts";
-import { fieldSet, type KnownName } from "../http/field-name.ts";
+import { CERTIFICATE_FIELDS, fieldSet, type KnownName } from "../http/field-name.ts";
 import { FieldSection } from "../http/field-section.ts";
 import { HttpResponse } from "../http/message.ts";
 import { encodeForbidden } from "../middleware/escape.ts";
@@ -115,8 +115,7 @@ const FIELDS = {
   fingerprint: "x-client-fingerprint",
   certificate: "client-cert",
 } as const satisfies Record<Forward, KnownName>;
-const NAMES = [...Object.values(FIELDS), "client-cert-chain"] as const;
-const CLAIMS = fieldSet(...NAMES);
+const CLAIMS = fieldSet(...CERTIFICATE_FIELDS);
 
 /**
  * On every site while one of them has client certificates: origin servers that serve several could not tell whose
@@ -125,7 +124,7 @@ const CLAIMS = fieldSet(...NAMES);
 function tellOfCertificate(forward: readonly Forward[], trusts: SurroundingParts["trusts"]): Middleware {
   return (next) => (exchange) => {
     const { fields } = exchange.request;
-    fields.deleteDisguised(NAMES);
+    fields.deleteDisguised(CERTIFICATE_FIELDS);
     const certificate = exchange.client.tls?.clientCertificate ?? null;
     if (forward.length > 0 || !trusts(exchange)) fields.deleteSet(CLAIMS);
     if (certificate === null) return next(exchange);

@@ -6,7 +6,7 @@
  * are dropped (RFC 9112 §7.1.1); a chunk size is 1*HEXDIG and nothing else.
  */
 import { Failure, type FailureCode } from "../../base/failure.ts";
-import { fieldSet } from "../../http/field-name.ts";
+import { CERTIFICATE_FIELDS, fieldSet } from "../../http/field-name.ts";
 import type { FieldSection } from "../../http/field-section.ts";
 import { fieldValueOctet, tokenLower } from "../../http/grammar.ts";
 import { HeadDecoder, type HeadLimits } from "./head-decoder.ts";
@@ -62,13 +62,7 @@ export const NOT_IN_TRAILERS = fieldSet(
   "x-forwarded-host",
   "x-forwarded-port",
   "x-real-ip",
-  "x-client-verified",
-  "x-client-subject",
-  "x-client-issuer",
-  "x-client-serial",
-  "x-client-fingerprint",
-  "client-cert",
-  "client-cert-chain",
+  ...CERTIFICATE_FIELDS,
   "cookie",
   "set-cookie",
   "content-type",
