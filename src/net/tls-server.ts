@@ -8,7 +8,9 @@
  * their ClientHello, and their time runs. Whoever has sent none holds up nobody, and whoever does not go on with
  * a handshake makes room for those that wait.
  */
+
 import type { X509Certificate } from "node:crypto";
+import { Chain, Member } from "../base/chain.ts";
 import { clock, Timer, type TimerList, timerList } from "../base/timer.ts";
 import type { ConnectionHandler } from "./connection.ts";
 import type { TcpConnection } from "./tcp.ts";
@@ -121,10 +123,10 @@ const LOOK_MS = 100;
 export class TlsServer {
   #settings: TlsServerSettings;
   #timeout: TimerList | null;
-  /** Those whose ClientHello has not come yet, too. */
-  readonly #all = new Set<TlsHandshake>();
-  readonly #running = new Set<TlsHandshake>();
-  readonly #waiting = new Set<TlsHandshake>();
+  /** Their ClientHello has not come yet, or it is not known yet what they get. */
+  readonly #early = new Chain<TlsHandshake>();
+  readonly #running = new Chain<TlsHandshake>();
+  readonly #waiting = new Chain<TlsHandshake>();
   readonly #look = new Timer(() => this.#makeRoom());
 
   constructor(settings: TlsServerSettings) {
@@ -145,7 +147,7 @@ export class TlsServer {
 
   /** All that have not ended. */
   get open(): number {
-    return this.#all.size;
+    return this.#early.size + this.#running.size + this.#waiting.size;
   }
 
   /** Those that the library has. */
@@ -164,7 +166,7 @@ export class TlsServer {
    */
   accept(connection: TcpConnection, owner: TlsAcceptOwner, first: Uint8Array | null = null): TlsHandshake {
     const handshake = new TlsHandshake(this, connection, owner, first, this.#timeout);
-    this.#all.add(handshake);
+    this.#early.add(handshake);
     handshake.start();
     return handshake;
   }
@@ -172,12 +174,13 @@ export class TlsServer {
   /** Ends all of them, without a word to their owners: the time to drain is over. */
   cancelAll(): void {
     this.#look.cancel();
-    this.#waiting.clear();
-    for (const handshake of [...this.#all]) handshake.cancel();
+    for (const chain of [this.#waiting, this.#early, this.#running])
+      for (const handshake of chain.all()) handshake.cancel();
   }
 
   /** @internal Its ClientHello is there. */
   ready(handshake: TlsHandshake): void {
+    this.#early.delete(handshake);
     if (this.#running.size < this.#settings.maxHandshakes) return this.#begin(handshake);
     this.#waiting.add(handshake);
     this.#makeRoom();
@@ -185,10 +188,10 @@ export class TlsServer {
 
   /** Else a few clients that begin handshakes and never go on would keep everybody else out. */
   #makeRoom(): void {
-    for (const handshake of this.#running) {
-      if (this.#waiting.size === 0 || clock.now - handshake.begunAt < PATIENCE_MS) break;
+    for (let oldest = this.#running.first; oldest !== null; oldest = this.#running.first) {
+      if (this.#waiting.size === 0 || clock.now - oldest.begunAt < PATIENCE_MS) break;
       // The next one begins as it ends.
-      handshake.giveWay();
+      oldest.giveWay();
     }
     if (this.#waiting.size > 0) this.#look.arm(timerList(LOOK_MS)!);
     else this.#look.cancel();
@@ -196,21 +199,23 @@ export class TlsServer {
 
   /** @internal What it gets is not known yet: others may go first. */
   delayed(handshake: TlsHandshake): void {
-    if (this.#running.delete(handshake)) this.#next();
+    this.#running.delete(handshake);
+    this.#early.add(handshake);
+    this.#next();
   }
 
   /** @internal */
   ended(handshake: TlsHandshake): void {
-    this.#all.delete(handshake);
-    this.#waiting.delete(handshake);
-    if (this.#running.delete(handshake)) this.#next();
+    if (this.#early.delete(handshake) || this.#waiting.delete(handshake)) return;
+    this.#running.delete(handshake);
+    this.#next();
   }
 
   #next(): void {
-    for (const handshake of this.#waiting) {
+    for (let next = this.#waiting.first; next !== null; next = this.#waiting.first) {
       if (this.#running.size >= this.#settings.maxHandshakes) return;
-      this.#waiting.delete(handshake);
-      this.#begin(handshake);
+      this.#waiting.delete(next);
+      this.#begin(next);
     }
   }
 
@@ -222,7 +227,7 @@ export class TlsServer {
 }
 
 /** One handshake, from the accepted connection on. */
-export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
+export class TlsHandshake extends Member implements ConnectionHandler, HandshakeOwner {
   readonly #server: TlsServer;
   readonly #owner: TlsAcceptOwner;
   readonly #timer = new Timer(() => this.#fail("timeout", "it took too long", 0));
@@ -246,6 +251,7 @@ export class TlsHandshake implements ConnectionHandler, HandshakeOwner {
     first: Uint8Array | null,
     timeout: TimerList | null,
   ) {
+    super();
     this.#server = server;
     this.#plain = connection;
     this.#owner = owner;

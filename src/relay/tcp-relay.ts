@@ -5,6 +5,7 @@
  * Until there is an endpoint nothing is read beyond the first octets, so a client that waits holds
  * one read at most.
  */
+import { Member } from "../base/chain.ts";
 import { Failure, type FailureCode } from "../base/failure.ts";
 import { clock, Timer, type TimerList } from "../base/timer.ts";
 import type { RetryConfig } from "../config/gateway-config.ts";
@@ -50,7 +51,7 @@ const ENDS: Readonly<Record<Exclude<PumpEnd, "complete">, readonly [code: Failur
   "endpoint-lost": ["upstream-reset", "the endpoint's connection was lost"],
 };
 
-export class TcpRelay implements ConnectionHandler, TcpDialOwner, PumpOwner {
+export class TcpRelay extends Member implements ConnectionHandler, TcpDialOwner, PumpOwner {
   readonly #client: Connection;
   readonly #settings: TcpRelaySettings;
   readonly #owner: TcpRelayOwner;
@@ -79,6 +80,7 @@ export class TcpRelay implements ConnectionHandler, TcpDialOwner, PumpOwner {
     settings: TcpRelaySettings,
     owner: TcpRelayOwner,
   ) {
+    super();
     this.#client = connection;
     this.#settings = settings;
     this.#owner = owner;

@@ -7,13 +7,15 @@
  * than `maxSessions`: at that bound the oldest one that nobody has answered makes room, so whoever sends from
  * made-up addresses takes nothing from clients that are served.
  */
+import { Chain } from "../base/chain.ts";
 import { Failure } from "../base/failure.ts";
 import type { Log } from "../base/log.ts";
+import { Table } from "../base/table.ts";
 import { clock, type TimerList, timerList } from "../base/timer.ts";
 import type { ClientInfo, Exchange } from "../http/exchange.ts";
 import { sockaddrHost, sockaddrPort } from "../net/address.ts";
 import { localAddressOf } from "../net/local-address.ts";
-import { type DatagramHandler, DatagramListener, type ReceivedDatagram } from "../net/udp.ts";
+import { type DatagramHandler, DatagramListener, datagramHash, type ReceivedDatagram } from "../net/udp.ts";
 import { codeNumber } from "../telemetry/metrics.ts";
 import { DROPS, type UdpMetrics } from "../telemetry/relay-metrics.ts";
 import { relayExchange } from "./relay-exchange.ts";
@@ -52,9 +54,9 @@ export class UdpRelay implements DatagramHandler, UdpSessionOwner {
   readonly fd: number;
   readonly #owner: UdpRelayOwner;
   readonly #listener: DatagramListener;
-  readonly #sessions = new Map<number | string, UdpSession>();
+  readonly #sessions = new Table<number | string, UdpSession>(datagramHash);
   /** Those that have had no answer, oldest first. */
-  readonly #unanswered = new Set<UdpSession>();
+  readonly #unanswered = new Chain<UdpSession>();
   /** Sessions by address of the client, where they are limited. */
   readonly #clients = new Map<string, number>();
   #settings!: UdpRelaySettings;
@@ -108,18 +110,18 @@ export class UdpRelay implements DatagramHandler, UdpSessionOwner {
 
   /** A session has no end of its own: a short silence is one. */
   drain(): void {
-    for (const session of this.#sessions.values()) session.shorten(DRAIN_TIME);
+    for (const session of this.#sessions.all()) session.shorten(DRAIN_TIME);
   }
 
   terminate(): void {
-    for (const session of [...this.#sessions.values()])
+    for (const session of this.#sessions.all())
       session.end(session.isAnswered ? null : new Failure("shutting-down", "the drain time is over"));
   }
 
   onDatagram(datagram: ReceivedDatagram): void {
     this.#metrics?.receivedDatagrams.add(1);
     const known = this.#sessions.get(datagram.key);
-    if (known === undefined) return this.#begin(datagram);
+    if (known === null) return this.#begin(datagram);
     if (known.leadsSomewhere && (known.config === this.#config || this.#mayStay(known))) return known.send(datagram);
     known.end(null);
     this.#begin(datagram);
@@ -152,7 +154,7 @@ export class UdpRelay implements DatagramHandler, UdpSessionOwner {
     const session = new UdpSession(datagram.key, exchange, route.target, { responses, idleTime }, this.#config, this);
     const problem = session.open(this.#listener, peer);
     if (problem !== null) return this.#drop("endpoint", problem);
-    this.#sessions.set(datagram.key, session);
+    this.#sessions.add(datagram.key, session);
     this.#unanswered.add(session);
     this.#clients.set(address, (this.#clients.get(address) ?? 0) + 1);
     this.#metrics?.active.up();
@@ -162,12 +164,11 @@ export class UdpRelay implements DatagramHandler, UdpSessionOwner {
 
   /** At the bound. @returns false if every session has been answered */
   #makeRoom(): boolean {
-    for (const session of this.#unanswered) {
-      session.end(new Failure("too-many-connections", "maxSessions is reached, and nobody has answered it yet"));
-      this.#warn("maxSessions is reached: sessions without an answer make room for new ones");
-      return true;
-    }
-    return false;
+    const session = this.#unanswered.first;
+    if (session === null) return false;
+    session.end(new Failure("too-many-connections", "maxSessions is reached, and nobody has answered it yet"));
+    this.#warn("maxSessions is reached: sessions without an answer make room for new ones");
+    return true;
   }
 
   #drop(reason: Drop, failure: Failure | null = null): void {
@@ -216,7 +217,7 @@ export class UdpRelay implements DatagramHandler, UdpSessionOwner {
 
   /** Under another config they are counted elsewhere; null: nowhere. */
   #countOpenIn(next: UdpMetrics | null): void {
-    for (const session of this.#sessions.values()) {
+    for (const session of this.#sessions.all()) {
       this.#metrics?.active.down();
       next?.active.up();
       session.useMetrics(next?.routes ?? NO_ROUTES);

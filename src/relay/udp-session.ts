@@ -1,4 +1,5 @@
 /** What one client sends by UDP, and what the endpoint that was chosen for it answers. */
+import { Member } from "../base/chain.ts";
 import { Failure } from "../base/failure.ts";
 import { clock, Timer, type TimerList } from "../base/timer.ts";
 import type { Exchange } from "../http/exchange.ts";
@@ -37,7 +38,7 @@ const OURS: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOME
 /** No traffic goes to an endpoint with one of these. */
 const OUT = Status.disabled | Status.down | Status.ejected;
 
-export class UdpSession implements DatagramPortHandler {
+export class UdpSession extends Member implements DatagramPortHandler {
   readonly key: number | string;
   /** How long a silence ends it. */
   #idleTime: TimerList;
@@ -71,6 +72,7 @@ export class UdpSession implements DatagramPortHandler {
     config: number,
     owner: UdpSessionOwner,
   ) {
+    super();
     this.key = key;
     this.config = config;
     this.#idleTime = idleTime;

@@ -2,6 +2,7 @@
  * A listening socket of a worker: what comes in by it, what its connections share, and which engine each
  * of them gets.
  */
+import type { Chain } from "../base/chain.ts";
 import { Failure } from "../base/failure.ts";
 import type { Log } from "../base/log.ts";
 import { clock, type TimerList, timerList } from "../base/timer.ts";
@@ -32,9 +33,9 @@ export interface DoorParts {
   readonly log: Log;
   readonly certificates: Certificates;
   /** All that are open. */
-  readonly connections: Set<ServerConnection>;
+  readonly connections: Chain<ServerConnection>;
   /** Those that are not open yet. */
-  readonly arrivals: Set<Arrival>;
+  readonly arrivals: Chain<Arrival>;
   /** One of them is gone. */
   onClosed(): void;
 }

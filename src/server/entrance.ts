@@ -3,6 +3,7 @@
  * send one, then TLS where the listener has it. What fails on the way is closed, logged and counted here,
  * and costs nothing else.
  */
+import { type Chain, Member } from "../base/chain.ts";
 import type { Facts, Log } from "../base/log.ts";
 import type { TlsEndConfig } from "../config/gateway-config.ts";
 import type { ClientInfo } from "../http/exchange.ts";
@@ -62,13 +63,13 @@ const lines = new LimitedLog(20, 10_000);
 export class Entrance {
   readonly #owner: EntranceOwner;
   readonly #certificates: Certificates;
-  readonly #arrivals: Set<Arrival>;
+  readonly #arrivals: Chain<Arrival>;
   #settings!: EntranceSettings;
   #proxies: CidrSet | null = null;
   #tls: TlsServer | null = null;
 
   /** @param arrivals  where those are noted that are on their way in */
-  constructor(certificates: Certificates, arrivals: Set<Arrival>, owner: EntranceOwner) {
+  constructor(certificates: Certificates, arrivals: Chain<Arrival>, owner: EntranceOwner) {
     this.#certificates = certificates;
     this.#arrivals = arrivals;
     this.#owner = owner;
@@ -107,8 +108,8 @@ export class Entrance {
 }
 
 /** One connection on its way in. */
-export class Arrival implements ProxyHeaderOwner, TlsAcceptOwner {
-  readonly #all: Set<Arrival>;
+export class Arrival extends Member implements ProxyHeaderOwner, TlsAcceptOwner {
+  readonly #all: Chain<Arrival>;
   readonly #owner: EntranceOwner;
   readonly #settings: EntranceSettings;
   readonly #tls: TlsServer | null;
@@ -116,12 +117,13 @@ export class Arrival implements ProxyHeaderOwner, TlsAcceptOwner {
   #stage: ProxyHeaderStage | TlsHandshake | null = null;
 
   constructor(
-    all: Set<Arrival>,
+    all: Chain<Arrival>,
     owner: EntranceOwner,
     settings: EntranceSettings,
     client: ClientInfo,
     tls: TlsServer | null,
   ) {
+    super();
     this.#all = all;
     this.#owner = owner;
     this.#settings = settings;

@@ -2,6 +2,7 @@
  * The traffic side of a worker: listeners, their connections, and the generation that answers. A
  * reload prepares everything beside what serves, and then exchanges a few references.
  */
+import { Chain } from "../base/chain.ts";
 import { Failure } from "../base/failure.ts";
 import type { Log } from "../base/log.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
@@ -80,9 +81,9 @@ export class Gateway {
   readonly #upstreams: Upstreams;
   readonly #certificates: Certificates;
   readonly #quic: QuicFront;
-  readonly #connections = new Set<ServerConnection>();
+  readonly #connections = new Chain<ServerConnection>();
   /** Those whose PROXY header or handshake is not over. */
-  readonly #arrivals = new Set<Arrival>();
+  readonly #arrivals = new Chain<Arrival>();
   readonly #relays: Relays;
   /** Of the sockets in force, by id. */
   #fds = new Map<number, number>();
@@ -166,12 +167,12 @@ export class Gateway {
     const lastMs = Math.min(graceMs, gentle ? GENTLE_IDLE_MS : LAST_REQUESTS_MS);
     const grace = graceMs === Infinity ? null : graceMs;
     await this.#empty(lastMs);
-    for (const arrival of [...this.#arrivals]) arrival.drain();
-    for (const connection of [...this.#connections]) connection.drain();
+    for (const arrival of this.#arrivals.all()) arrival.drain();
+    for (const connection of this.#connections.all()) connection.drain();
     this.#relays.drain();
     await this.#empty(grace === null ? null : grace - lastMs);
-    for (const arrival of [...this.#arrivals]) arrival.cancel();
-    for (const connection of [...this.#connections])
+    for (const arrival of this.#arrivals.all()) arrival.cancel();
+    for (const connection of this.#connections.all())
       connection.terminate(new Failure("shutting-down", "the drain time is over"));
     this.#relays.terminate();
     this.#upstreams.close();
@@ -238,7 +239,7 @@ export class Gateway {
   #remove(door: Door): void {
     door.shut();
     setTimeout(() => {
-      for (const connection of [...this.#connections]) if (connection.hooks === door) connection.drain();
+      for (const connection of this.#connections.all()) if (connection.hooks === door) connection.drain();
     }, GENTLE_IDLE_MS);
   }
 

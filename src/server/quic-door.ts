@@ -2,6 +2,7 @@
  * One UDP address of the process that serves HTTP/3: its sessions, what they share, and the certificates
  * they are shown. The counterpart of a `Door`.
  */
+import type { Chain } from "../base/chain.ts";
 import type { Failure } from "../base/failure.ts";
 import type { Log } from "../base/log.ts";
 import type { GatewayConfig, ListenerConfig } from "../config/gateway-config.ts";
@@ -40,7 +41,7 @@ export interface QuicDoorParts {
   readonly log: Log;
   readonly certificates: Certificates;
   /** All sessions. */
-  readonly connections: Set<ServerConnection>;
+  readonly connections: Chain<ServerConnection>;
   readonly held: HoldBudget;
   /** One of them has come or gone. */
   onChanged(): void;
@@ -196,7 +197,7 @@ export class QuicDoor implements QuicAcceptor, ExchangeHooks {
     this.draining = true;
     clearTimeout(this.#again);
     this.#listener?.close();
-    for (const connection of [...this.#parts.connections]) if (connection.hooks === this) connection.drain();
+    for (const connection of this.#parts.connections.all()) if (connection.hooks === this) connection.drain();
   }
 
   /** As if it had never been opened. */

@@ -1,4 +1,5 @@
 /** The layer-4 side of a worker: the sockets of `tcp` and `udp`, over reloads. */
+import type { Chain } from "../base/chain.ts";
 import type { Log } from "../base/log.ts";
 import { timerList } from "../base/timer.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
@@ -23,7 +24,7 @@ export interface RelayParts {
   readonly log: Log;
   readonly certificates: Certificates;
   /** Connections whose PROXY header or handshake is not over. */
-  readonly arrivals: Set<Arrival>;
+  readonly arrivals: Chain<Arrival>;
   /** A connection or a session is over. */
   onClosed(): void;
 }

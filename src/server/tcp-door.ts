@@ -1,4 +1,5 @@
 /** A socket of an entry of `tcp` in a worker: what comes in by it, its limits, and what its connections share. */
+import { Chain } from "../base/chain.ts";
 import { Failure } from "../base/failure.ts";
 import type { Log } from "../base/log.ts";
 import { clock, timerList } from "../base/timer.ts";
@@ -25,7 +26,7 @@ export class TcpDoor implements AcceptHandler, EntranceOwner, TcpRelayOwner {
   readonly #parts: RelayParts;
   readonly #listener: Listener;
   readonly #entrance: Entrance;
-  readonly #relays = new Set<TcpRelay>();
+  readonly #relays = new Chain<TcpRelay>();
   /** Connections by address of the client, where they are limited. */
   readonly #clients = new Map<string, number>();
   #maxPerClient = Infinity;
@@ -94,17 +95,17 @@ export class TcpDoor implements AcceptHandler, EntranceOwner, TcpRelayOwner {
       this.#metrics?.listener.active.down();
       next?.listener.active.up();
     }
-    for (const relay of this.#relays) relay.useMetrics(next?.routes ?? NO_ROUTES);
+    for (const relay of this.#relays.all()) relay.useMetrics(next?.routes ?? NO_ROUTES);
     this.#metrics = next;
   }
 
   /** Whoever has not begun to speak has nothing to lose. */
   drain(): void {
-    for (const relay of [...this.#relays]) if (relay.isIdle) relay.terminate(shuttingDown());
+    for (const relay of this.#relays.all()) if (relay.isIdle) relay.terminate(shuttingDown());
   }
 
   terminate(): void {
-    for (const relay of [...this.#relays]) relay.terminate(shuttingDown());
+    for (const relay of this.#relays.all()) relay.terminate(shuttingDown());
   }
 
   onConnection(connection: TcpConnection, peer: string, peerPort: number): void {

@@ -5,6 +5,7 @@
  * another worker ends or a check says that an endpoint is up again, and of that nobody tells us: a
  * queue that is not empty looks by itself every few milliseconds.
  */
+import { Chain, Member } from "../base/chain.ts";
 import { Timer, type TimerList, timerList } from "../base/timer.ts";
 import type { QueueConfig } from "../config/gateway-config.ts";
 
@@ -23,7 +24,7 @@ export class Queue {
   readonly #lookEvery = timerList(LOOK_EVERY_MS)!;
   readonly #look = new Timer(() => this.#lookAgain());
   /** In the order they came. */
-  readonly #places = new Set<Place>();
+  readonly #places = new Chain<Place>();
   #waking = false;
 
   /** @param workers that share the size; each has room for one at least */
@@ -53,9 +54,8 @@ export class Queue {
     if (this.#places.size === 0 || this.#waking) return;
     this.#waking = true;
     try {
-      for (const place of this.#places) {
-        const served = place.waiter.onRoom();
-        if (served) place.cancel();
+      for (let place = this.#places.first; place !== null; place = this.#places.first) {
+        if (place.waiter.onRoom()) place.cancel();
         else if (this.#places.has(place)) return;
       }
     } finally {
@@ -69,12 +69,13 @@ export class Queue {
   }
 }
 
-class Place {
+class Place extends Member {
   readonly waiter: QueueWaiter;
-  readonly #places: Set<Place>;
+  readonly #places: Chain<Place>;
   readonly #deadline: Timer;
 
-  constructor(waiter: QueueWaiter, places: Set<Place>, timeout: TimerList | null) {
+  constructor(waiter: QueueWaiter, places: Chain<Place>, timeout: TimerList | null) {
+    super();
     this.waiter = waiter;
     this.#places = places;
     this.#deadline = new Timer(() => this.#expire());

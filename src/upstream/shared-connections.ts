@@ -9,6 +9,7 @@
  *
  * RFC 9113 §3.2 (TLS), §3.3 (prior knowledge), §6.8 (GOAWAY), §9.1; RFC 8441 (WebSocket).
  */
+import { Chain, Member } from "../base/chain.ts";
 import { Failure } from "../base/failure.ts";
 import { Timer, type TimerList, timerList } from "../base/timer.ts";
 import type { HttpRequest } from "../http/message.ts";
@@ -46,7 +47,7 @@ export class SharedConnections implements Http2ClientOwner {
   readonly #all = new Map<Http2ClientConnection, Shared>();
   readonly #dials = new Set<Dial>();
   /** In the order they came. */
-  readonly #waiters = new Set<Waiter>();
+  readonly #waiters = new Chain<Waiter>();
   /** What the last connection spoke. */
   #spoken: "h2" | "http/1.1" | null = null;
   /** Whether the last one took WebSockets. */
@@ -129,13 +130,17 @@ export class SharedConnections implements Http2ClientOwner {
     // From within: the loop below goes on with whatever has become of it.
     if (this.#isServing) return;
     this.#isServing = true;
-    for (const waiter of this.#waiters) {
+    let waiter = this.#waiters.first;
+    while (waiter !== null) {
       const one = this.#roomFor(waiter);
       if (one !== null) {
         this.#use(one);
         this.#waiters.delete(waiter);
         waiter.give(one.client);
+        // Others may have left meanwhile.
+        waiter = this.#waiters.first;
       } else if (!waiter.isParticular || !this.#usable.some(({ client }) => client.capacity > 0)) break;
+      else waiter = waiter.next;
     }
     this.#isServing = false;
     this.#openMore();
@@ -171,13 +176,13 @@ export class SharedConnections implements Http2ClientOwner {
     const wanted = Math.min(Math.ceil(this.#waiters.size / each) - unready, most);
     if (this.#dials.size >= wanted) return;
     let timeoutMs = 0;
-    for (const waiter of this.#waiters) timeoutMs = Math.max(timeoutMs, waiter.timeoutMs);
+    for (const waiter of this.#waiters.all()) timeoutMs = Math.max(timeoutMs, waiter.timeoutMs);
     while (this.#dials.size < wanted) this.#dial(timeoutMs);
   }
 
   /** Who waits for one that is surely alive would not get an idle one of which that is not known, nor another in its place. */
   #makeRoom(): void {
-    for (const { kept } of this.#waiters) {
+    for (const { kept } of this.#waiters.all()) {
       if (kept !== "any") return this.#usable.find((one) => one.client.isReady && hasNews(one))?.client.retire();
     }
   }
@@ -206,8 +211,8 @@ export class SharedConnections implements Http2ClientOwner {
     } else {
       this.#spoken = "http/1.1";
       const client = this.#pool.adopt(connection);
-      const [waiter] = this.#waiters;
-      if (waiter === undefined) this.#pool.idle(client);
+      const waiter = this.#waiters.first;
+      if (waiter === null) this.#pool.idle(client);
       else {
         this.#waiters.delete(waiter);
         waiter.give(client);
@@ -231,7 +236,7 @@ export class SharedConnections implements Http2ClientOwner {
 
   /** For those who waited for a connection that did not come about: as many as it would have served. */
   #failSome(failure: Failure): void {
-    const served = [...this.#waiters].slice(0, this.#spoken === "http/1.1" ? 1 : this.#streams);
+    const served = this.#waiters.all().slice(0, this.#spoken === "http/1.1" ? 1 : this.#streams);
     // Those that come meanwhile are not among them.
     for (const waiter of served) if (this.#waiters.delete(waiter)) waiter.onConnectFailed(failure);
     this.#serve();
@@ -268,7 +273,7 @@ export class SharedConnections implements Http2ClientOwner {
 
   /** Those who wait for a tunnel get a connection of HTTP/1.1 each. */
   #turnTunnels(): void {
-    for (const waiter of [...this.#waiters]) {
+    for (const waiter of this.#waiters.all()) {
       if (!waiter.isTunnel) continue;
       this.#waiters.delete(waiter);
       waiter.turnTo(this.#pool.connectHttp1(waiter.timeoutMs, waiter));
@@ -329,7 +334,7 @@ const hasNews = ({ isIdle, client }: Shared): boolean => isIdle && !client.conne
 const mayServe = ({ number }: Shared, waiter: Waiter): boolean => waiter.kept !== "none" || waiter.isBefore(number);
 
 /** An exchange that waits for a connection. */
-class Waiter implements ConnectionTaker {
+class Waiter extends Member implements ConnectionTaker {
   readonly isTunnel: boolean;
   readonly kept: Kept;
   /** Connections that there were before it. */
@@ -350,6 +355,7 @@ class Waiter implements ConnectionTaker {
     taker: ConnectionTaker,
     line: SharedConnections,
   ) {
+    super();
     this.isTunnel = isTunnel;
     this.kept = kept;
     this.#before = before;

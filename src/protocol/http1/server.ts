@@ -20,7 +20,7 @@ import { HttpRequest, HttpResponse, type Scheme } from "../../http/message.ts";
 import { PendingResponse, type ResponseWaiter } from "../../http/pending-response.ts";
 import { statusLine } from "../../http/status.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
-import type { ServerConnection } from "../server-connection.ts";
+import { ServerConnection } from "../server-connection.ts";
 import { ContentClock, type ContentTimes } from "./content-clock.ts";
 import { ContentDecoder, type ContentLimits, type ContentReceiver } from "./content-decoder.ts";
 import { HeadDecoder, type HeadLimits } from "./head-decoder.ts";
@@ -76,7 +76,10 @@ const NO_FIELDS = new FieldSection();
 
 const decoder = new HeadDecoder("request");
 
-export class Http1ServerConnection implements ServerConnection, ConnectionHandler, BodySink, ResponseWaiter, Informer {
+export class Http1ServerConnection
+  extends ServerConnection
+  implements ConnectionHandler, BodySink, ResponseWaiter, Informer
+{
   readonly connection: Connection;
   readonly #client: ClientInfo;
   readonly #settings: Http1ServerSettings;
@@ -116,6 +119,7 @@ export class Http1ServerConnection implements ServerConnection, ConnectionHandle
   #unsent = 0;
 
   constructor(connection: Connection, client: ClientInfo, settings: Http1ServerSettings, hooks: ExchangeHooks) {
+    super();
     this.connection = connection;
     this.#client = client;
     this.#settings = settings;

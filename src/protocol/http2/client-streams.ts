@@ -2,13 +2,15 @@
  * The streams of a client connection: those that are open, and which of the others may still bring
  * frames (RFC 9113 §5.1).
  */
+import { Table } from "../../base/table.ts";
 import type { ClientStream } from "./client-stream.ts";
 import { ConnectionError, ErrorCode } from "./error-code.ts";
 import { MAX_STREAM_ID } from "./frame.ts";
 import { ResetStreams } from "./reset-streams.ts";
+import { streamHash } from "./stream-hash.ts";
 
 export class ClientStreams {
-  readonly #open = new Map<number, ClientStream>();
+  readonly #open = new Table<number, ClientStream>(streamHash);
   #nextId = 1;
   readonly #wereReset = new ResetStreams();
 
@@ -28,12 +30,12 @@ export class ClientStreams {
 
   /** Those that are open now, whatever becomes of them meanwhile. */
   get all(): ClientStream[] {
-    return [...this.#open.values()];
+    return this.#open.all();
   }
 
   /** @param stream with `nextId` */
   open(stream: ClientStream): void {
-    this.#open.set(stream.id, stream);
+    this.#open.add(stream.id, stream);
     this.#nextId += 2;
   }
 
@@ -46,7 +48,7 @@ export class ClientStreams {
   find(streamId: number): ClientStream | null {
     if (streamId % 2 === 0 || streamId >= this.#nextId)
       throw new ConnectionError(ErrorCode.protocol, `a frame on stream ${streamId}, which is idle (RFC 9113 §5.1)`);
-    return this.#open.get(streamId) ?? null;
+    return this.#open.get(streamId);
   }
 
   /** We reset it. */

@@ -4,6 +4,7 @@
  * RFC 9113 §5, §6; RFC 8441 (extended CONNECT); RFC 9218 (priorities; those of RFC 7540 are ignored).
  */
 import { Failure } from "../../base/failure.ts";
+import { Table } from "../../base/table.ts";
 import type { ClientInfo } from "../../http/exchange.ts";
 import type { FieldSection } from "../../http/field-section.ts";
 import type { ExchangeHooks } from "../http1/server.ts";
@@ -21,6 +22,7 @@ import { ResetStreams } from "./reset-streams.ts";
 import type { Http2ServerConnection } from "./server.ts";
 import type { Http2ServerSettings } from "./server-settings.ts";
 import type { ServerStream } from "./server-stream.ts";
+import { streamHash } from "./stream-hash.ts";
 
 export class ServerStreams implements FrameTaker {
   readonly server: Http2ServerConnection;
@@ -30,7 +32,7 @@ export class ServerStreams implements FrameTaker {
   readonly #goodbye: Goodbye;
   readonly #intake: RequestIntake;
   readonly #floods: FloodGuard;
-  readonly #streams = new Map<number, ServerStream>();
+  readonly #streams = new Table<number, ServerStream>(streamHash);
   readonly #reset = new ResetStreams();
   readonly reprioritized = new Reprioritized();
   #hasSettings = false;
@@ -62,7 +64,7 @@ export class ServerStreams implements FrameTaker {
 
   /** All of them, as they are now. */
   all(): ServerStream[] {
-    return [...this.#streams.values()];
+    return this.#streams.all();
   }
 
   /** The last stream that was taken. */
@@ -91,7 +93,7 @@ export class ServerStreams implements FrameTaker {
     this.#checkFirst();
     this.server.headComplete();
     const stream = this.#streams.get(id);
-    if (stream !== undefined) return this.#onTrailers(stream, endStream, octets, start, end);
+    if (stream !== null) return this.#onTrailers(stream, endStream, octets, start, end);
     if ((id & 1) === 0) throw protocolError(`stream ${id} is not a client's (RFC 9113 §5.1.1)`);
     if (id <= this.#lastId) return this.#onLateBlock(id, octets, start, end);
     if (id !== this.#lastId + 2 && this.#lastId !== 0) this.#hasSkipped = true;
@@ -111,7 +113,7 @@ export class ServerStreams implements FrameTaker {
     }
     const begun = this.#intake.begin(id, endStream, end - start);
     if (begun === null) return;
-    this.#streams.set(id, begun);
+    this.#streams.add(id, begun);
     this.server.busy();
     this.#floods.streamBegun();
     begun.handle();
@@ -153,7 +155,7 @@ export class ServerStreams implements FrameTaker {
       throw new ConnectionError(ErrorCode.flowControl, "more DATA than the connection's window (RFC 9113 §6.9)");
     this.#dataOctets = octets;
     this.#padding = octets;
-    const stream = this.#streams.get(id) ?? null;
+    const stream = this.#streams.get(id);
     this.#dataStream = stream;
     if (stream === null) this.#onLateFrame(id, "DATA");
     else if (stream.isRequestComplete) this.#fault(stream, ErrorCode.streamClosed, "DATA after the end of its stream");
@@ -203,7 +205,7 @@ export class ServerStreams implements FrameTaker {
   onResetStream(id: number, code: number): void {
     this.#checkFirst();
     const stream = this.#streams.get(id);
-    if (stream === undefined) {
+    if (stream === null) {
       this.#onLateFrame(id, "RST_STREAM");
       return this.#floods.frame("RST_STREAM");
     }
@@ -233,7 +235,7 @@ export class ServerStreams implements FrameTaker {
         throw new ConnectionError(ErrorCode.flowControl, "a window of more than 2^31-1 octets (RFC 9113 §6.9.1)");
     } else {
       const stream = this.#streams.get(id);
-      if (stream === undefined) return this.#onLateFrame(id, "WINDOW_UPDATE");
+      if (stream === null) return this.#onLateFrame(id, "WINDOW_UPDATE");
       if (octets === 0) return this.#fault(stream, ErrorCode.protocol, "WINDOW_UPDATE of 0 (RFC 9113 §6.9)");
       if (!stream.addWindow(octets))
         return this.#fault(stream, ErrorCode.flowControl, "a window of more than 2^31-1 octets (RFC 9113 §6.9.1)");
@@ -251,7 +253,7 @@ export class ServerStreams implements FrameTaker {
     encoder.limit(peer.headerTableOctets);
     const change = peer.initialWindowOctets - before;
     if (change !== 0) {
-      for (const stream of this.#streams.values()) {
+      for (const stream of this.#streams.all()) {
         if (!stream.addWindow(change))
           throw new ConnectionError(ErrorCode.flowControl, "a window of more than 2^31-1 octets (RFC 9113 §6.9.2)");
       }
@@ -268,7 +270,7 @@ export class ServerStreams implements FrameTaker {
     this.link.settingsAnswered();
     // A smaller window than the one the client began with holds from now on (RFC 9113 §6.9.2).
     const change = firstStreamWindow(this.settings.streamWindowOctets) - DEFAULT_WINDOW_OCTETS;
-    if (change < 0) for (const stream of this.#streams.values()) stream.moveReceiveWindow(change);
+    if (change < 0) for (const stream of this.#streams.all()) stream.moveReceiveWindow(change);
   }
 
   /** The window of a new stream: while the client may not know ours, what it may think it is. */
@@ -299,7 +301,7 @@ export class ServerStreams implements FrameTaker {
     this.#floods.frame("PRIORITY");
     if (dependsOn !== id) return;
     const stream = this.#streams.get(id);
-    if (stream === undefined) this.resetStream(id, ErrorCode.protocol);
+    if (stream === null) this.resetStream(id, ErrorCode.protocol);
     else this.#fault(stream, ErrorCode.protocol, "a stream that depends on itself (RFC 9113 §5.3.1)");
   }
 
@@ -307,7 +309,7 @@ export class ServerStreams implements FrameTaker {
     this.#checkFirst();
     this.#floods.frame("PRIORITY_UPDATE");
     if ((id & 1) === 0) throw protocolError(`PRIORITY_UPDATE of stream ${id} (RFC 9218 §7.1)`);
-    const stream = this.#streams.get(id) ?? null;
+    const stream = this.#streams.get(id);
     if (stream !== null || id > this.#lastId) this.reprioritized.update(id, stream, value);
   }
 

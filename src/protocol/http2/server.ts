@@ -9,7 +9,7 @@ import { Timer } from "../../base/timer.ts";
 import type { ClientInfo } from "../../http/exchange.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
 import type { ExchangeHooks } from "../http1/server.ts";
-import type { ServerConnection } from "../server-connection.ts";
+import { ServerConnection } from "../server-connection.ts";
 import { ConnectionError, ErrorCode } from "./error-code.ts";
 import { CLIENT_PREFACE } from "./frame.ts";
 import { FrameDecoder } from "./frame-decoder.ts";
@@ -22,7 +22,7 @@ import { ServerStreams } from "./server-streams.ts";
 const PREFACE = Buffer.from(CLIENT_PREFACE, "latin1");
 const out = new FrameOutput();
 
-export class Http2ServerConnection implements ServerConnection, ConnectionHandler {
+export class Http2ServerConnection extends ServerConnection implements ConnectionHandler {
   readonly connection: Connection;
   readonly settings: Http2ServerSettings;
   readonly hooks: ExchangeHooks;
@@ -45,6 +45,7 @@ export class Http2ServerConnection implements ServerConnection, ConnectionHandle
   #age: Timer | null = null;
 
   constructor(connection: Connection, client: ClientInfo, settings: Http2ServerSettings, hooks: ExchangeHooks) {
+    super();
     this.connection = connection;
     this.settings = settings;
     this.hooks = hooks;

@@ -4,6 +4,7 @@
  *
  * RFC 9114 §4 (messages), §4.1.1 (cancellation), RFC 9220 (WebSockets), RFC 8470 (early data).
  */
+import { Member } from "../../base/chain.ts";
 import { Failure } from "../../base/failure.ts";
 import { clock, Timer, type TimerList, timerList } from "../../base/timer.ts";
 import { DISCARD, NO_BODY } from "../../http/body.ts";
@@ -33,7 +34,10 @@ const NO_FIELDS = new FieldSection();
 /** What a replay does no harm to (RFC 8470 §4). */
 const REPLAYABLE = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
 
-export class Http3Stream implements QuicStreamTaker, ResponseWaiter, Informer, StreamContentOwner, ContentOwner {
+export class Http3Stream
+  extends Member
+  implements QuicStreamTaker, ResponseWaiter, Informer, StreamContentOwner, ContentOwner
+{
   readonly #server: Http3ServerConnection;
   readonly #stream: RequestStream;
   readonly #outgoing: OutgoingStreamContent;
@@ -58,6 +62,7 @@ export class Http3Stream implements QuicStreamTaker, ResponseWaiter, Informer, S
   #tunnelIdleTime: TimerList | null = null;
 
   constructor(server: Http3ServerConnection, stream: RequestStream) {
+    super();
     this.#server = server;
     this.#stream = stream;
     this.#outgoing = new OutgoingStreamContent(stream, server.settings.sendTime, this);

@@ -4,6 +4,7 @@
  *
  * RFC 9114 §5 (closing), §10.5 (denial of service).
  */
+import { Chain } from "../../base/chain.ts";
 import { Failure } from "../../base/failure.ts";
 import { Timer, timerList } from "../../base/timer.ts";
 import type { ClientInfo } from "../../http/exchange.ts";
@@ -17,25 +18,26 @@ import {
 import type { ExchangeHooks } from "../http1/server.ts";
 import { ConnectionError } from "../http2/error-code.ts";
 import { FloodGuard } from "../http2/floods.ts";
-import type { ServerConnection } from "../server-connection.ts";
+import { ServerConnection } from "../server-connection.ts";
 import type { Http3ServerSettings } from "./server-settings.ts";
 import { Http3Stream } from "./server-stream.ts";
 
 /** From GOAWAY, or the last response after it, to the end: what was on its way has come back by then. */
 const LAST_WORDS = timerList(500)!;
 
-export class Http3ServerConnection implements ServerConnection, QuicSessionTaker {
+export class Http3ServerConnection extends ServerConnection implements QuicSessionTaker {
   readonly client: ClientInfo;
   readonly hooks: ExchangeHooks;
   readonly settings: Http3ServerSettings;
   readonly #session: Session;
-  readonly #streams = new Set<Http3Stream>();
+  readonly #streams = new Chain<Http3Stream>();
   readonly #floods: FloodGuard;
   readonly #rest = new Timer(() => this.#rested());
   #isLeaving = false;
   #isRetired = false;
 
   constructor(session: Session, client: ClientInfo, settings: Http3ServerSettings, hooks: ExchangeHooks) {
+    super();
     this.#session = session;
     this.client = client;
     this.settings = settings;
@@ -102,8 +104,8 @@ export class Http3ServerConnection implements ServerConnection, QuicSessionTaker
   terminate(why: Failure): void {
     if (this.#isRetired) return;
     this.#isLeaving = true;
-    for (const stream of [...this.#streams]) stream.refuse(why);
-    for (const stream of [...this.#streams]) stream.cut(why);
+    for (const stream of this.#streams.all()) stream.refuse(why);
+    for (const stream of this.#streams.all()) stream.cut(why);
     this.#session.goAway();
     this.#rest.arm(LAST_WORDS);
   }
@@ -122,7 +124,7 @@ export class Http3ServerConnection implements ServerConnection, QuicSessionTaker
     if (this.#isRetired) return;
     this.#isRetired = true;
     this.#rest.cancel();
-    for (const stream of [...this.#streams]) stream.lose(why);
+    for (const stream of this.#streams.all()) stream.lose(why);
     this.hooks.closed(this);
   }
 }
