@@ -178,6 +178,14 @@ export const cases: readonly Case[] = [
   },
   { ...BULK, name: "ws-bulk", title: "WebSocket, octets from the origin server, 4 connections", protocol: "websocket" },
   { ...MESSAGES, name: "tcp-messages", title: "TCP, 64-octet messages echoed, 64 connections", protocol: "tcp" },
+  {
+    ...TUNNEL,
+    name: "tcp-connect",
+    title: "TCP, a new connection for each HTTP request of 100 octets, 64 at a time",
+    protocol: "tcp",
+    path: "/small",
+    reconnect: true,
+  },
   { ...BULK, name: "tcp-bulk", title: "TCP, octets from the origin server, 4 connections", protocol: "tcp" },
 ];
 

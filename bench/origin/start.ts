@@ -31,7 +31,7 @@ export async function startOrigins(children: Children, directory: string, cpu: n
   return { port, uploadPort, tunnelPort, children: [nginx, reader, tunnels] };
 }
 
-export function originPortOf({ group, upload }: Case, { port, uploadPort, tunnelPort }: Origins): number {
-  if (group === "tunnels") return tunnelPort;
+export function originPortOf({ group, generator, upload }: Case, { port, uploadPort, tunnelPort }: Origins): number {
+  if (group === "tunnels" && generator !== "wrk") return tunnelPort;
   return upload > 0 ? uploadPort : port;
 }
