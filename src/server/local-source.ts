@@ -16,6 +16,15 @@ export interface LocalSourceOptions {
   readonly log: Log;
   /** Tells of a host whether a certificate of a file is good for it. */
   coverage(): (host: string) => boolean;
+  /** For tests, where time passes as they say. */
+  readonly clock?: LocalClock;
+}
+
+export interface LocalClock {
+  /** Unix time in ms. */
+  now(): number;
+  /** @returns calls it off */
+  after(ms: number, run: () => void): () => void;
 }
 
 interface Made {
@@ -26,11 +35,21 @@ interface Made {
 /** Certificates of names that nobody spelled out; the oldest goes first. */
 const MOST_ON_DEMAND = 1000;
 const LOCK_MS = 60_000;
+/** The time of day may be set, and machines sleep. */
 const MOST_WAIT_MS = 600_000;
+const CLOCK: LocalClock = {
+  now: Date.now,
+  after(ms, run) {
+    const timer = setTimeout(run, ms);
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+};
 
 export class LocalSource implements CertificateSource {
   readonly name = "local";
   readonly #options: LocalSourceOptions;
+  readonly #clock: LocalClock;
   readonly #publisher = new CertificatePublisher(() => this.#published());
   #ca: LocalCa | null = null;
   #folder = "";
@@ -40,10 +59,11 @@ export class LocalSource implements CertificateSource {
   /** By name; "" is for clients that name none. */
   readonly #spelledOut = new Map<string, Made>();
   readonly #asked = new Map<string, Made>();
-  #timer: ReturnType<typeof setTimeout> | null = null;
+  #callOff = (): void => {};
 
   constructor(options: LocalSourceOptions) {
     this.#options = options;
+    this.#clock = options.clock ?? CLOCK;
   }
 
   async use(config: GatewayConfig, directory: string, publish: (published: Published) => Promise<void>): Promise<void> {
@@ -77,6 +97,7 @@ export class LocalSource implements CertificateSource {
     this.#asked.set(name, this.#make(name));
     const [oldest] = this.#asked.keys();
     if (this.#asked.size > MOST_ON_DEMAND) this.#asked.delete(oldest!);
+    // The alarm that is set goes off before this is due: the certificate for "" was made earlier.
     await this.#publisher.soon();
   }
 
@@ -98,7 +119,7 @@ export class LocalSource implements CertificateSource {
 
   #make(name: string): Made {
     const names = name === "" ? LOOPBACK : [name];
-    const { cert, key, renewAt }: LocalCertificate = this.#ca!.issue(names, this.#lifetimeMs);
+    const { cert, key, renewAt }: LocalCertificate = this.#ca!.issue(names, this.#lifetimeMs, this.#clock.now());
     const origin = name === "" ? "the local CA: loopback addresses" : `the local CA: ${name}`;
     const material = materialCertificate({
       source: "local",
@@ -110,29 +131,23 @@ export class LocalSource implements CertificateSource {
     return { renewAt, material };
   }
 
-  /** Makes anew what is due, and sets the timer for the next. */
+  /** Makes anew what is due, and sets the alarm for the next. */
   #plan(): void {
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#timer = null;
+    this.#callOff();
+    this.#callOff = () => {};
     if (this.#ca === null) return;
-    const now = Date.now();
+    const now = this.#clock.now();
+    for (const [name, { renewAt }] of this.#spelledOut)
+      if (renewAt <= now) this.#spelledOut.set(name, this.#make(name));
+    // Who still wants one of these asks again.
+    for (const [name, { renewAt }] of this.#asked) if (renewAt <= now) this.#asked.delete(name);
     let nextAt = now + MOST_WAIT_MS;
-    for (const made of [this.#spelledOut, this.#asked]) {
-      for (const [name, { renewAt }] of made) {
-        if (renewAt > now) nextAt = Math.min(nextAt, renewAt);
-        // Who still wants it asks again.
-        else if (made === this.#asked) made.delete(name);
-        else made.set(name, this.#make(name));
-      }
-    }
-    this.#timer = setTimeout(
-      () => {
-        this.#plan();
-        void this.#publisher.soon();
-      },
-      Math.max(1000, nextAt - now),
-    );
-    this.#timer.unref();
+    for (const { renewAt } of [...this.#spelledOut.values(), ...this.#asked.values()])
+      nextAt = Math.min(nextAt, renewAt);
+    this.#callOff = this.#clock.after(Math.max(1000, nextAt - now), () => {
+      this.#plan();
+      void this.#publisher.soon();
+    });
   }
 
   #published(): Published {

@@ -364,15 +364,4 @@ describe("with the local CA", () => {
     const sent = await fetch(`http://localhost:${plain}/a`, { redirect: "manual" });
     expect(sent.headers.get("location")).toBe(`https://localhost:${secure}/a`);
   }, 120_000);
-
-  test("certificates are made anew before they end", async () => {
-    const port = await freePort();
-    const storage = newStorage();
-    await start({
-      listeners: [{ address: `127.0.0.1:${port}`, tls: true }],
-      sites: [{ hosts: ["localhost"], use: answers("local") }],
-      tls: { storage, local: { lifetime: "60s" } },
-    });
-    expect((await shown(port, "localhost", rootOf(storage))).names).toContain("DNS:localhost");
-  }, 120_000);
 });
