@@ -1,14 +1,16 @@
 /** HTTP/2 to an endpoint: how exchanges share connections. Every frame of the endpoint is in the test. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { Failure } from "../base/failure.ts";
-import { NO_BODY } from "../http/body.ts";
+import { type BodySink, NO_BODY } from "../http/body.ts";
 import { FieldSection } from "../http/field-section.ts";
 import { HttpRequest, type HttpResponse } from "../http/message.ts";
 import { libc } from "../net/libc.ts";
+import { queuedOctets } from "../net/send-queue.ts";
 import { jump, listening, openSockets, Peer, pass, until } from "../net/testing.ts";
 import type { ClientConnection, ResponseTaker } from "../protocol/client-connection.ts";
 import { Http2ClientConnection } from "../protocol/http2/client.ts";
 import { ErrorCode } from "../protocol/http2/error-code.ts";
+import { DEFAULT_FLOOD_LIMITS } from "../protocol/http2/floods.ts";
 import { Setting } from "../protocol/http2/frame.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { Http2Settings } from "./endpoint-settings.ts";
@@ -17,15 +19,21 @@ import { type EndpointFacts, endpoint, Tally } from "./testing.ts";
 import { Http2Peer } from "./testing-http2.ts";
 
 let before = 0;
+let queuedBefore = 0;
 let cleanup: (() => void)[] = [];
 beforeEach(() => {
   before = openSockets();
+  queuedBefore = queuedOctets();
 });
 afterEach(async () => {
   for (const clean of cleanup.reverse()) clean();
   cleanup = [];
   await until(() => openSockets() <= before, "every socket of the test is closed");
+  expect(queuedOctets()).toBe(queuedBefore);
 });
+
+/** Content that nobody took would count against limits.queued for good. */
+const NOBODY: BodySink = { begin() {}, write() {}, end() {}, abort() {} };
 
 const http2 = (facts: Partial<Http2Settings> = {}, maxStreams = 100): Http2Settings => ({
   client: {
@@ -34,6 +42,7 @@ const http2 = (facts: Partial<Http2Settings> = {}, maxStreams = 100): Http2Setti
     maxStreams,
     streamWindowOctets: 65_535,
     connectionWindowOctets: 65_535,
+    floods: DEFAULT_FLOOD_LIMITS,
     pingTime: null,
     pingAnswerTime: null,
   },
@@ -102,8 +111,9 @@ class Asking implements ConnectionTaker, ResponseTaker {
     this.failure = failure;
   }
   onInterim(): void {}
-  onResponse({ status }: HttpResponse): void {
+  onResponse({ status, body }: HttpResponse): void {
     this.status = status;
+    body.sendTo(NOBODY);
   }
   onFailed(failure: Failure): void {
     this.failure = failure;
