@@ -333,7 +333,7 @@ export interface OriginTls {
   /** PEM files: the certificate to show to the server, and its key. */
   cert?: string;
   key?: string;
-  /** Name to ask for and to check. Default: the endpoint's host. */
+  /** Name to ask for and to check. Default: the host of `branding.as`, else the endpoint's. */
   serverName?: string;
   minVersion?: TlsVersion;
   handshakeTimeout?: Duration;
@@ -536,7 +536,13 @@ export interface UpstreamOptions {
   /** Begins each connection with a PROXY header; clients share none then. Default: `"off"`. */
   proxyProtocol?: "off" | "v1" | "v2";
   /** For an upstream on another host name that should work under yours. */
-  branding?: false | { /** The origin it believes it is. */ as: `http://${string}` | `https://${string}` };
+  branding?:
+    | false
+    | {
+        /** The origin it believes it is: `Host`, and with `tls` the server name. */ as:
+          | `http://${string}`
+          | `https://${string}`;
+      };
   /** Connections kept open, per endpoint and worker. */
   pool?: {
     /** Default: 256. */

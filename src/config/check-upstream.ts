@@ -40,6 +40,7 @@ export function checkUpstream(written: unknown, path: Path, title: string, local
     ejectionOutOfOrder(here),
     ...weakSticky(here),
     unusedHost(here),
+    plainBranding(here),
     unusedAuto(here),
     ...unusedStreams(here),
   ].filter((problem) => problem !== null);
@@ -149,6 +150,21 @@ function unusedHost({ options, path, title }: Here): PlacedProblem | null {
   if (options["host"] === undefined || !isMap(options["branding"])) return null;
   const message = `${title} has branding, which sets Host: "host" is not used`;
   return warning([...path, "host"], "unused-host", message, 'remove "host", or the branding');
+}
+
+/** What the origin server believes it is says nothing about how it is reached; `tls: false` says that plain is meant. */
+function plainBranding({ options, path, title }: Here): PlacedProblem | null {
+  const { branding, tls } = options;
+  const as = isMap(branding) ? branding["as"] : undefined;
+  if (typeof as !== "string" || !/^https:/i.test(as) || tls !== undefined) return null;
+  const message = `${title} is reached without TLS, and believes that it is ${JSON.stringify(as)}`;
+  return warning(
+    [...path, "branding", "as"],
+    "branding-without-tls",
+    message,
+    'add "tls: true", or "tls: false" if something in front of it has the TLS',
+    "value",
+  );
 }
 
 /** Without TLS nobody says which protocol it is. */

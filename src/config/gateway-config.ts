@@ -258,7 +258,7 @@ export interface OriginTlsConfig {
   /** SHA-256 of public keys, base64; empty: any key. */
   readonly pins: readonly string[];
   readonly identity: { readonly cert: string; readonly key: string } | null;
-  /** null: the endpoint's host. */
+  /** null: the endpoint's host. Of an upstream with branding it is never null. */
   readonly serverName: string | null;
   readonly minVersion: TlsVersionConfig;
   /** ms. */

@@ -12,6 +12,8 @@ test.each([
   ["a=%2B%26", "a", ["+&"]],
   ["a=100%", "a", ["100%"]],
   ["a=%ff", "a", ["\ufffd"]],
+  ["a=%ed%a0%80", "a", ["\ufffd\ufffd\ufffd"]],
+  ["a=x%ed%a0%80%C3%A9", "a", ["x\ufffd\ufffd\ufffdé"]],
   ["ba=1", "a", []],
   ["x=a=1", "a", []],
   ["a=b=c", "a", ["b=c"]],

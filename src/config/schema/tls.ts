@@ -219,7 +219,7 @@ const originFields = z.strictObject({
   cert: file("PEM file: the certificate to show to the server.").optional(),
   key: file("PEM file: its key.").optional(),
   serverName: textOption("bad-host", readName, {
-    description: "Name to ask for and to check. Default: the endpoint's host.",
+    description: "Name to ask for and to check. Default: the host of `branding.as`, else the endpoint's.",
   }).optional(),
   minVersion: version("Lowest version.").prefault("1.2"),
   handshakeTimeout: span("For the handshake, beyond the connection.", "5s", 10),

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { duration } from "../../base/option.ts";
 import { type Reading, readEndpointAddress } from "../address.ts";
 import type { Catalog } from "../catalog.ts";
-import type { EndpointConfig } from "../gateway-config.ts";
+import type { EndpointConfig, OriginTlsConfig } from "../gateway-config.ts";
 import { readHostPattern } from "../pattern.ts";
 import { remembering } from "../same.ts";
 import { entries, entry } from "./entry.ts";
@@ -92,7 +92,7 @@ const branding = z
   .transform((value) => (value === false ? null : value))
   .meta({
     description:
-      "For an upstream on another host name that should work under yours: Host is set to that name, and it is replaced in Location, Content-Location, Refresh and Set-Cookie.",
+      "For an upstream on another host name that should work under yours: Host is set to that name, and with `tls` the server name; it is replaced in Location, Content-Location, Refresh and Set-Cookie.",
   });
 
 function fullUpstream(catalog: Catalog) {
@@ -156,8 +156,18 @@ function fullUpstream(catalog: Catalog) {
         .prefault({})
         .meta({ title: "Upstream timeouts", description: "Own timeouts of this upstream." }),
     })
-    .transform(({ endpoints: list = [], ...rest }) => ({ endpoints: withLimits(list, rest.maxInFlight), ...rest }))
+    .transform(({ endpoints: list = [], ...rest }) => ({
+      endpoints: withLimits(list, rest.maxInFlight),
+      ...rest,
+      tls: tlsAs(rest.branding, rest.tls),
+    }))
     .meta({ title: "Upstream", description: "A named set of endpoints." });
+}
+
+/** Who is asked under a name of its own is reached under that name too: as SNI, and in its certificate. */
+function tlsAs(branding: { readonly as: string } | null, tls: OriginTlsConfig | null): OriginTlsConfig | null {
+  if (branding === null || tls === null || tls.serverName !== null) return tls;
+  return { ...tls, serverName: new URL(branding.as).hostname.replace(/^\[|\]$/g, "") };
 }
 
 export type ParsedUpstream = z.output<ReturnType<typeof fullUpstream>>;
