@@ -21,6 +21,8 @@ const PEERS = [
   { package: "redis-server", program: "redis-server", suite: "Redis relayed over TCP" },
   { package: "pebble", program: "pebble", suite: "certificates from a real ACME server" },
   { package: "ca-certificates", program: "update-ca-certificates", suite: "lintel trust" },
+  { package: "logrotate", program: "logrotate", suite: "logrotate with the access log" },
+  { package: "systemd", program: "systemd-analyze", suite: "systemd-analyze on the unit of the service" },
   { package: "knot", program: "knotd", suite: "dns-01 by dynamic updates of a real DNS server" },
 ];
 
