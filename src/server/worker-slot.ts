@@ -8,6 +8,8 @@ import type { FromWorker, Start, ToWorker } from "./ipc.ts";
  * - The heap may grow to 64 MiB (the engine's own choice: 32) before its first full collection. What lives, the
  *   zone included, takes 19 MiB of that, so there is room for three times as many requests between two collections:
  *   fewer than one in a hundred meets one.
+ *
+ * What the program's own environment says of either counts more: where memory is scarce, or is measured.
  */
 const WORKER_ENVIRONMENT = { BUN_GC_TIMER_DISABLE: "1", BUN_JSC_largeHeapSize: String(64 * 1024 * 1024) };
 
@@ -77,7 +79,7 @@ export class WorkerSlot {
     this.#process = Bun.spawn([...command], {
       stdio: ["ignore", "inherit", "inherit", ...fds(this.slot)],
       serialization: "advanced",
-      env: { ...process.env, ...WORKER_ENVIRONMENT },
+      env: { ...WORKER_ENVIRONMENT, ...process.env },
       ipc: (message) => this.#received(message as FromWorker),
       onExit: (_, code, signal) => this.#exited(code, signal as unknown as string | null),
     });

@@ -60,6 +60,17 @@ describe("workers", () => {
     expect(readies.at(-1)).toBe(0);
   });
 
+  test("collect garbage seldom, unless the environment says otherwise", async () => {
+    const told: unknown[] = [];
+    const script = `process.on("message", () => { process.send(process.env.BUN_JSC_largeHeapSize); process.send({ kind: "ready" }); });`;
+    for (const size of [undefined, "1234567"]) {
+      if (size !== undefined) process.env["BUN_JSC_largeHeapSize"] = size;
+      const { workers } = create(script, 1, null, (_, message) => told.push(message));
+      await workers.start().finally(() => delete process.env["BUN_JSC_largeHeapSize"]);
+    }
+    expect(told).toEqual([String(64 * 1024 * 1024), "1234567"]);
+  });
+
   test("one that cannot start says why, and the start fails", async () => {
     const { workers } = create(
       `process.on("message", () => process.send({ kind: "failed", reason: "no such file: x.html" }, () => process.exit(78)));`,

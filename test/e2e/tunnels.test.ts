@@ -1,7 +1,7 @@
 /** Upgrades and CONNECT (RFC 9110 §7.8, §9.3.6, RFC 6455). */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
-import { Gateway } from "../support/gateway.ts";
+import { Gateway, SMALL_HEAP } from "../support/gateway.ts";
 import { pair } from "../support/pair.ts";
 import { exchange, get, RawClient, wire } from "../support/raw.ts";
 
@@ -12,18 +12,21 @@ const IDLE_MS = 500;
 
 /** Tunnels that a test leaves behind do not hold up the end. */
 const timeouts = { drain: "200ms" };
-const it = pair((origin) => ({
-  timeouts,
-  upstreams: { app: origin.address },
-  sites: [
-    {
-      routes: [
-        { match: "/idle", use: [{ timeouts: { tunnelIdle: `${IDLE_MS}ms` } }], to: "app" },
-        { match: "/*", to: "app" },
-      ],
-    },
-  ],
-}));
+const it = pair(
+  (origin) => ({
+    timeouts,
+    upstreams: { app: origin.address },
+    sites: [
+      {
+        routes: [
+          { match: "/idle", use: [{ timeouts: { tunnelIdle: `${IDLE_MS}ms` } }], to: "app" },
+          { match: "/*", to: "app" },
+        ],
+      },
+    ],
+  }),
+  { env: SMALL_HEAP },
+);
 
 /** Opens a tunnel of protocol "echo/1"; the origin's end is `request.connection`. */
 async function openTunnel(client: RawClient, target = "/tunnel") {
@@ -143,7 +146,7 @@ describe("a foreign Upgrade (RFC 9110 §7.8)", () => {
     await pouring;
     while (client.receivedOctets < sent && client.isOpen) await Bun.sleep(5);
     expect(client.receivedOctets).toBeGreaterThanOrEqual(sent);
-    expect(it.gateway.residentOctets() - before).toBeLessThan(48 * MIB);
+    expect(it.gateway.residentOctets() - before).toBeLessThan(20 * MIB);
   }, 30_000);
 
   test("an origin that answers otherwise has refused, and the connection goes on as HTTP", async () => {
