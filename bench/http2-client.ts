@@ -15,6 +15,7 @@ import type { Connection, ConnectionHandler } from "../src/net/connection.ts";
 import type { ResponseTaker } from "../src/protocol/client-connection.ts";
 import { Http2ClientConnection, type Http2ClientOwner } from "../src/protocol/http2/client.ts";
 import type { Http2ClientSettings } from "../src/protocol/http2/client-settings.ts";
+import { DEFAULT_FLOOD_LIMITS, originLimits } from "../src/protocol/http2/floods.ts";
 import { FrameOutput, flushFrames } from "../src/protocol/http2/frame-output.ts";
 import { HpackEncoder } from "../src/protocol/http2/hpack/encoder.ts";
 
@@ -61,6 +62,7 @@ const settings: Http2ClientSettings = {
   maxStreams: 100,
   streamWindowOctets: 256 * 1024,
   connectionWindowOctets: 1024 * 1024,
+  floods: originLimits(DEFAULT_FLOOD_LIMITS),
   pingTime: timerList(30_000),
   pingAnswerTime: timerList(10_000),
 };

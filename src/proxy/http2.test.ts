@@ -5,6 +5,7 @@ import { MemoryBody } from "../http/body.ts";
 import { jump, pass } from "../net/testing.ts";
 import { Http2ClientConnection } from "../protocol/http2/client.ts";
 import { ErrorCode } from "../protocol/http2/error-code.ts";
+import { DEFAULT_FLOOD_LIMITS } from "../protocol/http2/floods.ts";
 import type { Endpoint } from "../upstream/endpoint.ts";
 import type { Http2Settings } from "../upstream/endpoint-settings.ts";
 import { Http2Peer } from "../upstream/testing-http2.ts";
@@ -19,6 +20,7 @@ const HTTP2 = {
     maxStreams: 100,
     streamWindowOctets: 65_535,
     connectionWindowOctets: 65_535,
+    floods: DEFAULT_FLOOD_LIMITS,
     pingTime: null,
     pingAnswerTime: null,
   },

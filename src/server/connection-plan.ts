@@ -3,6 +3,7 @@ import { timerList } from "../base/timer.ts";
 import type { GatewayConfig, OriginTlsConfig, PoolConfig, UpstreamConfig } from "../config/gateway-config.ts";
 import { alpnWire } from "../net/tls-runtime.ts";
 import type { HeadLimits } from "../protocol/http1/head-decoder.ts";
+import { type FrameFloodLimits, originLimits } from "../protocol/http2/floods.ts";
 import { originSettings } from "../tls/origin-settings.ts";
 import type { TlsMaterial } from "../tls/tls-material.ts";
 import type { EndpointSettings, EndpointTls, Http2Settings } from "../upstream/endpoint-settings.ts";
@@ -20,6 +21,7 @@ export interface ConnectionPlan {
   readonly chunkExtensionOctets: number;
   readonly streamWindowOctets: number;
   readonly connectionWindowOctets: number;
+  readonly floods: FrameFloodLimits;
 }
 
 export function connectionPlan(
@@ -45,6 +47,7 @@ export function connectionPlan(
     chunkExtensionOctets: limits.chunkExtensions,
     streamWindowOctets: limits.http2.streamWindow,
     connectionWindowOctets: limits.http2.connectionWindow,
+    floods: originLimits(limits.http2),
   };
 }
 
@@ -76,6 +79,7 @@ function http2Settings({ protocol, tls, pool, head, ...plan }: ConnectionPlan): 
       maxStreams: pool.streams,
       streamWindowOctets: plan.streamWindowOctets,
       connectionWindowOctets: plan.connectionWindowOctets,
+      floods: plan.floods,
       pingTime: timerList(PING_MS),
       pingAnswerTime: timerList(PING_ANSWER_MS),
     },

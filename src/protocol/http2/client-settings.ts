@@ -2,6 +2,7 @@
 import type { TimerList } from "../../base/timer.ts";
 import type { Scheme } from "../../http/message.ts";
 import type { HeadLimits } from "../http1/head-decoder.ts";
+import type { FrameFloodLimits } from "./floods.ts";
 import { DEFAULT_WINDOW_OCTETS, LEAST_MAX_FRAME_OCTETS, Setting } from "./frame.ts";
 import type { FrameLimits } from "./frame-decoder.ts";
 import { firstStreamWindow } from "./receive-window.ts";
@@ -15,6 +16,8 @@ export interface Http2ClientSettings {
   /** What an origin server may send of one response, and of all of them, before it is taken: windows begin smaller and grow up to this. */
   readonly streamWindowOctets: number;
   readonly connectionWindowOctets: number;
+  /** Frames that carry nothing. */
+  readonly floods: FrameFloodLimits;
   /** After so long without an octet, while streams are open, PING asks whether the origin server is still there; null: never. */
   readonly pingTime: TimerList | null;
   /** The time it has for any sign of life after that. */

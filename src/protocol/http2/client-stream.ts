@@ -42,6 +42,7 @@ export class ClientStream implements SentRequest, ContentOwner, OutgoingOwner, T
   #isRequestDone = false;
 
   // The response.
+  #interims = 0;
   #hasResponse = false;
   #isResponseDone = false;
   /** It must not have content: to HEAD, 204, 304. */
@@ -161,6 +162,8 @@ export class ClientStream implements SentRequest, ContentOwner, OutgoingOwner, T
     else if (head.status >= 200) this.#begin(head, endStream);
     else if (head.status === 101) this.#malformed("101 Switching Protocols (RFC 9113 §8.6)");
     else if (endStream) this.#malformed("an interim response that ends the stream (RFC 9113 §8.1)");
+    else if (++this.#interims > MOST_INTERIMS)
+      this.#end(malformed(`more than ${MOST_INTERIMS} interim responses`), ErrorCode.enhanceYourCalm);
     else this.#taker?.onInterim(head.status, head.fields);
   }
 
@@ -382,5 +385,7 @@ export class ClientStream implements SentRequest, ContentOwner, OutgoingOwner, T
 }
 
 const SENT_BY_PEER = -1;
+/** Each is relayed at once, and kept for a client that does not read. */
+const MOST_INTERIMS = 100;
 
 const malformed = (problem: string): Failure => new Failure("upstream-malformed", problem);

@@ -43,6 +43,7 @@ export class Http2ClientConnection implements ClientConnection, ConnectionHandle
   /** Requests sent so far; more than one means that the connection was reused. */
   requests = 0;
   readonly #owner: Http2ClientOwner;
+  readonly #intake: ResponseIntake;
   readonly #frames: FrameDecoder;
   readonly #streams = new ClientStreams();
   /** Octets of the server's first frame that were looked at. */
@@ -62,7 +63,8 @@ export class Http2ClientConnection implements ClientConnection, ConnectionHandle
     this.settings = settings;
     this.#owner = owner;
     this.link = new Link(connection, output, settings.connectionWindowOctets);
-    this.#frames = new FrameDecoder(clientFrameLimits(settings), new ResponseIntake(this, this.#streams));
+    this.#intake = new ResponseIntake(this, this.#streams);
+    this.#frames = new FrameDecoder(clientFrameLimits(settings), this.#intake);
     // RFC 9113 §3.4
     output.use(connection);
     output.text(CLIENT_PREFACE);
@@ -116,6 +118,7 @@ export class Http2ClientConnection implements ClientConnection, ConnectionHandle
       return stream;
     }
     this.#streams.open(stream);
+    this.#intake.streamBegun();
     this.requests++;
     this.#idleTimer.cancel();
     if (this.#streams.size === 1) this.#listen();

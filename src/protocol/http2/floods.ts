@@ -1,24 +1,27 @@
 /**
- * What costs us more than the client, counted. Two budgets per connection, both refilled by time and
+ * What costs us more than the peer, counted. Two budgets per connection, both refilled by time and
  * by work that went somewhere, so that who has much to do may ask much:
  *
  * - `resets`: streams that end before their response does, since the client cancelled them
  *   (CVE-2023-44487, "rapid reset") or since it broke a rule so that we had to (CVE-2025-8671);
  * - `frames`: frames that carry nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, DATA without
- *   content, frames of unknown types (CVE-2019-9511 to 9518).
+ *   content, frames of unknown types (CVE-2019-9511 to 9518). Origin servers have such a budget too.
  *
  * Whoever uses one up gets GOAWAY with ENHANCE_YOUR_CALM.
  */
 import { clock } from "../../base/timer.ts";
 import { ConnectionError, ErrorCode } from "./error-code.ts";
 
-export interface FloodLimits {
-  /** Cancelled or refused streams in a row, and how many are forgotten per second. A response that went to its end makes up for one. */
-  readonly resets: number;
-  readonly resetsPerSecond: number;
+export interface FrameFloodLimits {
   /** Frames that carry nothing, and how many are forgotten per second. Content makes up for them: one per 2 KiB, and a stream for `FRAMES_PER_STREAM`. */
   readonly frames: number;
   readonly framesPerSecond: number;
+}
+
+export interface FloodLimits extends FrameFloodLimits {
+  /** Cancelled or refused streams in a row, and how many are forgotten per second. A response that went to its end makes up for one. */
+  readonly resets: number;
+  readonly resetsPerSecond: number;
 }
 
 export const DEFAULT_FLOOD_LIMITS: FloodLimits = {
@@ -28,12 +31,21 @@ export const DEFAULT_FLOOD_LIMITS: FloodLimits = {
   framesPerSecond: 100,
 };
 
+/** The requests of many clients share a connection to an origin server, and we chose to talk to it. */
+const ORIGIN_SERVERS_SHARE = 10;
+
+/** What an origin server may do, given what a client may. */
+export const originLimits = ({ frames, framesPerSecond }: FrameFloodLimits): FrameFloodLimits => ({
+  frames: frames * ORIGIN_SERVERS_SHARE,
+  framesPerSecond: framesPerSecond * ORIGIN_SERVERS_SHARE,
+});
+
 /** A new stream may come with so many frames: its priority, windows, an empty last frame. */
 const FRAMES_PER_STREAM = 8;
 /** Two windows are updated at most for each of these. */
 const CONTENT_PER_FRAME_OCTETS = 2048;
-/** A SETTINGS frame makes us go through all streams. */
-const SETTINGS_WEIGHT = 10;
+/** A SETTINGS frame makes us go through all streams, and GOAWAY a client. */
+const WALK_WEIGHT = 10;
 
 class Budget {
   readonly #most: number;
@@ -61,23 +73,19 @@ class Budget {
   }
 }
 
-export class FloodGuard {
-  readonly #resets: Budget;
+/** For either role: counts frames. */
+export class FrameGuard {
   readonly #frames: Budget;
+  /** Sent content that has been counted. */
+  #countedOctets = 0;
 
-  constructor(limits: FloodLimits) {
-    this.#resets = new Budget(limits.resets, limits.resetsPerSecond);
-    this.#frames = new Budget(limits.frames, limits.framesPerSecond);
-  }
-
-  /** A stream ended before its response: by the client, or by its fault. @throws {ConnectionError} ENHANCE_YOUR_CALM */
-  reset(): void {
-    if (!this.#resets.spend(1)) throw calmDown("too many streams cancelled or refused (limits.http2.resets)");
+  constructor({ frames, framesPerSecond }: FrameFloodLimits) {
+    this.#frames = new Budget(frames, framesPerSecond);
   }
 
   /** A frame that carries nothing. @throws {ConnectionError} ENHANCE_YOUR_CALM */
   frame(name: string): void {
-    const weight = name === "SETTINGS" ? SETTINGS_WEIGHT : 1;
+    const weight = name === "SETTINGS" || name === "GOAWAY" ? WALK_WEIGHT : 1;
     if (!this.#frames.spend(weight)) throw calmDown(`too many ${name} frames (limits.http2.frames)`);
   }
 
@@ -85,13 +93,35 @@ export class FloodGuard {
     this.#frames.earn(FRAMES_PER_STREAM);
   }
 
-  streamDone(): void {
-    this.#resets.earn(1);
-  }
-
-  /** Octets of content, either way. */
+  /** Octets of content that came. */
   content(octets: number): void {
     this.#frames.earn(octets / CONTENT_PER_FRAME_OCTETS);
+  }
+
+  /** A WINDOW_UPDATE frame: what was sent so far makes up for it. @param sentOctets of content, since the connection began */
+  windowUpdate(sentOctets: number): void {
+    this.content(sentOctets - this.#countedOctets);
+    this.#countedOctets = sentOctets;
+    this.frame("WINDOW_UPDATE");
+  }
+}
+
+/** For servers: counts streams too. */
+export class FloodGuard extends FrameGuard {
+  readonly #resets: Budget;
+
+  constructor(limits: FloodLimits) {
+    super(limits);
+    this.#resets = new Budget(limits.resets, limits.resetsPerSecond);
+  }
+
+  /** A stream ended before its response: by the client, or by its fault. @throws {ConnectionError} ENHANCE_YOUR_CALM */
+  reset(): void {
+    if (!this.#resets.spend(1)) throw calmDown("too many streams cancelled or refused (limits.http2.resets)");
+  }
+
+  streamDone(): void {
+    this.#resets.earn(1);
   }
 }
 

@@ -189,6 +189,7 @@ class Relay implements ExchangeHooks, Http2ClientOwner {
         maxStreams: 100,
         streamWindowOctets: windowOctets,
         connectionWindowOctets: 65_535,
+        floods: { ...DEFAULT_FLOOD_LIMITS, frames: 1e9 },
         pingTime: null,
         pingAnswerTime: null,
       },

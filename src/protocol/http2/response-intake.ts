@@ -6,6 +6,7 @@ import type { Http2ClientConnection } from "./client.ts";
 import type { ClientStream } from "./client-stream.ts";
 import type { ClientStreams } from "./client-streams.ts";
 import { ConnectionError, ErrorCode } from "./error-code.ts";
+import { FrameGuard } from "./floods.ts";
 import { MAX_WINDOW_OCTETS } from "./frame.ts";
 import type { FrameTaker } from "./frame-decoder.ts";
 import { HpackDecoder } from "./hpack/decoder.ts";
@@ -19,16 +20,25 @@ const head = new MessageHead();
 export class ResponseIntake implements FrameTaker {
   readonly #client: Http2ClientConnection;
   readonly #streams: ClientStreams;
+  readonly #floods: FrameGuard;
   readonly #hpack = new HpackDecoder();
   #unreadAnswers = 0;
+  #settingsAcked = false;
 
   // The DATA frame that is arriving.
   #dataStream: ClientStream | null = null;
+  #dataOctets = 0;
   #dataLeft = 0;
 
   constructor(client: Http2ClientConnection, streams: ClientStreams) {
     this.#client = client;
     this.#streams = streams;
+    this.#floods = new FrameGuard(client.settings.floods);
+  }
+
+  /** We have opened a stream: more may come. */
+  streamBegun(): void {
+    this.#floods.streamBegun();
   }
 
   get stopped(): boolean {
@@ -42,6 +52,7 @@ export class ResponseIntake implements FrameTaker {
     if (!this.#client.link.receiveWindow.arrive(octets))
       throw new ConnectionError(ErrorCode.flowControl, "more content than the connection's window (RFC 9113 §6.9.1)");
     this.#dataStream = stream;
+    this.#dataOctets = octets;
     this.#dataLeft = octets;
     if (stream === null) this.#streams.letPass(streamId);
     else if (!stream.onDataBegin(octets))
@@ -62,7 +73,10 @@ export class ResponseIntake implements FrameTaker {
   onDataEnd(_streamId: number, endStream: boolean): void {
     const stream = this.#dataStream;
     const padding = this.#dataLeft;
+    const content = this.#dataOctets - padding;
     this.#dataStream = null;
+    if (content === 0 && !endStream) this.#floods.frame("empty DATA");
+    else this.#floods.content(content);
     if (stream === null || stream.isOver) {
       if (padding > 0) this.#client.link.took(padding);
       return;
@@ -82,7 +96,10 @@ export class ResponseIntake implements FrameTaker {
     // Also for nobody: the table must be as the server has it.
     this.#hpack.decode(octets, start, end, head);
     head.end();
-    if (stream === null) return this.#streams.letPass(streamId);
+    if (stream === null) {
+      this.#floods.frame("HEADERS");
+      return this.#streams.letPass(streamId);
+    }
     try {
       stream.onHead(head, endStream);
     } catch (thrown) {
@@ -91,13 +108,16 @@ export class ResponseIntake implements FrameTaker {
   }
 
   onResetStream(streamId: number, code: number): void {
-    this.#streams.find(streamId)?.onReset(code);
+    const stream = this.#streams.find(streamId);
+    if (stream === null) this.#floods.frame("RST_STREAM");
+    else stream.onReset(code);
   }
 
   // ── windows and settings ───────────────────────────────────────────────────────────────────
 
   onWindowUpdate(streamId: number, octets: number): void {
     const { link } = this.#client;
+    this.#floods.windowUpdate(link.contentOctets);
     if (streamId === 0) {
       if (octets === 0) throw new ConnectionError(ErrorCode.protocol, "an increment of 0 (RFC 9113 §6.9)");
       link.sendWindow += octets;
@@ -113,6 +133,7 @@ export class ResponseIntake implements FrameTaker {
   }
 
   onSettings(octets: Buffer, start: number, end: number): void {
+    this.#floods.frame("SETTINGS");
     const { link, capacity } = this.#client;
     const { peer, encoder } = link;
     const before = peer.initialWindowOctets;
@@ -133,10 +154,13 @@ export class ResponseIntake implements FrameTaker {
   }
 
   onSettingsAck(): void {
+    if (this.#settingsAcked) return this.#floods.frame("SETTINGS");
+    this.#settingsAcked = true;
     this.#client.link.settingsAnswered();
   }
 
   onPing(ack: boolean, octets: Buffer, at: number): void {
+    this.#floods.frame("PING");
     if (ack) return;
     this.#answer();
     this.#client.link.out.ping(true, octets, at);
@@ -152,6 +176,7 @@ export class ResponseIntake implements FrameTaker {
   }
 
   onGoAway(lastStreamId: number, code: number, debug: string): void {
+    this.#floods.frame("GOAWAY");
     this.#client.onGoAway(lastStreamId, code, debug);
   }
 
@@ -160,7 +185,16 @@ export class ResponseIntake implements FrameTaker {
   }
 
   onFieldBlockBegin(): void {}
-  onPriority(): void {}
-  onPriorityUpdate(): void {}
-  onUnknown(): void {}
+
+  onPriority(): void {
+    this.#floods.frame("PRIORITY");
+  }
+
+  onPriorityUpdate(): void {
+    this.#floods.frame("PRIORITY_UPDATE");
+  }
+
+  onUnknown(): void {
+    this.#floods.frame("unknown");
+  }
 }

@@ -44,8 +44,6 @@ export class ServerStreams implements FrameTaker {
   #dataStream: ServerStream | null = null;
   #dataOctets = 0;
   #padding = 0;
-  /** Sent content that has been counted for the floods. */
-  #countedOctets = 0;
 
   constructor(server: Http2ServerConnection, client: ClientInfo, goodbye: Goodbye) {
     this.server = server;
@@ -225,9 +223,7 @@ export class ServerStreams implements FrameTaker {
   onWindowUpdate(id: number, octets: number): void {
     this.#checkFirst();
     const { link } = this;
-    this.#floods.content(link.contentOctets - this.#countedOctets);
-    this.#countedOctets = link.contentOctets;
-    this.#floods.frame("WINDOW_UPDATE");
+    this.#floods.windowUpdate(link.contentOctets);
     if (id === 0) {
       if (octets === 0) throw protocolError("WINDOW_UPDATE of 0 (RFC 9113 §6.9)");
       link.sendWindow += octets;
@@ -293,6 +289,7 @@ export class ServerStreams implements FrameTaker {
 
   onGoAway(): void {
     this.#checkFirst();
+    this.#floods.frame("GOAWAY");
     this.server.clientLeaves();
   }
 

@@ -6,6 +6,7 @@ import type { ResponseTaker } from "../../../src/protocol/client-connection.ts";
 import { type FakeConnection, HEAD_LIMITS } from "../../../src/protocol/http1/testing.ts";
 import { Http2ClientConnection } from "../../../src/protocol/http2/client.ts";
 import type { Http2ClientSettings } from "../../../src/protocol/http2/client-settings.ts";
+import { DEFAULT_FLOOD_LIMITS } from "../../../src/protocol/http2/floods.ts";
 import { flushFrames } from "../../../src/protocol/http2/frame-output.ts";
 
 export interface StreamUnderTest {
@@ -46,6 +47,7 @@ export function connect(
       maxStreams: 100,
       streamWindowOctets: 100_000,
       connectionWindowOctets: 250_000,
+      floods: DEFAULT_FLOOD_LIMITS,
       pingTime: null,
       pingAnswerTime: null,
       ...settings,

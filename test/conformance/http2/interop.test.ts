@@ -18,6 +18,7 @@ import { HEAD_LIMITS } from "../../../src/protocol/http1/testing.ts";
 import { HandSource } from "../../../src/protocol/http1/testing-bodies.ts";
 import { Http2ClientConnection } from "../../../src/protocol/http2/client.ts";
 import type { Http2ClientSettings } from "../../../src/protocol/http2/client-settings.ts";
+import { DEFAULT_FLOOD_LIMITS, originLimits } from "../../../src/protocol/http2/floods.ts";
 import { Nginx, nginxPath } from "../../support/nginx.ts";
 import { closedPort } from "../../support/origin.ts";
 import { findProgram } from "../../support/programs.ts";
@@ -123,6 +124,7 @@ class Client {
               maxStreams: 100,
               streamWindowOctets: 262_144,
               connectionWindowOctets: 1 << 20,
+              floods: originLimits(DEFAULT_FLOOD_LIMITS),
               pingTime: null,
               pingAnswerTime: null,
               ...settings,
