@@ -212,6 +212,7 @@ export const certificatesFor = z
         certificates: z.array(certificate).meta({ description: "A client gets the first it can use." }),
         site: z.string().nullable().meta({ description: "Whose requests these are." }),
         minVersion: z.enum(["TLSv1.2", "TLSv1.3"]),
+        maxVersion: z.enum(["TLSv1.2", "TLSv1.3"]),
         clientCertificate: z.enum(["none", "optional", "required"]),
       }),
     ),

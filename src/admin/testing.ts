@@ -108,6 +108,7 @@ export function fakeControl(parts: Partial<Control> = {}, endpoints = [endpointV
           certificates: [certificateView()],
           site: "a.example",
           minVersion: "TLSv1.2",
+          maxVersion: "TLSv1.3",
           clientCertificate: "none",
         },
       ],

@@ -105,6 +105,15 @@ test.each([
   ["tls.version", "TLSv1.3"],
   ["tls.server-name", "shop.example"],
   ["tls.alpn", "http/1.1"],
+  ["tls.cipher", "TLS_AES_128_GCM_SHA256"],
+  ["tls.resumed", "no"],
+  ["tls.client.verified", "yes"],
+  ["tls.client.distrust", ""],
+  ["tls.client.subject", "CN=alice"],
+  ["tls.client.issuer", "CN=staff"],
+  ["tls.client.serial", "0A"],
+  ["tls.client.fingerprint", "ab12"],
+  ["tls.client.certificate", "AAECAwQF"],
   ["pid", String(process.pid)],
 ])("{%s} of an answered exchange is %j", (name, value) => {
   expect(expand(`{${name}}`, answered())).toBe(value);

@@ -8,7 +8,7 @@
  * on memory, only on sockets of its own; so a connection is ours until its first octets have been
  * looked at, and then its descriptor changes hands. bench/README.md has the numbers.
  */
-import type { X509Certificate } from "node:crypto";
+import { constants, type X509Certificate } from "node:crypto";
 import tls, { type SecureContextOptions } from "node:tls";
 
 declare const contextBrand: unique symbol;
@@ -31,6 +31,8 @@ export interface TlsContextOptions {
   readonly maxVersion: TlsVersion;
   /** For TLS 1.2, in OpenSSL's names, separated by ":"; null: the runtime's. */
   readonly ciphers: string | null;
+  /** Of a server: the order of its ciphers goes before the client's. */
+  readonly prefersOwnCiphers?: boolean;
   /** Key exchange groups, separated by ":"; null: the runtime's. */
   readonly groups: string | null;
 }
@@ -45,6 +47,7 @@ export function createTlsContext(options: TlsContextOptions): TlsContext {
     ...(options.crl === null ? {} : { crl: options.crl }),
     ...(options.ciphers === null ? {} : { ciphers: options.ciphers }),
     ...(options.groups === null ? {} : { ecdhCurve: options.groups }),
+    ...(options.prefersOwnCiphers === true ? { secureOptions: constants.SSL_OP_CIPHER_SERVER_PREFERENCE } : {}),
   };
   try {
     return (tls.createSecureContext(native) as unknown as { context: TlsContext }).context;

@@ -4,10 +4,18 @@ import { Authority, type Pair } from "../tls/testing.ts";
 import type { Connection } from "./connection.ts";
 import { libc } from "./libc.ts";
 import { Listener } from "./listener.ts";
+import type { TcpConnection } from "./tcp.ts";
 import { listening, openSockets, Peer, Recorder, until, wait } from "./testing.ts";
 import type { TlsConnection } from "./tls-connection.ts";
 import { alpnWire, createTlsContext, type TlsContextOptions } from "./tls-runtime.ts";
-import { type HandshakeFacts, type TlsIdentity, TlsServer, type TlsServerSettings } from "./tls-server.ts";
+import {
+  type HandshakeFacts,
+  type TlsAcceptOwner,
+  type TlsHandshake,
+  type TlsIdentity,
+  TlsServer,
+  type TlsServerSettings,
+} from "./tls-server.ts";
 
 const authority = new Authority();
 const clients = new Authority("Client CA");
@@ -561,3 +569,46 @@ async function clientHello(): Promise<Buffer> {
   recorded = octets as unknown as Buffer;
   return recorded;
 }
+
+/** Connections that are not there: of real ones a machine does not give as many. */
+class Crowd implements TlsAcceptOwner {
+  failures: string[] = [];
+
+  join(server: TlsServer, count: number, hello: Buffer): TlsHandshake[] {
+    return Array.from({ length: count }, () => server.accept(noConnection(), this, hello));
+  }
+
+  onSecured(): void {}
+  onHandshakeFailed(code: string): void {
+    this.failures.push(code);
+  }
+  fault(thrown: unknown): void {
+    throw thrown;
+  }
+}
+
+const noConnection = () =>
+  ({ handler: null, pause() {}, write() {}, close() {}, destroy() {} }) as unknown as TcpConnection;
+
+test("ten thousand that wait and get no certificate all end at once, one after the other", async () => {
+  const choose = () => null;
+  const server = new TlsServer({ handshakeTimeoutMs: 10_000, maxHandshakes: 0, choose });
+  const crowd = new Crowd();
+  crowd.join(server, 10_000, await clientHello());
+  expect([server.waiting, crowd.failures.length]).toEqual([10_000, 0]);
+  server.settings = { ...server.settings, maxHandshakes: 1 };
+  expect([server.open, server.handshakes, server.waiting]).toEqual([0, 0, 0]);
+  expect(crowd.failures).toHaveLength(10_000);
+});
+
+test("a certificate that comes after its handshake has ended is nobody's", async () => {
+  const { promise, resolve } = Promise.withResolvers<null>();
+  const server = new TlsServer({ handshakeTimeoutMs: 10_000, maxHandshakes: 1, choose: () => promise });
+  const crowd = new Crowd();
+  const [first] = crowd.join(server, 2, await clientHello());
+  first!.cancel();
+  resolve(null);
+  await Promise.resolve();
+  expect(crowd.failures).toEqual(["unknown-name"]);
+  expect([server.open, server.handshakes, server.waiting]).toEqual([0, 0, 0]);
+});

@@ -128,6 +128,7 @@ export class TlsServer {
   readonly #running = new Chain<TlsHandshake>();
   readonly #waiting = new Chain<TlsHandshake>();
   readonly #look = new Timer(() => this.#makeRoom());
+  #isBeginning = false;
 
   constructor(settings: TlsServerSettings) {
     this.#settings = settings;
@@ -211,11 +212,18 @@ export class TlsServer {
     this.#next();
   }
 
+  /** One that ends as it begins calls this again; the call on top of the stack goes on then. */
   #next(): void {
-    for (let next = this.#waiting.first; next !== null; next = this.#waiting.first) {
-      if (this.#running.size >= this.#settings.maxHandshakes) return;
-      this.#waiting.delete(next);
-      this.#begin(next);
+    if (this.#isBeginning) return;
+    this.#isBeginning = true;
+    try {
+      for (let next = this.#waiting.first; next !== null; next = this.#waiting.first) {
+        if (this.#running.size >= this.#settings.maxHandshakes) return;
+        this.#waiting.delete(next);
+        this.#begin(next);
+      }
+    } finally {
+      this.#isBeginning = false;
     }
   }
 
@@ -224,6 +232,11 @@ export class TlsServer {
     handshake.begunAt = clock.now;
     handshake.begin();
   }
+}
+
+/** Whose answer is waited for; null: nobody's any more. */
+interface Ticket {
+  handshake: TlsHandshake | null;
 }
 
 /** One handshake, from the accepted connection on. */
@@ -238,6 +251,7 @@ export class TlsHandshake extends Member implements ConnectionHandler, Handshake
   #hello: ClientHello | null = null;
   /** What was waited for. */
   #chosen: TlsIdentity | null | undefined;
+  #ticket: Ticket | null = null;
   #identity: TlsIdentity | null = null;
   #serverName = "";
   #done = false;
@@ -328,17 +342,27 @@ export class TlsHandshake extends Member implements ConnectionHandler, Handshake
       const identity = this.#server.settings.choose(this.#hello!);
       if (!(identity instanceof Promise)) return this.#proceed(identity);
       this.#server.delayed(this);
+      // The answer may come long after this handshake has ended, and must not keep it alive.
+      const ticket: Ticket = { handshake: this };
+      this.#ticket = ticket;
       void identity.then(
-        (chosen) => {
-          if (this.#done) return;
-          this.#chosen = chosen;
-          this.#server.ready(this);
-        },
-        (thrown: Error) => this.#fail("internal", thrown.message, INTERNAL_ERROR),
+        (chosen) => ticket.handshake?.chose(chosen),
+        (thrown: Error) => ticket.handshake?.cannotChoose(thrown),
       );
     } catch (thrown) {
       this.#fail("internal", (thrown as Error).message, INTERNAL_ERROR);
     }
+  }
+
+  /** @internal */
+  chose(identity: TlsIdentity | null): void {
+    this.#chosen = identity;
+    this.#server.ready(this);
+  }
+
+  /** @internal */
+  cannotChoose(why: Error): void {
+    this.#fail("internal", why.message, INTERNAL_ERROR);
   }
 
   #proceed(identity: TlsIdentity | null): void {
@@ -431,6 +455,7 @@ export class TlsHandshake extends Member implements ConnectionHandler, Handshake
 
   #end(): void {
     this.#done = true;
+    if (this.#ticket !== null) this.#ticket.handshake = null;
     this.#timer.cancel();
     this.#server.ended(this);
   }

@@ -41,6 +41,7 @@ export interface NameExplanation {
   /** Whose requests these are. */
   readonly site: string | null;
   readonly minVersion: TlsVersion;
+  readonly maxVersion: TlsVersion;
   readonly clientCertificate: "none" | "optional" | "required";
 }
 
@@ -192,7 +193,7 @@ export class CertificateStore {
               : "refused",
         certificates,
         site: site?.name ?? null,
-        minVersion: versionsOf(names.tls, rules).minVersion,
+        ...versionsOf(names.tls, rules),
         clientCertificate: rules?.clientAuth?.mode ?? "none",
       };
     });
@@ -212,6 +213,8 @@ export class CertificateStore {
       ca: file(rules?.clientAuth?.ca),
       crl: file(rules?.clientAuth?.crl),
       ...versionsOf(tls, rules),
+      // Mozilla's are all good: the client knows better which of them its hardware likes.
+      prefersOwnCiphers: custom?.ciphers != null,
       ciphers: custom?.ciphers?.join(":") ?? PROFILES.intermediate.ciphers,
       groups: custom?.groups?.join(":") ?? profileOf(tls).groups,
     };

@@ -1,5 +1,7 @@
 /** TLS toward clients through the whole program, with curl and openssl as clients. */
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
 import net from "node:net";
 import { join } from "node:path";
 import tls from "node:tls";
@@ -12,6 +14,20 @@ import { until } from "../support/until.ts";
 
 // Programs are started by the dozen, maybe on a machine that is busy.
 setDefaultTimeout(60_000);
+
+/** TLS 1.2 alone, and of it as little as a client can notice. */
+const NARROW = {
+  minVersion: "1.2",
+  maxVersion: "1.2",
+  ciphers: ["ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-ECDSA-AES256-GCM-SHA384"],
+  groups: ["P-384", "P-256"],
+};
+
+/** All that is known of a client's connection. */
+const WHO = ["version", "cipher", "resumed", "client.verified", "client.distrust", "client.subject", "client.issuer"]
+  .concat(["client.serial", "client.fingerprint", "client.certificate"])
+  .map((name) => `${name}: {tls.${name}}`)
+  .join("\n");
 
 const files = new CertificateFolder();
 const { authority } = files;
@@ -42,6 +58,7 @@ beforeAll(async () => {
       { name: "secure", address: "127.0.0.1:0", tls: { handshakeTimeout: "60s" }, maxConnections: 50 },
       { name: "hasty", address: "127.0.0.1:0", tls: { handshakeTimeout: "1s" } },
       { name: "strict", address: "127.0.0.1:0", tls: { unknownNames: "refuse", profile: "modern" } },
+      { name: "narrow", address: "127.0.0.1:0", tls: { profile: "custom", custom: NARROW } },
       { name: "behind", address: "127.0.0.1:0", tls: { alpn: ["http/1.1"] }, proxyProtocol: ["127.0.0.0/8"] },
     ],
     tls: {
@@ -50,7 +67,10 @@ beforeAll(async () => {
         files.put("ecdsa", authority.issue(["a.test", "www.a.test"], { subject: "ecdsa" })),
         files.put("rsa", authority.issue(["a.test"], { subject: "rsa", kind: "rsa" })),
         files.put("wild", authority.issue(["*.wild.test"], { subject: "wild" })),
-        files.put("more", authority.issue(["staff.test", "guests.test", "new.test", "open.test"], { subject: "more" })),
+        files.put(
+          "more",
+          authority.issue(["staff.test", "guests.test", "new.test", "open.test", "who.test"], { subject: "more" }),
+        ),
       ],
     },
     upstreams: { app: { endpoints: `127.0.0.1:${origin.port}` } },
@@ -60,6 +80,12 @@ beforeAll(async () => {
       { name: "guests", hosts: "guests.test", to: "app", tls: { clientAuth: { ...clientAuth, mode: "optional" } } },
       { name: "new", hosts: "new.test", to: "app", tls: { minVersion: "1.3" } },
       { name: "open", hosts: "open.test", to: "app", tls: { redirect: false } },
+      {
+        name: "who",
+        hosts: "who.test",
+        use: [{ respond: { body: WHO } }],
+        tls: { clientAuth: { ...clientAuth, mode: "optional" } },
+      },
       { name: "rest", to: "app" },
     ],
   });
@@ -172,6 +198,32 @@ describe.skipIf(opensslPath === null)("the certificate", () => {
   });
 });
 
+describe.skipIf(opensslPath === null)("a profile of one's own", () => {
+  const narrow = (...args: string[]) => openssl(portOf("narrow"), ["-servername", "a.test", ...args]);
+
+  test("has the ciphers and groups that it says, and prefers the first of them", async () => {
+    // The client would rather have it the other way round.
+    const offer = ["-cipher", "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305", "-groups", "P-256:P-384"];
+    const said = await narrow(...offer);
+    expect(said).toContain("New, TLSv1.2, Cipher is ECDHE-ECDSA-CHACHA20-POLY1305");
+    expect(said).toContain("Server Temp Key: ECDH, secp384r1");
+    expect(await narrow("-cipher", "ECDHE-ECDSA-AES256-GCM-SHA384")).toContain("Cipher is ECDHE-ECDSA-AES256-GCM");
+    expect(await narrow("-groups", "P-256")).toContain("Server Temp Key: ECDH, prime256v1");
+  });
+
+  test.each([
+    ["another version", ["-tls1_3"], /code=no-common-version/],
+    ["another cipher", ["-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"], /code=no-common-cipher/],
+    ["another group", ["-groups", "X25519"], /code=no-common-cipher/],
+  ])("has no %s", async (_, args, log) => {
+    const failures = () => sum("lintel_tls_handshake_failures_total", 'listener="narrow"');
+    const before = await failures();
+    expect(await narrow(...args)).toContain("Cipher is (NONE)");
+    await until(async () => (await failures()) === before + 1, "a failure in the metrics");
+    await gateway.says(log, 20_000);
+  });
+});
+
 test.skipIf(opensslPath === null)("HTTP/2 that was not agreed on is not spoken (RFC 9113 §3.3)", async () => {
   const before = await sum("lintel_malformed_requests_total", 'reason="http-version-unsupported"');
   for (const alpn of [[], ["-alpn", "http/1.1"]]) {
@@ -261,6 +313,33 @@ describe.skipIf(curlPath === null)("a site with client certificates", () => {
     expect(seen).not.toContain("x-client-subject");
     expect((await guests(...show("alice"))).status).toBe(200);
     expect(seen).toContain("x-client-subject: cn=alice\r\n");
+  });
+
+  test("has variables that say who it is, or why it is not trusted", async () => {
+    const who = async (...args: string[]) => {
+      const { text } = await files.curl("who.test", portOf("secure"), "/", "--tls-max", "1.2", ...args);
+      return Object.fromEntries(text.split("\n").map((line) => line.split(": ", 2)));
+    };
+    const pem = new X509Certificate(readFileSync(clients.file("alice.pem")));
+    const alice = await who(...show("alice"));
+    expect(alice).toEqual({
+      version: "TLSv1.2",
+      cipher: expect.stringMatching(/^ECDHE-ECDSA-/),
+      resumed: "no",
+      "client.verified": "yes",
+      "client.distrust": "",
+      "client.subject": "CN=alice",
+      "client.issuer": pem.issuer,
+      "client.serial": "07",
+      "client.fingerprint": pem.fingerprint256.replaceAll(":", "").toLowerCase(),
+      "client.certificate": pem.raw.toString("base64"),
+    });
+    expect(await who(...show("mallory"))).toMatchObject({
+      "client.verified": "no",
+      "client.distrust": "the certificate is revoked",
+      "client.subject": "CN=mallory",
+    });
+    expect(await who()).toMatchObject({ "client.verified": "", "client.subject": "", "client.certificate": "" });
   });
 
   test("elsewhere nobody can claim to be somebody", async () => {
@@ -364,7 +443,8 @@ describe("lintel cert", () => {
   test("shows what is served for a name, from where, until when", async () => {
     const { code, text } = await cert("www.a.test");
     expect(code).toBe(0);
-    expect(text).toMatch(/listeners +secure, hasty, behind/);
+    expect(text).toMatch(/listeners +secure, hasty, behind\n.*\n +versions +TLS 1\.2 and 1\.3\n/);
+    expect(text).toMatch(/listener +narrow\n.*\n +versions +TLS 1\.2\n/);
     expect(text).toContain(`${files.file("ecdsa.pem")} + ${files.file("ecdsa.key")}`);
     expect(text).toMatch(/valid +until \d{4}-\d\d-\d\d \d\d:\d\d \(9 days\)/);
     expect(text).not.toContain("PRIVATE");

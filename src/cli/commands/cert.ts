@@ -105,7 +105,7 @@ function tell({ name, listeners, notes }: Answer, until: number, paint: Paint): 
       ["answer", ANSWERS[first!.answer]],
       [group.length === 1 ? "listener" : "listeners", group.map(({ listener }) => listener).join(", ")],
       ["site", first!.site ?? "none: requests for it are answered 404"],
-      ["versions", first!.minVersion === "TLSv1.3" ? "TLS 1.3" : "TLS 1.2 and 1.3"],
+      ["versions", versions(first!)],
       ...(first!.clientCertificate === "none" ? [] : [["client certificate", first!.clientCertificate]]),
     ];
     const text = `${paint.strong(name)}\n${columns(rows, "  ")}`;
@@ -113,6 +113,12 @@ function tell({ name, listeners, notes }: Answer, until: number, paint: Paint): 
   });
   return [...parts, ...notes.map((note) => `${note}\n`)].join("\n");
 }
+
+const versions = ({ minVersion, maxVersion }: Answer["listeners"][number]): string =>
+  [...new Set([minVersion, maxVersion])]
+    .map((version) => version.replace("v", " "))
+    .join(" and ")
+    .replace("and TLS ", "and ");
 
 const ANSWERS: Readonly<Record<Answer["listeners"][number]["answer"], string>> = {
   certificate: "a certificate for this name",
