@@ -6,8 +6,8 @@
  * An error that the network reports (ICMP) belongs to the connected socket it came for, and ends nothing else.
  */
 import { type Pointer, ptr } from "bun:ffi";
-import { randomInt } from "node:crypto";
 import "../base/buffer.ts";
+import { numberHash, textHash } from "../base/hash.ts";
 import { familyOf } from "./address.ts";
 import {
   AF_INET,
@@ -227,23 +227,9 @@ function keyOf(names: Buffer, at: number): number | string {
   return names.latin1Slice(at + 2, at + 4) + names.latin1Slice(at + 8, at + NAME_OCTETS);
 }
 
-/** Nobody outside can choose addresses that collide. */
-const SEED = randomInt(2 ** 31);
-
 /** Of a datagram's key, for tables. */
-export function datagramHash(key: number | string): number {
-  if (typeof key === "number") return scatter(scatter(SEED ^ (key / 65_536)) ^ (key % 65_536));
-  let hash = SEED;
-  for (let i = 0; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193);
-  return scatter(hash);
-}
-
-/** Each bit of the result depends on all bits. */
-function scatter(bits: number): number {
-  let hash = Math.imul(bits ^ (bits >>> 16), 0x7feb352d);
-  hash = Math.imul(hash ^ (hash >>> 15), 0x846ca68b);
-  return hash ^ (hash >>> 16);
-}
+export const datagramHash = (key: number | string): number =>
+  typeof key === "number" ? numberHash(key) : textHash(key);
 
 /** The control message that a datagram came with, as one that says where an answer comes from. The way is the kernel's choice. */
 function sourceOf(control: Uint8Array): Uint8Array | null {

@@ -2,6 +2,8 @@
  * One address of an upstream: what the balancer weighs, and the connections to it (pool.ts). Where
  * origin servers are told who the client is (PROXY protocol), each client has a pool of its own.
  */
+import { textHash } from "../base/hash.ts";
+import { Table } from "../base/table.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { machineNow } from "../net/machine-clock.ts";
 import { type ProxyAddresses, writeProxyHeader } from "../net/proxy-protocol.ts";
@@ -37,7 +39,7 @@ export class Endpoint implements PoolOwner {
   #closed = false;
   #pool: Pool;
   /** One for each client, by the PROXY header that says who it is; null: clients share connections. */
-  #clientPools: Map<string, Pool> | null;
+  #clientPools: Table<string, Pool> | null;
   readonly #keys = new WeakMap<Pool, string>();
 
   constructor(spec: EndpointSpec, state: EndpointState, settings: EndpointSettings, observer: EndpointObserver) {
@@ -49,7 +51,7 @@ export class Endpoint implements PoolOwner {
     this.#serverName = serverNameOf(spec.address);
     this.#sessions = settings.tls === null ? null : new TlsSessions();
     this.#pool = this.#makePool();
-    this.#clientPools = settings.proxyProtocol === null ? null : new Map();
+    this.#clientPools = settings.proxyProtocol === null ? null : new Table(textHash);
   }
 
   /** Nominal share, 0 to 1000. */
@@ -147,9 +149,9 @@ export class Endpoint implements PoolOwner {
     const header = this.#headerOf(exchange);
     const key = header.toString("latin1");
     const known = this.#clientPools!.get(key);
-    if (known !== undefined) return known;
+    if (known !== null) return known;
     const pool = new Pool(this.#settings, this, this.#observer, header);
-    this.#clientPools!.set(key, pool);
+    this.#clientPools!.add(key, pool);
     this.#keys.set(pool, key);
     if (this.#closed) pool.close();
     return pool;
@@ -171,7 +173,7 @@ export class Endpoint implements PoolOwner {
     this.#sessions = settings.tls === null ? null : new TlsSessions();
     this.#pool = this.#makePool();
     if (this.#closed) this.#pool.close();
-    this.#clientPools = settings.proxyProtocol === null ? null : new Map();
+    this.#clientPools = settings.proxyProtocol === null ? null : new Table(textHash);
   }
 
   /** Closes what is idle now, and everything else as it becomes idle. */
@@ -182,6 +184,6 @@ export class Endpoint implements PoolOwner {
 
   #closePools(): void {
     this.#pool.close();
-    for (const pool of [...(this.#clientPools?.values() ?? [])]) pool.close();
+    for (const pool of this.#clientPools?.all() ?? []) pool.close();
   }
 }

@@ -19,18 +19,26 @@ import { Http2ClientConnection, type Http2ClientOwner } from "../protocol/http2/
 import type { EndpointObserver, EndpointSettings, Http2Settings } from "./endpoint-settings.ts";
 import type { ConnectionTaker, Kept, Pool } from "./pool.ts";
 
-interface Shared {
+class Shared extends Member {
   readonly client: Http2ClientConnection;
   /** How many were opened before it. */
   readonly number: number;
   /** It carries no stream, and is counted as idle. */
-  isIdle: boolean;
+  isIdle = false;
   /** Without the endpoint's settings nobody but the first gets it: it must not stand in the way of another one. */
   readonly settingsTimer: Timer;
+
+  constructor(client: Http2ClientConnection, number: number) {
+    super();
+    this.client = client;
+    this.number = number;
+    this.settingsTimer = new Timer(() => client.retire());
+  }
 }
 
-interface Dial {
-  cancel(): void;
+/** A connection that is being opened. */
+class Dial extends Member {
+  opening: { cancel(): void } | null = null;
 }
 
 const SETTINGS_TIME = timerList(5000)!;
@@ -44,8 +52,8 @@ export class SharedConnections implements Http2ClientOwner {
   /** Those that take streams, the first that was opened first. */
   #usable: Shared[] = [];
   /** Those too that are leaving. */
-  readonly #all = new Map<Http2ClientConnection, Shared>();
-  readonly #dials = new Set<Dial>();
+  readonly #all = new Chain<Shared>();
+  readonly #dials = new Chain<Dial>();
   /** In the order they came. */
   readonly #waiters = new Chain<Waiter>();
   /** What the last connection spoke. */
@@ -133,14 +141,14 @@ export class SharedConnections implements Http2ClientOwner {
     let waiter = this.#waiters.first;
     while (waiter !== null) {
       const one = this.#roomFor(waiter);
+      const { next }: Waiter = waiter;
       if (one !== null) {
         this.#use(one);
         this.#waiters.delete(waiter);
         waiter.give(one.client);
-        // Others may have left meanwhile.
-        waiter = this.#waiters.first;
       } else if (!waiter.isParticular || !this.#usable.some(({ client }) => client.capacity > 0)) break;
-      else waiter = waiter.next;
+      // The next one may have left meanwhile.
+      waiter = next === null || this.#waiters.has(next) ? next : this.#waiters.first;
     }
     this.#isServing = false;
     this.#openMore();
@@ -188,7 +196,8 @@ export class SharedConnections implements Http2ClientOwner {
   }
 
   #dial(timeoutMs: number): void {
-    const dial: Dial = this.#pool.dial(timeoutMs, "any", {
+    const dial = new Dial();
+    dial.opening = this.#pool.dial(timeoutMs, "any", {
       onOpened: (connection, alpn) => {
         this.#dials.delete(dial);
         this.#opened(connection, alpn);
@@ -226,12 +235,19 @@ export class SharedConnections implements Http2ClientOwner {
     const client = new Http2ClientConnection(connection, this.#http2.client, this);
     connection.handler = client;
     const number = this.#count++;
-    const one: Shared = { client, number, isIdle: false, settingsTimer: new Timer(() => client.retire()) };
-    this.#all.set(client, one);
+    const one = new Shared(client, number);
+    this.#all.add(one);
     this.#usable.push(one);
     this.#observer.connectionOpened();
     one.settingsTimer.arm(SETTINGS_TIME);
     this.#serve();
+  }
+
+  /** There are a handful. */
+  #find(client: Http2ClientConnection): Shared | null {
+    let one = this.#all.first;
+    while (one !== null && one.client !== client) one = one.next;
+    return one;
   }
 
   /** For those who waited for a connection that did not come about: as many as it would have served. */
@@ -246,8 +262,10 @@ export class SharedConnections implements Http2ClientOwner {
   /** A waiter has left. */
   left(waiter: Waiter): void {
     if (!this.#waiters.delete(waiter) || this.#waiters.size > 0) return;
-    for (const dial of this.#dials) dial.cancel();
-    this.#dials.clear();
+    for (const dial of this.#dials.all()) {
+      this.#dials.delete(dial);
+      dial.opening!.cancel();
+    }
     this.#pool.ended();
   }
 
@@ -266,7 +284,7 @@ export class SharedConnections implements Http2ClientOwner {
     this.#takesTunnels = client.offersTunnels;
     const { maxStreams } = client.link.peer;
     this.#streams = Math.max(1, Math.min(this.#http2.client.maxStreams, maxStreams));
-    this.#all.get(client)?.settingsTimer.cancel();
+    this.#find(client)?.settingsTimer.cancel();
     if (!client.offersTunnels && this.#canFallBack) this.#turnTunnels();
     this.hasRoom(client);
   }
@@ -286,8 +304,8 @@ export class SharedConnections implements Http2ClientOwner {
   }
 
   #rest(client: Http2ClientConnection): void {
-    const one = this.#all.get(client);
-    if (one === undefined || one.isIdle || !client.isReady) return;
+    const one = this.#find(client);
+    if (one === null || one.isIdle || !client.isReady) return;
     const { owner, isClosed } = this.#pool;
     if (isClosed) return client.retire();
     if (owner.idleConnections >= this.#settings.maxIdle) return client.close();
@@ -303,10 +321,10 @@ export class SharedConnections implements Http2ClientOwner {
   }
 
   gone(client: Http2ClientConnection, why: Failure | null): void {
-    const one = this.#all.get(client);
-    if (one === undefined) return;
+    const one = this.#find(client);
+    if (one === null) return;
     one.settingsTimer.cancel();
-    this.#all.delete(client);
+    this.#all.delete(one);
     this.#usable = this.#usable.filter((other) => other !== one);
     if (one.isIdle) this.#pool.owner.idleConnections--;
     this.#observer.connectionClosed(one.isIdle);
