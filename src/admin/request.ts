@@ -2,6 +2,7 @@
 import { z } from "zod";
 import { catalogOf } from "../config/catalog.ts";
 import { problemsOf } from "../config/issue.ts";
+import { variables } from "../http/variable-rules.ts";
 import type { Operation } from "./operation.ts";
 import { Problem, type Wrong } from "./problem.ts";
 
@@ -55,7 +56,7 @@ async function readText(request: Request): Promise<string> {
 }
 
 /** What issues of configs are told with; nothing here is written by name. */
-const NO_CATALOG = catalogOf({ middlewares: [], balancers: [], providers: [], checks: [] });
+const NO_CATALOG = catalogOf({ middlewares: [], balancers: [], providers: [], checks: [], variables });
 
 function parse(
   value: unknown,

@@ -1,7 +1,7 @@
 /**
  * What the config must know of things that are written by name with options of their own, so that it
- * can read the options. The lists live above, in the rooms that implement them; this room only needs
- * names and option schemas, so any object of these shapes will do.
+ * can read the options; and of variables. All of it lives in the rooms that implement it; this room only
+ * needs names, option schemas and verdicts, so any object of these shapes will do.
  */
 import type { z } from "zod";
 
@@ -22,6 +22,14 @@ export interface MiddlewareEntry extends CatalogEntry {
   readonly mayHandOn?: (written: unknown) => boolean;
 }
 
+/** What the config must know of the variables of an exchange, such as `{client.address}`. */
+export interface VariableRules {
+  /** What is wrong with a template; null: nothing. */
+  judgeTemplate(text: string): string | null;
+  /** What is wrong with a variable's name as a condition of a route; null: nothing. */
+  judgeCondition(name: string): { readonly problem: string; readonly hint: string | null } | null;
+}
+
 /** Each list by name. */
 export interface Catalog {
   readonly middlewares: ReadonlyMap<string, MiddlewareEntry>;
@@ -31,6 +39,7 @@ export interface Catalog {
   readonly providers: ReadonlyMap<string, CatalogEntry>;
   /** What may stand in `health.check`. */
   readonly checks: ReadonlyMap<string, CatalogEntry>;
+  readonly variables: VariableRules;
 }
 
 /** Lists of definitions. */
@@ -39,6 +48,7 @@ export interface CatalogLists {
   readonly balancers: readonly CatalogEntry[];
   readonly providers: readonly CatalogEntry[];
   readonly checks: readonly CatalogEntry[];
+  readonly variables: VariableRules;
 }
 
 export function catalogOf(lists: CatalogLists): Catalog {
@@ -47,6 +57,7 @@ export function catalogOf(lists: CatalogLists): Catalog {
     balancers: byName(lists.balancers),
     providers: byName(lists.providers),
     checks: byName(lists.checks),
+    variables: lists.variables,
   };
 }
 

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { z } from "zod";
+import { variables } from "../http/variable-rules.ts";
 import { catalogOf } from "./catalog.ts";
 import { jsonSchema, SCHEMA_ID } from "./json-schema.ts";
 import { testCatalog } from "./testing.ts";
@@ -57,6 +58,7 @@ const NOTHING_ELSE = {
   balancers: [{ name: "round-robin", summary: "In turn.", options: z.strictObject({}) }],
   providers: [],
   checks: [],
+  variables,
 };
 
 test("what a middleware's options refer to comes along, under names of its own", () => {

@@ -44,7 +44,7 @@ export function configSchema(catalog: Catalog, ofEndpoints: UpstreamOf = upstrea
       tcp,
       udp,
       admin,
-      telemetry,
+      telemetry: telemetry(catalog.variables),
       locality: label("Where this gateway stands; endpoints of the same locality are preferred.").optional(),
       state,
       reload,

@@ -80,7 +80,7 @@ export function entryAt(path: Path, catalog: Catalog): EntryPlace | null {
 }
 
 /** @param at the step that names the entry */
-function place(path: Path, at: number, list: keyof Catalog, catalog: Catalog): EntryPlace | null {
+function place(path: Path, at: number, list: keyof typeof ENTRY_NOUNS, catalog: Catalog): EntryPlace | null {
   const name = path[at];
   const entry = typeof name === "string" ? catalog[list].get(name) : undefined;
   return entry === undefined ? null : { noun: ENTRY_NOUNS[list], entry, below: path.slice(at + 1) };

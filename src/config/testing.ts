@@ -1,6 +1,7 @@
 /** For tests of this room: a few of everything with options of every kind. */
 import { z } from "zod";
 import { byteSize, duration, oneOrMany } from "../base/option.ts";
+import { variables } from "../http/variable-rules.ts";
 import { type Catalog, catalogOf } from "./catalog.ts";
 
 export const testCatalog: Catalog = catalogOf({
@@ -56,4 +57,5 @@ export const testCatalog: Catalog = catalogOf({
     },
     { name: "tcp", summary: "Connects.", options: z.strictObject({}) },
   ],
+  variables,
 });

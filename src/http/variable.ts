@@ -262,7 +262,7 @@ export function readerFor(name: string): Read {
   for (const { prefix, create } of FAMILIES) {
     if (name.startsWith(prefix) && name.length > prefix.length) return create(name.slice(prefix.length));
   }
-  throw new TypeError(`there is no variable {${name}}: did you mean {${nearestName(name)}}?`);
+  throw new TypeError(`there is no variable {${name}}: did you mean {${nearestVariable(name)}}?`);
 }
 
 /** A string option that may hold variables; gives a Template. */
@@ -326,8 +326,14 @@ const positiveText = (value: number | undefined): string => (value === undefined
 /** At most three decimals: microseconds are what the clock has. */
 const msText = (ms: number): string => String(Math.round(ms * 1000) / 1000);
 
-/** The name that takes the fewest edits; of a family with the writer's own last part. */
-function nearestName(wrong: string): string {
+/**
+ * The name that ends so, such as `request.method` for `method`; else the one that takes the fewest
+ * edits, of a family with the writer's own last part.
+ */
+export function nearestVariable(wrong: string): string {
+  for (const subject of ["request.", "response.", "client.", "tls.", "upstream."]) {
+    if (Object.hasOwn(SIMPLE, subject + wrong)) return subject + wrong;
+  }
   const lastPart = wrong.slice(wrong.lastIndexOf(".") + 1);
   let best = "";
   let fewest = Infinity;

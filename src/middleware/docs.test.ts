@@ -6,12 +6,13 @@ import { z } from "zod";
 import { SILENT } from "../base/log.ts";
 import { catalogOf } from "../config/catalog.ts";
 import { loadConfig } from "../config/load.ts";
+import { variables } from "../http/variable-rules.ts";
 import { balancers } from "../upstream/balancers/index.ts";
 import { providers } from "../upstream/discovery/index.ts";
 import { checks } from "../upstream/health/checks/index.ts";
 import { middlewares } from "./index.ts";
 
-const catalog = catalogOf({ middlewares, balancers, providers, checks });
+const catalog = catalogOf({ middlewares, balancers, providers, checks, variables });
 let directory = "";
 beforeAll(() => {
   directory = mkdtempSync(join(tmpdir(), "docs-"));

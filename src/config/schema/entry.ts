@@ -17,7 +17,7 @@ export interface ParsedEntry {
 }
 
 /** What one of a list is called; also the part of an issue's code, and the name in the JSON Schema. */
-export const ENTRY_NOUNS: Readonly<Record<keyof Catalog, string>> = {
+export const ENTRY_NOUNS: Readonly<Record<EntryList | "checks", string>> = {
   middlewares: "middleware",
   balancers: "balancer",
   providers: "provider",

@@ -8,6 +8,7 @@ import { problemsOf } from "../../../config/issue.ts";
 import { type ConfigNode, locate, toPlain } from "../../../config/node.ts";
 import type { Path } from "../../../config/path.ts";
 import { endpointListSchema } from "../../../config/schema/upstream.ts";
+import { variables } from "../../../http/variable-rules.ts";
 import type { EndpointSpec } from "../../endpoint-spec.ts";
 
 export type EndpointList =
@@ -17,7 +18,7 @@ export type EndpointList =
 
 /** Under the key it would have in a config, so that messages name the parts as they would there. */
 const schema = z.strictObject({ endpoints: endpointListSchema });
-const NO_NAMES = catalogOf({ middlewares: [], balancers: [], providers: [], checks: [] });
+const NO_NAMES = catalogOf({ middlewares: [], balancers: [], providers: [], checks: [], variables });
 
 /**
  * Reads text as JSON if the file's name says so, else as YAML.
