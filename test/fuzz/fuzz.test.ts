@@ -3,9 +3,9 @@ import { fuzz } from "./run.ts";
 
 const MEGABYTES = 8;
 
-test(`${MEGABYTES} MB of random and mutated octets leave no crash, no hang, no leak (bun test/fuzz/run.ts for more)`, async () => {
+test(`${MEGABYTES} MB of random and mutated octets leave no crash, no hang, no leak (npm run fuzz for more)`, async () => {
   const result = await fuzz(MEGABYTES, 1);
   expect(result.problems).toEqual([]);
-  expect(Object.keys(result.statuses)).toContain("400");
-  expect(result.growth).toBeLessThan(30_000_000);
-}, 120_000);
+  expect(result.octets).toBeGreaterThanOrEqual(MEGABYTES * 1_000_000);
+  expect(result.statuses).toContainKeys(["200", "400", "408"]);
+}, 240_000);

@@ -1,26 +1,43 @@
 /**
- * Throws random and mutated octets at a running gateway and looks whether it minds: no worker may
- * die, no connection hang, no descriptor or memory leak, every response must be well formed, and
- * ordinary requests in between must be served.
+ * Throws random and mutated octets at a running gateway and looks whether it minds. A problem is:
+ * - a worker that dies, a line of level error in the log, a 500, a proper request that is not served meanwhile;
+ * - what comes back and is no sequence of whole, strictly framed responses (or no HTTP/2 frames, where the
+ *   octets thrown began with its preface);
+ * - a connection that the client leaves alone and the gateway does not close, though each timeout is a second or two;
+ * - at rest afterwards, with all connections gone: a socket, a descriptor or an exchange more than after the
+ *   warm-up, or more memory than GROWTH.
+ *
+ * The exit code is 1 if there was any.
  *
  * @example bun test/fuzz/run.ts --mb 200 --seed 7
  */
+import { readdirSync } from "node:fs";
 import { parseArgs } from "node:util";
-import { Gateway } from "../support/gateway.ts";
+import { Gateway, SMALL_HEAP } from "../support/gateway.ts";
+import type { Inbox } from "../support/message-reader.ts";
 import { Origin } from "../support/origin.ts";
 import { exchange, get, RawClient } from "../support/raw.ts";
+import { until } from "../support/until.ts";
 import { fuzzConnection, Random } from "./octets.ts";
+import { readResponses } from "./responses.ts";
 
 const MB = 1_000_000;
-const LANES = 32;
+/** Most of them wait for a timeout of the gateway. */
+const LANES = 256;
+/** Far more than all timeouts below together: what is open then stays open. */
+const HANG_MS = 30_000;
+/** A heap that is collected from 8 MiB on differs by that from one moment to the next. */
+const GROWTH = 16 * MB;
 
 export interface FuzzResult {
   readonly octets: number;
   readonly connections: number;
+  /** Those that the client did not leave, by how they ended. */
+  readonly ends: Readonly<Record<"end" | "reset", number>>;
   /** Statuses that came back, by how often. */
   readonly statuses: Readonly<Record<string, number>>;
   readonly problems: readonly string[];
-  /** Growth of the workers' resident memory after the first tenth, in octets. */
+  /** Growth of the worker's resident memory since the warm-up, both read at rest, in octets. */
   readonly growth: number;
 }
 
@@ -35,44 +52,45 @@ export async function fuzz(
     if (request.target.length % 3 === 0) await request.content();
     await request.reply({ content: "hello" });
   };
-  await using gateway = await Gateway.start({
-    upstreams: { app: origin.address },
-    sites: [{ to: "app" }],
-    timeouts: { head: "1s", contentIdle: "1s", keepAlive: "1s", tunnelIdle: "1s", firstOctet: "2s", continue: "200ms" },
-  });
+  await using gateway = await Gateway.start(
+    {
+      upstreams: { app: { endpoints: [origin.address], pool: { idleTimeout: "1s" } } },
+      sites: [{ to: "app" }],
+      timeouts: {
+        head: "1s",
+        contentIdle: "1s",
+        keepAlive: "1s",
+        tunnelIdle: "1s",
+        firstOctet: "2s",
+        continue: "200ms",
+      },
+    },
+    { env: SMALL_HEAP },
+  );
   const [worker] = gateway.workers;
   const problems: string[] = [];
-  const statuses: Record<string, number> = {};
-  const target = megabytes * MB;
+  const tally: Tally = { statuses: {}, ends: { end: 0, reset: 0 } };
+  const randoms = Array.from({ length: LANES }, (_, lane) => new Random(seed * 1000 + lane));
   let sent = 0;
   let connections = 0;
-  let baseline = 0;
   const note = (problem: string) => {
     if (problems.length < 20) problems.push(problem);
   };
 
-  const lane = async (number: number): Promise<void> => {
-    const random = new Random(seed * 1000 + number);
+  const lane = async (random: Random, target: number): Promise<void> => {
     while (sent < target && problems.length === 0) {
       const octets = fuzzConnection(random);
       sent += octets.length;
       connections++;
-      await throwAt(gateway.port, octets, random, statuses).catch((why: Error) =>
+      await throwAt(gateway.port, octets, random, tally).catch((why: Error) =>
         note(`${why.message}\nsent: ${JSON.stringify(octets.subarray(0, 2000).toString("latin1"))}`),
       );
-      if (baseline === 0 && sent > target / 10) baseline = gateway.residentOctets();
       // The origin keeps what it received, for other tests.
       if (origin.requests.length > 1000) origin.requests.length = 0;
       if (origin.connections.length > 1000) origin.connections.splice(0, 500);
     }
   };
-  const watch = setInterval(() => {
-    if (gateway.workers[0] !== worker) note(`the worker died:\n${gateway.stderr.slice(-2000)}`);
-    tell(
-      `${(sent / MB).toFixed(0)} MB in ${connections} connections, ${(gateway.residentOctets() / MB).toFixed(0)} MB resident, ${gateway.sockets()} sockets`,
-    );
-  }, 2000);
-  const bystander = (async () => {
+  const bystander = async (target: number): Promise<void> => {
     while (sent < target && problems.length === 0) {
       const response = await exchange(gateway.port, get("/bystander")).catch((why: Error) =>
         note(`a proper request failed: ${why.message}`),
@@ -80,19 +98,55 @@ export async function fuzz(
       if (response?.status !== 200) note(`a proper request got ${response?.status}`);
       await Bun.sleep(100);
     }
-  })();
-  await Promise.all([...Array.from({ length: LANES }, (_, number) => lane(number)), bystander]);
+  };
+  const throwUpTo = async (target: number): Promise<void> => {
+    await Promise.all([...randoms.map((random) => lane(random, target)), bystander(target)]);
+  };
+
+  /** Waits until nothing is left of what was thrown. */
+  const rest = async (sockets: number): Promise<void> => {
+    const all = async () => {
+      const gauges = await openOf(gateway);
+      if (gateway.sockets() > sockets) gauges.push(`${gateway.sockets()} sockets instead of ${sockets}`);
+      return gauges;
+    };
+    let left: string[] = [];
+    await until(
+      async () => (left = await all()).length === 0,
+      () => left.join(", "),
+      HANG_MS,
+    ).catch((why: Error) => note(`left behind: ${why.message}`));
+  };
+
+  const watch = setInterval(() => {
+    if (gateway.workers[0] !== worker) note(`the worker died:\n${gateway.stderr.slice(-2000)}`);
+    tell(
+      `${(sent / MB).toFixed(0)} MB in ${connections} connections, ${(gateway.residentOctets() / MB).toFixed(0)} MB resident, ${gateway.sockets()} sockets`,
+    );
+  }, 2000);
+  const sockets = gateway.sockets();
+  await throwUpTo(Math.min(megabytes / 4, 20) * MB);
+  await rest(sockets);
+  const before = { octets: gateway.residentOctets(), descriptors: descriptorsOf(worker!) };
+  await throwUpTo(megabytes * MB);
+  await rest(sockets);
   clearInterval(watch);
   if (gateway.workers[0] !== worker) note(`the worker died:\n${gateway.stderr.slice(-2000)}`);
   if (/\berror\b/.test(gateway.stderr)) note(`the log has errors:\n${gateway.stderr.slice(-2000)}`);
-  // Listener, log, pool: a handful. What is left of the connections goes by the timeouts above.
-  await gateway.socketsAtMost(40, 8000).catch((why: Error) => note(why.message.split("\n")[0]!));
-  const growth = baseline === 0 ? 0 : gateway.residentOctets() - baseline;
-  return { octets: sent, connections, statuses, problems, growth };
+  const descriptors = descriptorsOf(worker!) - before.descriptors;
+  if (descriptors > 0) note(`${descriptors} descriptors more than after the warm-up`);
+  const growth = gateway.residentOctets() - before.octets;
+  if (growth > GROWTH) note(`memory grew by ${(growth / MB).toFixed(1)} MB, more than ${GROWTH / MB}`);
+  return { octets: sent, connections, ...tally, problems, growth };
 }
 
-/** Sends octets in a few pieces and reads what comes until the connection is done with. */
-async function throwAt(port: number, octets: Buffer, random: Random, statuses: Record<string, number>): Promise<void> {
+interface Tally {
+  readonly statuses: Record<string, number>;
+  readonly ends: Record<"end" | "reset", number>;
+}
+
+/** Sends octets in a few pieces and reads what comes until the gateway closes the connection, or goes away itself. */
+async function throwAt(port: number, octets: Buffer, random: Random, tally: Tally): Promise<void> {
   using client = await RawClient.connect(port);
   const cut = random.below(octets.length + 1);
   void client.send(octets.subarray(0, cut));
@@ -106,17 +160,33 @@ async function throwAt(port: number, octets: Buffer, random: Random, statuses: R
       client.halfClose();
       break;
   }
-  // Responses follow each other without a gap, whatever the requests were. Their framing depends on
-  // the methods, which only the gateway knows: status lines are what is checked here.
-  await client.closed(80).catch(() => "open");
-  const text = client.inbox.pending.toString("latin1");
-  // Who begins with the preface of HTTP/2 is answered in it: by SETTINGS, on stream 0.
-  const isHttp2 = octets.includes("PRI * HTTP/2.0") && /^\0..\x04\0\0{4}/s.test(text);
-  if (text !== "" && !isHttp2 && !text.startsWith("HTTP/1.1 "))
-    throw new Error(`no response: ${JSON.stringify(text.slice(0, 200))}`);
-  for (const [, status] of text.matchAll(/^HTTP\/1\.1 (\d{3}) /gm)) statuses[status!] = (statuses[status!] ?? 0) + 1;
-  if (statuses["500"] !== undefined)
-    throw new Error(`500 Internal Server Error: ${JSON.stringify(text.slice(0, 300))}`);
+  const end = await client.closed(HANG_MS).catch(() => {
+    throw new Error(
+      `the connection hangs: still open after ${HANG_MS} ms, with ${client.inbox.pending.length} octets in answer`,
+    );
+  });
+  tally.ends[end]++;
+  for (const status of statusesIn(client.inbox, octets)) {
+    tally.statuses[status] = (tally.statuses[status] ?? 0) + 1;
+    if (status === 500) throw new Error("500 Internal Server Error");
+  }
+}
+
+/** Who begins with the preface of HTTP/2 is answered in it: by SETTINGS, on stream 0. */
+function statusesIn(inbox: Inbox, sent: Buffer): number[] {
+  const isHttp2 = sent.includes("PRI * HTTP/2.0") && /^\0..\x04\0\0{4}/s.test(inbox.pending.toString("latin1"));
+  return isHttp2 ? [] : readResponses(inbox.pending, inbox.ended === "end");
+}
+
+/** Gauges of what is open or in flight that are not zero. */
+async function openOf(gateway: Gateway): Promise<string[]> {
+  return [...(await gateway.metrics())]
+    .filter(([name, value]) => /^lintel_\w+_(?:active|in_flight)\b/.test(name) && value !== 0)
+    .map(([name, value]) => `${name} ${value}`);
+}
+
+function descriptorsOf(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length;
 }
 
 if (import.meta.main) {
@@ -129,7 +199,8 @@ if (import.meta.main) {
   console.log(`seed ${values.seed}`);
   const result = await fuzz(Number(values.mb), Number(values.seed), (line) => console.log(line));
   console.log(
-    `${(result.octets / MB).toFixed(0)} MB in ${result.connections} connections; memory grew by ${(result.growth / MB).toFixed(1)} MB; answers: ${JSON.stringify(result.statuses)}`,
+    `${(result.octets / MB).toFixed(0)} MB in ${result.connections} connections; memory grew by ${(result.growth / MB).toFixed(1)} MB; ` +
+      `ends: ${JSON.stringify(result.ends)}; answers: ${JSON.stringify(result.statuses)}`,
   );
   for (const problem of result.problems) console.error(problem);
   process.exit(result.problems.length === 0 ? 0 : 1);
