@@ -1,5 +1,5 @@
 /**
- * What we rely on in the runtime's QUIC. Both ends are the runtime's here; test/e2e/http3.test.ts has
+ * What we rely on in the runtime's QUIC. Both ends are the runtime's here; test/e2e has
  * Chromium and the client of ngtcp2. A test that fails after an upgrade of the runtime says which comment, limit or
  * page of the docs has to change.
  */

@@ -1,15 +1,12 @@
 /**
- * HTTP/3 through the whole program. Clients are Chromium, ngtcp2's, and one on the runtime's QUIC in a process of
- * its own, for what the other two cannot be told to do.
+ * HTTP/3 through the whole program. Clients are ngtcp2's, and one on the runtime's QUIC in a process of its own, for
+ * what the other cannot be told to do. Chromium is in browser.test.ts.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { once } from "node:events";
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import tls from "node:tls";
 import { freePortBelow1024 } from "../../src/net/testing.ts";
-import { chromiumPath, type Visit, visit } from "../support/chromium.ts";
 import { curlPath } from "../support/curl.ts";
 import { descendants, Gateway, residentOctets, type TestConfig } from "../support/gateway.ts";
 import { Http3Client } from "../support/http3-client.ts";
@@ -58,15 +55,6 @@ async function connect(name = "web", serverName = "a.test", of = gateway): Promi
   const client = await Http3Client.connect(portOf(name, of), serverName);
   clients.push(client);
   return client;
-}
-
-/** PEM of what a client over TCP is shown. */
-async function certificateOf(port: number, servername: string): Promise<string> {
-  const socket = tls.connect({ host: "127.0.0.1", port, servername, rejectUnauthorized: false });
-  await once(socket, "secureConnect");
-  const certificate = socket.getPeerX509Certificate()!.toString();
-  socket.destroy();
-  return certificate;
 }
 
 /** The process that serves HTTP/3: the one that has taken the UDP port. */
@@ -426,51 +414,6 @@ describe.skipIf(ngtcp2Path === null)("ngtcp2's client", () => {
       expect([heads[0]?.[":status"], origin.last.field("early-data")]).toEqual(["200", undefined]);
     }
   });
-});
-
-describe.skipIf(chromiumPath === null)("Chromium", () => {
-  const PAGE = `<!doctype html><title>Lintel</title><h1>Over HTTP/3</h1><pre>waiting</pre><script>
-    (async () => {
-      const page = performance.getEntriesByType("navigation")[0].nextHopProtocol;
-      const posted = await (await fetch("/echo", { method: "POST", body: "x".repeat(500000) })).text();
-      const used = performance.getEntriesByType("resource").map((entry) => entry.nextHopProtocol);
-      document.querySelector("pre").textContent = JSON.stringify({ page, posted, used });
-    })();
-  </script>`;
-
-  const serve = () => {
-    origin.script = async (request) => {
-      const { octets } = await request.content();
-      const fields = { "Content-Type": "text/html" };
-      return request.reply({ fields, content: request.target === "/echo" ? String(octets.length) : PAGE });
-    };
-  };
-  /** What the page has found out. */
-  const said = async (visited: Visit): Promise<unknown> =>
-    JSON.parse(/<pre>(\{.*?\})<\/pre>/.exec(await visit(visited))?.[1] ?? "{}");
-
-  test("opens a page over HTTP/2 and over HTTP/3 with a certificate of the local CA", async () => {
-    await using own = await Gateway.start({
-      ...config(),
-      tls: { local: true },
-      listeners: [{ name: "web", address: "127.0.0.1:0", tls: true, http3: true }],
-      sites: [{ hosts: "app.test", to: "app" }],
-    });
-    serve();
-    const port = portOf("web", own);
-    const visited = { host: "app.test", port, path: "/", cert: await certificateOf(port, "app.test") };
-    expect(await said(visited)).toMatchObject({ page: "h2", posted: "500000" });
-    expect(await said({ ...visited, forceQuic: true })).toMatchObject({ page: "h3", posted: "500000" });
-  }, 200_000);
-
-  test("shows a page over HTTP/3", async () => {
-    serve();
-    const visited = { host: "page.test", port: portOf("web"), path: "/", cert: page.cert, forceQuic: true };
-    expect(await said(visited)).toMatchObject({ page: "h3", posted: "500000" });
-    const screenshot = join(gateway.directory, "page.png");
-    await visit({ ...visited, screenshot });
-    expect(existsSync(screenshot) && readFileSync(screenshot).subarray(1, 4).toString()).toBe("PNG");
-  }, 200_000);
 });
 
 describe("the process", () => {
