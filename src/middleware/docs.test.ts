@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { z } from "zod";
 import { SILENT } from "../base/log.ts";
 import { catalogOf } from "../config/catalog.ts";
@@ -30,6 +30,10 @@ describe.each(middlewares)("the page of $name", ({ name, options }) => {
   test.each(examples.map((text, i) => [i + 1, text] as const))("example %i is a whole config", async (_, text) => {
     const file = join(directory, "lintel.yaml");
     writeFileSync(file, text);
+    for (const [, named] of text.matchAll(/ file: ([\w./-]+)/g)) {
+      mkdirSync(dirname(join(directory, named!)), { recursive: true });
+      writeFileSync(join(directory, named!), "a page");
+    }
     const { config, diagnostics } = await loadConfig({ file }, catalog, {});
     expect(diagnostics.map(({ line, message }) => `${line}: ${message}`)).toEqual([]);
     const used = config!.sites.flatMap((site) => [...site.use, ...site.routes.flatMap((route) => route.use)]);
