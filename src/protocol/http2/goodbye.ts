@@ -7,8 +7,8 @@ import { ErrorCode } from "./error-code.ts";
 import { MAX_STREAM_ID } from "./frame.ts";
 import type { Link } from "./link.ts";
 
-/** How long a client has to answer our PING, and so to hear of the end. */
-const HEARING_TIME = timerList(1000)!;
+/** How long a client has to answer our PING, and so to hear of the end: more than a phone on a bad day takes. */
+const HEARING_TIME = timerList(5000)!;
 const PING_OCTETS = Buffer.from("draining");
 
 export class Goodbye {
