@@ -33,18 +33,18 @@ export interface Problem {
 
 /** A problem at its place. */
 export function diagnose(span: Span, problem: Problem): Diagnostic {
-  const { source } = span;
-  const place = source.text === null ? null : source.place(span.start);
+  const { source, start, end, exact } = span.placed();
+  const place = source.text === null ? null : source.place(start);
   const excerpt = place === null ? null : source.line(place.line);
   const room = excerpt === null ? 1 : excerpt.length - place!.column + 1;
   return {
     file: source.file,
     line: place?.line ?? null,
     column: place?.column ?? null,
-    length: Math.max(1, Math.min(span.end - span.start, room)),
+    length: Math.max(1, Math.min(end - start, room)),
     severity: problem.severity ?? "error",
     code: problem.code,
-    message: problem.message,
+    message: exact || span.path === "" ? problem.message : `${problem.message} (${span.path})`,
     hint: problem.hint ?? null,
     path: span.path,
     excerpt,

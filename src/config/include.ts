@@ -143,7 +143,7 @@ function merge(first: MapNode, second: MapNode, path: Path, diagnostics: Diagnos
     } else if (known.value.kind === "map" && entry.value.kind === "map" && !NAMED.has(String(path.at(-1)))) {
       entries.set(key, { ...known, value: merge(known.value, entry.value, here, diagnostics) });
     } else {
-      const { source, start } = known.key;
+      const { source, start } = known.key.placed();
       const line = source.text === null ? "" : `:${source.place(start).line}`;
       const code = NAMED.has(String(path.at(-1)))
         ? `duplicate-${String(path.at(-1)).replace(/s$/, "")}`

@@ -53,26 +53,37 @@ export function toPlain(node: ConfigNode): unknown {
 }
 
 /** Nodes for plain data that came from no text: their place is their path. */
-export function fromPlain(value: unknown, file: string, base: Path = []): ConfigNode {
-  return plainNode(value, new Source(file, null), base);
+export function fromPlain(value: unknown, file: string): ConfigNode {
+  const source = new Source(file, null);
+  return nodeOf(value, [], (path) => new Span(source, 0, 0, path));
 }
 
-function plainNode(value: unknown, source: Source, path: Path): ConfigNode {
-  const span = new Span(source, 0, 0, path);
+/**
+ * Nodes for plain data, at `path` and below.
+ * @param keySpan  where a key stands, given the path of its value; by default where the value does
+ */
+export function nodeOf(
+  value: unknown,
+  path: Path,
+  span: (path: Path) => Span,
+  keySpan: ((path: Path) => Span) | null = null,
+): ConfigNode {
+  const here = span(path);
   if (Array.isArray(value)) {
-    return { kind: "list", items: value.map((item, i) => plainNode(item, source, [...path, i])), span };
+    return { kind: "list", items: value.map((item, i) => nodeOf(item, [...path, i], span, keySpan)), span: here };
   }
   if (typeof value === "object" && value !== null) {
     const entries = new Map<string, MapEntry>();
     for (const [key, item] of Object.entries(value)) {
       if (item === undefined) continue;
-      const child = plainNode(item, source, [...path, key]);
-      entries.set(key, { key: child.span, value: child });
+      const below = [...path, key];
+      const child = nodeOf(item, below, span, keySpan);
+      entries.set(key, { key: keySpan?.(below) ?? child.span, value: child });
     }
-    return { kind: "map", entries, span };
+    return { kind: "map", entries, span: here };
   }
   const scalar = typeof value === "string" || typeof value === "boolean" || typeof value === "number" ? value : null;
-  return { kind: "scalar", value: scalar, span, plain: false };
+  return { kind: "scalar", value: scalar, span: here, plain: false };
 }
 
 /**

@@ -48,8 +48,19 @@ export class Source {
   }
 }
 
+/** A piece of a text. */
+export interface Stretch {
+  readonly source: Source;
+  /** Offset into the text; 0 without text. */
+  readonly start: number;
+  /** Exclusive. */
+  readonly end: number;
+  /** False: what stands there computes more than what is meant, and only the path says which part. */
+  readonly exact: boolean;
+}
+
 /** A stretch of a source; where there is no text, `path` alone says where. */
-export class Span {
+export class Span implements Stretch {
   readonly #steps: Path;
 
   /**
@@ -69,6 +80,15 @@ export class Span {
   /** Such as "sites[0].routes[1].to". Put together when asked for: there are 200,000 spans for each that is. */
   get path(): string {
     return formatPath(this.#steps);
+  }
+
+  get exact(): boolean {
+    return true;
+  }
+
+  /** Where it stands. Some have to look for that, and do so when they are asked. */
+  placed(): Stretch {
+    return this;
   }
 
   /** Another stretch of the same place in the tree. */

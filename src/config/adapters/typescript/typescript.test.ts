@@ -13,7 +13,7 @@ let count = 0;
 async function read(text: string, timeLimitMs?: number) {
   const file = join(folder, `c${count++}.config.ts`);
   await Bun.write(file, text);
-  const { node, diagnostics } = await readTypescript(file, timeLimitMs);
+  const { node, diagnostics } = await readTypescript(text, file, timeLimitMs);
   return {
     tree: node === null ? null : toPlain(node),
     said: diagnostics.map((one) => oneLine(one).replaceAll(file, "c.ts")),
@@ -44,14 +44,14 @@ test("upstreams that routes hold become entries of `upstreams`, one for each obj
 });
 
 test.each([
-  ["export default () => ({});", "c.ts: error[not-data]: a config is plain data, and this is a function"],
+  ["export default () => ({});", "c.ts:1:16: error[not-data]: a config is plain data, and this is a function"],
   [
     "export default { a: { b: [new Date()] } };",
-    "c.ts: a.b[0]: error[not-data]: a config is plain data, and this is a Date",
+    "c.ts:1:27: error[not-data]: a config is plain data, and this is a Date",
   ],
-  ["export default { a: 10n };", "c.ts: a: error[not-data]: a config is plain data, and this is a bigint"],
-  ["export default { a: NaN };", "c.ts: a: error[bad-value]: NaN is not a number a config can hold"],
-  ["const a: any = {}; a.a = a; export default a;", "c.ts: a: error[not-data]: this object holds itself"],
+  ["export default { a: 10n };", "c.ts:1:21: error[not-data]: a config is plain data, and this is a bigint"],
+  ["export default { a: NaN };", "c.ts:1:21: error[bad-value]: NaN is not a number a config can hold"],
+  ["const a: any = {}; a.a = a; export default a;", "c.ts:1:16: error[not-data]: this object holds itself (a)"],
   ["export const x = 1;", "c.ts:1:1: error[config-failed]: the file has no default export"],
   ["export default {\n  a: ,\n};", "c.ts:2:6: error[config-failed]: Unexpected ,"],
   [
