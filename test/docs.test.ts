@@ -1,6 +1,6 @@
 /** The documentation holds: each YAML example is a whole config, each link leads somewhere, each metric is named. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { renderReference } from "../scripts/reference.ts";
@@ -42,6 +42,10 @@ test.each(examples)("example $number of $name is a whole config", async ({ langu
     file,
     language === "ts" ? example.replace('"lintel"', JSON.stringify(join(root, "src/index.ts"))) : example,
   );
+  if (example.includes("include: [sites/*.yaml]")) {
+    mkdirSync(join(directory, "sites"), { recursive: true });
+    writeFileSync(join(directory, "sites/shop.yaml"), 'sites: [{ to: "localhost:3000" }]\n');
+  }
   const { diagnostics } = await prepare({ file });
   expect(diagnostics.map(({ line, message }) => `${line}: ${message}`)).toEqual([]);
 });
