@@ -728,6 +728,8 @@ export interface Match {
   query?: Record<string, ValueMatch>;
   /** Cookies by name. */
   cookie?: Record<string, ValueMatch>;
+  /** Variables by name, such as `"tls.version"`; one that is empty counts as absent. */
+  variable?: Record<string, ValueMatch>;
   /** Address blocks the client is in, seen past trusted proxies. */
   client?: Cidr | Cidr[];
   protocol?: HttpVersion | HttpVersion[];

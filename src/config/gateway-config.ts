@@ -556,6 +556,8 @@ export interface MatchConfig {
   readonly field?: Readonly<Record<string, ValueMatch>>;
   readonly query?: Readonly<Record<string, ValueMatch>>;
   readonly cookie?: Readonly<Record<string, ValueMatch>>;
+  /** By name without braces; one that is empty is absent. */
+  readonly variable?: Readonly<Record<string, ValueMatch>>;
   /** CIDR blocks. */
   readonly client?: readonly string[];
   /** "HTTP/1.0", "HTTP/1.1" … */

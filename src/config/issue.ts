@@ -70,6 +70,9 @@ function findings(issue: z.core.$ZodIssue, base: Path, tree: unknown): Finding[]
         path,
       );
     case "invalid_key": {
+      const said = issue.issues.filter(({ code }) => code === "custom");
+      if (said.length > 0)
+        return said.flatMap((one) => findings(one, path, tree)).map((one) => ({ ...one, at: "key" }));
       const key = JSON.stringify(issue.path.at(-1));
       const message = `${key} cannot be used as a name here: use letters, digits, "-", "_" and "."`;
       return [{ kind: "said", path, code: "bad-name", message, hint: null, at: "key" }];

@@ -1,7 +1,10 @@
 import { describe, expect, test } from "bun:test";
-import { match as matchSchema } from "../config/schema/match.ts";
+import { matchOf } from "../config/schema/match.ts";
+import { variables } from "../http/variable-rules.ts";
 import { conjunction } from "./match.ts";
 import { exchangeOf, type RequestFacts } from "./test-exchange.ts";
+
+const matchSchema = matchOf(variables);
 
 const matches = (match: unknown, facts: RequestFacts): boolean =>
   conjunction(matchSchema.parse(match)).matches(exchangeOf(facts));
@@ -31,6 +34,16 @@ describe("a condition", () => {
     [{ query: { q: false } }, { target: "/?p=1" }],
     [{ cookie: { sid: "~." } }, { fields: { cookie: "a=1; sid=2" } }],
     [{ cookie: { sid: false } }, { fields: { cookie: "a=1" } }],
+    [{ variable: { "request.port": "8443" } }, { host: "a.example:8443" }],
+    [{ variable: { "request.port": [80, "~^8"] } }, {}],
+    [
+      { variable: { "request.field.x-key": "~^a, b$", listener: "web" } },
+      { fields: { "x-key": ["a", "b"] }, listener: "web" },
+    ],
+    [{ variable: { "request.query": true } }, { target: "/?a" }],
+    [{ variable: { "request.query": false } }, { target: "/" }],
+    [{ variable: { "tls.version": "" } }, {}],
+    [{ not: { variable: { "tls.version": true } } }, {}],
     [{ not: { method: "GET" } }, { method: "PUT" }],
     [{ not: { path: "/a/*", method: "GET" } }, { target: "/b" }],
     [{ any: ["/a", { method: "PUT" }] }, { method: "PUT" }],
@@ -56,6 +69,11 @@ describe("a condition", () => {
     [{ query: { q: false } }, { target: "/?q" }],
     [{ query: { q: "1" } }, { target: "/q=1" }],
     [{ cookie: { sid: "1" } }, { fields: { cookie: "sid=2; sid=1" } }],
+    [{ variable: { "request.port": "80" } }, { scheme: "https" }],
+    [{ variable: { "request.query": true } }, { target: "/" }],
+    [{ variable: { "request.query": false } }, { target: "/?a" }],
+    [{ variable: { "tls.version": "~." } }, {}],
+    [{ variable: { "request.port": "80", "request.method": "PUT" } }, {}],
     [{ not: {} }, {}],
     [{ not: { method: "GET" } }, {}],
     [{ any: ["/a", "/b"] }, { target: "/c" }],
@@ -68,6 +86,10 @@ describe("a condition", () => {
     [{ method: ["GET", "HEAD", "PUT"], client: "10.0.0.0/8" }, "method GET, HEAD or PUT and client 10.0.0.0/8"],
     [{ field: { a: true, b: false, c: "x" } }, 'field a and no field b and field c "x"'],
     [{ query: { "a b": "1" } }, 'query parameter "a b" "1"'],
+    [
+      { variable: { "tls.version": "TLSv1.3", "tls.alpn": false } },
+      'variable tls.version "TLSv1.3" and no variable tls.alpn',
+    ],
     [{ not: { any: ["/a", { scheme: "https" }] } }, "not (any of (path /a; scheme https))"],
     [{}, "anything"],
   ])("%j reads: %s", (match, text) => {

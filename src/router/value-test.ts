@@ -1,4 +1,4 @@
-/** Conditions on named values: fields, query parameters, cookies. */
+/** Conditions on named values: fields, query parameters, cookies, variables. */
 import type { ValueMatch } from "../config/gateway-config.ts";
 import { compileRegex, isRegex } from "../config/pattern.ts";
 import type { Exchange } from "../http/exchange.ts";

@@ -1,8 +1,10 @@
 /** Which route serves which request, seen from outside: each route answers with its own name. */
 import { describe, expect, test } from "bun:test";
+import tls from "node:tls";
 import { Gateway } from "../support/gateway.ts";
 import { pair } from "../support/pair.ts";
 import { exchange, wire } from "../support/raw.ts";
+import { CertificateFolder } from "../support/tls.ts";
 
 const route = (name: string, match?: unknown) => ({
   name,
@@ -56,6 +58,8 @@ const it = pair(() => ({
         route("any", { any: [{ path: "/one" }, { path: "/two", method: "POST" }] }),
         route("all", { all: [{ path: "/both/*" }, { field: { "x-both": true } }] }),
         route("host", { host: "match.example", path: "/hosted" }),
+        route("variable", { path: "/var/*", variable: { "request.query.kind": "~^b", "client.address": "11.9.9.9" } }),
+        route("variable-empty", { path: "/var/*", variable: { "request.query": false } }),
         route("rest"),
       ],
     },
@@ -197,10 +201,51 @@ describe("the other matchers", () => {
     ["GET /both/x", ["X-Both:"], "all"],
     ["GET /both/x", [], "rest"],
     ["GET /hosted", [], "host"],
+    ["GET /var/?kind=blue", ["X-Forwarded-For: 11.9.9.9"], "variable"],
+    ["GET /var/?kind=blue", ["X-Forwarded-For: 11.9.9.8"], "rest"],
+    ["GET /var/?kind=red", ["X-Forwarded-For: 11.9.9.9"], "rest"],
+    ["GET /var/", [], "variable-empty"],
   ] as const)("%s with %j goes to %s", async (line, fields, expected) => {
     expect(await who(line, host, ...fields)).toBe(`match:${expected}`);
   });
 });
+
+test("a variable of the connection decides: which version of TLS it has, or none", async () => {
+  const files = new CertificateFolder();
+  await using gateway = await Gateway.start({
+    workers: 1,
+    listeners: [
+      { name: "plain", address: "127.0.0.1:0" },
+      { name: "secure", address: "127.0.0.1:0", tls: true },
+    ],
+    tls: { certificates: [files.put("a", files.authority.issue(["a.example"]))], redirect: false },
+    sites: [
+      {
+        name: "a",
+        routes: [
+          route("modern", { variable: { "tls.version": "TLSv1.3", "tls.server-name": "a.example" } }),
+          route("old", { variable: { "tls.version": true } }),
+          route("none", { variable: { "tls.version": false } }),
+        ],
+      },
+    ],
+  });
+  const request = wire("GET / HTTP/1.1", "Host: a.example", "Connection: close", "", "");
+  const port = Number(new URL(gateway.url("listener=secure")).port);
+  const over = (maxVersion: tls.SecureVersion) => {
+    const { promise, resolve, reject } = Promise.withResolvers<string>();
+    const place = { host: "127.0.0.1", port, servername: "a.example", ca: files.authority.cert, maxVersion };
+    const socket = tls.connect(place, () => socket.write(request));
+    let text = "";
+    socket.on("data", (octets) => (text += octets.toString("latin1")));
+    socket.on("error", reject).on("close", () => resolve(text.split("\r\n\r\n")[1] ?? ""));
+    return promise;
+  };
+  expect(await over("TLSv1.3")).toBe("a:modern");
+  expect(await over("TLSv1.2")).toBe("a:old");
+  expect((await exchange(gateway.url("listener=plain"), request)).text).toBe("a:none");
+  files.remove();
+}, 30_000);
 
 test("where no site takes the host, or no route the path, the answer is 404 and the log says which", async () => {
   await using gateway = await Gateway.start({ sites: [{ hosts: ["a.example"], routes: [route("only", "/only")] }] });

@@ -1,6 +1,7 @@
 /** A route's `match`: conditions on the request. */
 import { z } from "zod";
 import { type Reading, readCidr } from "../address.ts";
+import type { VariableRules } from "../catalog.ts";
 import type { MatchConfig, ValueMatch } from "../gateway-config.ts";
 import { isRegex, readHostPattern, readPathPattern, readRegex } from "../pattern.ts";
 import { textOption } from "./text.ts";
@@ -65,41 +66,6 @@ const manyOf = <const T extends readonly string[]>(values: T, description: strin
     .transform((given) => (Array.isArray(given) ? given : [given]) as T[number][])
     .meta({ description });
 
-/** What may stand in `match` and inside `not`, `any`, `all`. */
-const conditions = z
-  .strictObject({
-    host: hosts.optional(),
-    path: texts("bad-path", readPathPattern, "Path: `/exact`, `/prefix/*`, `/users/:id`, or `~regex`.", [
-      "/api/*",
-      "/users/:id/posts",
-    ]).optional(),
-    method: texts("bad-method", readMethod, "Request method.", ["GET"]).optional(),
-    field: z
-      .record(fieldNames, value)
-      .transform((fields) =>
-        Object.fromEntries(Object.entries(fields).map(([name, match]) => [name.toLowerCase(), match])),
-      )
-      .optional()
-      .meta({ description: "Request fields by name." }),
-    query: z.record(z.string(), value).optional().meta({ description: "Query parameters by name." }),
-    cookie: z.record(z.string(), value).optional().meta({ description: "Cookies by name." }),
-    client: texts("bad-cidr", readCidr, "Address blocks the client is in, seen past trusted proxies.", [
-      "10.0.0.0/8",
-    ]).optional(),
-    protocol: manyOf(VERSIONS, "Protocol version of the request.").optional(),
-    scheme: manyOf(SCHEMES, "Scheme of the request.").optional(),
-    get not() {
-      return match.optional().meta({ description: "Holds if these conditions do not." });
-    },
-    get any() {
-      return z.array(match).min(1).optional().meta({ description: "Holds if one of these does." });
-    },
-    get all() {
-      return z.array(match).min(1).optional().meta({ description: "Holds if each of these does." });
-    },
-  })
-  .meta({ id: "conditions", title: "Conditions", description: "All that are given must hold; of a list, any one." });
-
 export interface MatchInput {
   host?: string | string[] | undefined;
   path?: string | string[] | undefined;
@@ -107,6 +73,7 @@ export interface MatchInput {
   field?: Record<string, ValueInput> | undefined;
   query?: Record<string, ValueInput> | undefined;
   cookie?: Record<string, ValueInput> | undefined;
+  variable?: Record<string, ValueInput> | undefined;
   client?: string | string[] | undefined;
   protocol?: (typeof VERSIONS)[number] | (typeof VERSIONS)[number][] | undefined;
   scheme?: (typeof SCHEMES)[number] | (typeof SCHEMES)[number][] | undefined;
@@ -115,15 +82,64 @@ export interface MatchInput {
   all?: (string | MatchInput)[] | undefined;
 }
 
-const path = textOption("bad-path", readPathPattern, {
-  description: "A path pattern; short for `{ path: … }`.",
-  examples: ["/api/*"],
-});
+/** @returns the schema of `match`, which holds itself within `not`, `any` and `all` */
+export function matchOf(variables: VariableRules): z.ZodType<MatchConfig, string | MatchInput> {
+  const variableName = z.string().check(({ value: name, issues }) => {
+    const wrong = variables.judgeCondition(name);
+    if (wrong === null) return;
+    const params = { code: "bad-variable", hint: wrong.hint };
+    issues.push({ code: "custom", message: wrong.problem, input: name, params });
+  });
+  /** What may stand in `match` and inside `not`, `any`, `all`. */
+  const conditions = z
+    .strictObject({
+      host: hosts.optional(),
+      path: texts("bad-path", readPathPattern, "Path: `/exact`, `/prefix/*`, `/users/:id`, or `~regex`.", [
+        "/api/*",
+        "/users/:id/posts",
+      ]).optional(),
+      method: texts("bad-method", readMethod, "Request method.", ["GET"]).optional(),
+      field: z
+        .record(fieldNames, value)
+        .transform((fields) =>
+          Object.fromEntries(Object.entries(fields).map(([name, match]) => [name.toLowerCase(), match])),
+        )
+        .optional()
+        .meta({ description: "Request fields by name." }),
+      query: z.record(z.string(), value).optional().meta({ description: "Query parameters by name." }),
+      cookie: z.record(z.string(), value).optional().meta({ description: "Cookies by name." }),
+      client: texts("bad-cidr", readCidr, "Address blocks the client is in, seen past trusted proxies.", [
+        "10.0.0.0/8",
+      ]).optional(),
+      variable: z
+        .record(variableName, value)
+        .optional()
+        .meta({ description: "Variables by name, such as `tls.version`; one that is empty counts as absent." }),
+      protocol: manyOf(VERSIONS, "Protocol version of the request.").optional(),
+      scheme: manyOf(SCHEMES, "Scheme of the request.").optional(),
+      get not() {
+        return match.optional().meta({ description: "Holds if these conditions do not." });
+      },
+      get any() {
+        return z.array(match).min(1).optional().meta({ description: "Holds if one of these does." });
+      },
+      get all() {
+        return z.array(match).min(1).optional().meta({ description: "Holds if each of these does." });
+      },
+    })
+    .meta({ id: "conditions", title: "Conditions", description: "All that are given must hold; of a list, any one." });
 
-export const match: z.ZodType<MatchConfig, string | MatchInput> = z
-  .union([path, conditions])
-  .transform((given): MatchConfig => (typeof given === "string" ? { path: [given] } : tidy(given as MatchConfig)))
-  .meta({ id: "match", description: "Which requests the route takes: a path pattern, or conditions. Default: all." });
+  const path = textOption("bad-path", readPathPattern, {
+    description: "A path pattern; short for `{ path: … }`.",
+    examples: ["/api/*"],
+  });
+
+  const match: z.ZodType<MatchConfig, string | MatchInput> = z
+    .union([path, conditions])
+    .transform((given): MatchConfig => (typeof given === "string" ? { path: [given] } : tidy(given as MatchConfig)))
+    .meta({ id: "match", description: "Which requests the route takes: a path pattern, or conditions. Default: all." });
+  return match;
+}
 
 /** Without keys that hold nothing, and without a condition every host meets. */
 function tidy(given: MatchConfig): MatchConfig {

@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { Catalog } from "../catalog.ts";
 import { remembering } from "../same.ts";
 import { entry } from "./entry.ts";
-import { hosts, match } from "./match.ts";
+import { hosts, matchOf } from "./match.ts";
 import { label } from "./text.ts";
 import { siteTls } from "./tls.ts";
 import { to } from "./upstream.ts";
@@ -16,7 +16,7 @@ export function sites(catalog: Catalog) {
   const route = z
     .strictObject({
       name: label("Name in logs and metrics. Default: the site's name and the route's number.").optional(),
-      match: match.prefault({}),
+      match: matchOf(catalog.variables).prefault({}),
       use,
       to: to.optional(),
     })

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { z } from "zod";
-import { match } from "../../config/schema/match.ts";
+import { matchOf } from "../../config/schema/match.ts";
+import { variables } from "../../http/variable-rules.ts";
 import { MATCHERS } from "./index.ts";
 
 test("every file of this folder is in the list, under its own name", () => {
@@ -10,7 +11,7 @@ test("every file of this folder is in the list, under its own name", () => {
 });
 
 test("every key the config knows in `match` is here, and no other", () => {
-  const schema = z.toJSONSchema(match, { io: "input" });
+  const schema = z.toJSONSchema(matchOf(variables), { io: "input" });
   const keys = Object.keys(schema.$defs?.["conditions"]?.properties ?? {});
   expect(MATCHERS.map(({ name }): string => name).toSorted()).toEqual(keys.toSorted());
 });

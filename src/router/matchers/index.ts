@@ -12,6 +12,7 @@ import { path } from "./path.ts";
 import { protocol } from "./protocol.ts";
 import { query } from "./query.ts";
 import { scheme } from "./scheme.ts";
+import { variable } from "./variable.ts";
 
 export const MATCHERS: readonly MatcherDefinition[] = [
   method,
@@ -23,6 +24,7 @@ export const MATCHERS: readonly MatcherDefinition[] = [
   field,
   query,
   cookie,
+  variable,
   not,
   any,
   all,
