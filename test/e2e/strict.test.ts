@@ -77,14 +77,15 @@ describe("message framing (RFC 9112 §6.1, §6.3, §11.2)", () => {
     ["identity", ["Transfer-Encoding: identity"]],
     ["an empty list member", ["Transfer-Encoding: ,chunked"]],
   ])("%s is refused", async (_what, fields) => {
-    await refused(`${request(...fields)}0\r\n\r\n`, [400, 501]);
+    await refused(`${request(...fields)}0\r\n\r\n`, 400);
   });
 
-  test.each([
-    ["another coding before chunked", ["Transfer-Encoding: gzip, chunked"]],
-    ["an unknown coding", ["Transfer-Encoding: banana"]],
-  ])("%s is refused as not implemented (RFC 9112 §6.1)", async (_what, fields) => {
-    await refused(`${request(...fields)}0\r\n\r\n`, [400, 501]);
+  test("a coding under the chunks is refused as not implemented (RFC 9112 §6.1)", async () => {
+    await refused(`${request("Transfer-Encoding: gzip, chunked")}0\r\n\r\n`, 501);
+  });
+
+  test("codings that do not end with chunked leave the length unknown (RFC 9112 §6.3)", async () => {
+    await refused(`${request("Transfer-Encoding: banana")}0\r\n\r\n`, 400);
   });
 
   test("Transfer-Encoding in HTTP/1.0 is refused (RFC 9112 §6.1)", async () => {
