@@ -2,21 +2,24 @@
  * Everything that must hold before a change lands: format and lint, types, floors, the generated
  * reference, unit tests, end-to-end tests (documentation examples among them). Changes no file.
  *
- * At the end stand the names of all that failed. The last line is `N passed, N failed` (and `, N
- * skipped`): the tests' numbers, a check that does not hold counting as one failure.
+ * At the end stand the names of all that was skipped, with what it needs; then of all that was unsteady
+ * (second-look.ts) and of all that failed, with what they said first. The last line is `N passed, N failed` (and
+ * `, N unsteady`, `, N skipped`): the tests' numbers, a check that does not hold counting as one failure. The exit
+ * status is 0 if nothing failed; with --strict, what is unsteady has failed.
  *
- * The machine is full while all tests run. What fails then is run once more alone, and if it passes, it
- * is named as unsteady: a defect of the test, to be mended, that does not hold up a change.
- *
- * @example bun run ok          everything
- * @example bun run ok src/http only tests whose path holds that text
+ * @example bun run ok            everything
+ * @example bun run ok src/http   only tests whose path holds that text
+ * @example bun run ok --strict
  */
 import { join } from "node:path";
-import { runTests, type TestFailure } from "./test-run.ts";
+import { lookAgain, TIMES } from "./second-look.ts";
+import { runTests, type TestFailure, type TestSkip } from "./test-run.ts";
 
 const root = join(import.meta.dir, "..");
 const bun = process.execPath;
-const filters = process.argv.slice(2);
+const words = process.argv.slice(2);
+const isStrict = words.includes("--strict");
+const filters = words.filter((word) => word !== "--strict");
 
 interface Check {
   readonly name: string;
@@ -40,14 +43,11 @@ const CHECKS: readonly Check[] = [
 ];
 
 const CHECK_MS = 300_000;
-/** If tests of more files fail, it is not chance. */
-const MOST_UNSTEADY_FILES = 3;
 
 let passed = 0;
-let skipped = 0;
-const failures: string[] = [];
+const skips: TestSkip[] = [];
+const failedChecks: string[] = [];
 const failedTests: TestFailure[] = [];
-const unsteady: string[] = [];
 
 if (filters.length === 0) {
   for (const { name, command } of CHECKS) {
@@ -60,7 +60,7 @@ if (filters.length === 0) {
     });
     if (child.exitCode === 0) continue;
     console.log(`${name}: does not hold`);
-    failures.push(name);
+    failedChecks.push(name);
   }
 }
 
@@ -79,36 +79,45 @@ else {
   ]);
 }
 
-await runFailedAgain();
+const { failed, unsteady } = await lookAgain(failedTests, (file) => {
+  console.log(`\n== once more, alone: ${file}`);
+  return runTests(root, [file]);
+});
 
-if (unsteady.length > 0)
-  console.log(`\nUnsteady (failed at first, passed alone):\n${unsteady.map((name) => `  ${name}`).join("\n")}`);
-if (failures.length > 0) console.log(`\nFailed:\n${failures.map((name) => `  ${name}`).join("\n")}`);
-console.log(`\n${passed} passed, ${failures.length} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
-process.exit(failures.length === 0 ? 0 : 1);
+showSkips();
+if (unsteady.length > 0) {
+  console.log(
+    `\nUnsteady: failed while everything ran, passed alone ${TIMES} times in a row. Each is a defect to be mended (CONTRIBUTING.md):`,
+  );
+  for (const failure of unsteady) show(failure);
+}
+if (failedChecks.length + failed.length > 0) {
+  console.log("\nFailed:");
+  for (const name of failedChecks) console.log(`  ${name}`);
+  for (const failure of failed) show(failure);
+}
+const failures = failedChecks.length + failed.length;
+const counts = [`${passed} passed`, `${failures} failed`];
+if (unsteady.length > 0) counts.push(`${unsteady.length} unsteady`);
+if (skips.length > 0) counts.push(`${skips.length} skipped`);
+console.log(`\n${counts.join(", ")}`);
+process.exit(failures === 0 && !(isStrict && unsteady.length > 0) ? 0 : 1);
 
 async function run(files: readonly string[]): Promise<void> {
   const counts = await runTests(root, files);
   passed += counts.passed;
-  skipped += counts.skipped;
+  skips.push(...counts.skips);
   failedTests.push(...counts.failures);
 }
 
-async function runFailedAgain(): Promise<void> {
-  const names = failedTests.map(({ file, what }) => (file === "" ? what : `${file}: ${what}`));
-  const files = [...new Set(failedTests.map(({ file }) => file))];
-  if (files.length > MOST_UNSTEADY_FILES || files.includes("")) {
-    failures.push(...names);
-    return;
-  }
-  for (const file of files) {
-    console.log(`\n== once more: ${file}`);
-    const of = names.filter((_, at) => failedTests[at]!.file === file);
-    const again = await runTests(root, [file]);
-    if (again.failures.length > 0) failures.push(...of);
-    else {
-      unsteady.push(...of);
-      passed += of.length;
-    }
+function show({ file, what, message }: TestFailure): void {
+  console.log(`  ${file === "" ? what : `${file}: ${what}`}`);
+  if (message !== "") console.log(`      ${message}`);
+}
+
+function showSkips(): void {
+  for (const needs of new Set(skips.map((skip) => skip.needs))) {
+    console.log(`\nSkipped, since it needs ${needs}:`);
+    for (const { file, what } of skips.filter((skip) => skip.needs === needs)) console.log(`  ${file}: ${what}`);
   }
 }

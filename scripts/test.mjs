@@ -25,6 +25,9 @@ const PEERS = [
   { package: "logrotate", program: "logrotate", suite: "logrotate with the access log" },
   { package: "systemd", program: "systemd-analyze", suite: "systemd-analyze on the unit of the service" },
   { package: "knot", program: "knotd", suite: "dns-01 by dynamic updates of a real DNS server" },
+  { package: "perl-base", program: "perl", suite: "signals on their way when the program is replaced" },
+  { package: "bsdutils", program: "script", suite: "commands in a terminal" },
+  { package: "patch", program: "patch", suite: "patch reads the differences between versions" },
 ];
 
 const bun = installDependencies();

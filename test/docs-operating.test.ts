@@ -1,7 +1,8 @@
 /** Pages about what runs: each `sh` example works, in the order of the page, with the page's first config. */
-import { expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { needs, program } from "../src/base/testing.ts";
 import { curlPath } from "./support/curl.ts";
 import { Gateway } from "./support/gateway.ts";
 
@@ -12,7 +13,7 @@ const blocks = (page: string, language: string): string[] => {
   return [...text.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, "gm"))].map(([, block]) => block!);
 };
 
-test.skipIf(curlPath === null).each(["docs/operating.md", "docs/admin-api.md"])(
+needs(program("curl", curlPath)).test.each(["docs/operating.md", "docs/admin-api.md"])(
   "what %s tells to do works",
   async (page) => {
     const config = blocks(page, "yaml")[0]!

@@ -16,7 +16,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { findProgram } from "./support/programs.ts";
+import { findProgram, needs, program } from "../src/base/testing.ts";
 import { until } from "./support/until.ts";
 
 const root = join(import.meta.dir, "..");
@@ -238,7 +238,7 @@ test("the script of the rotation reaches Lintel through the main process", async
   });
 }, 60_000);
 
-test.skipIf(findProgram("logrotate") === null)(
+needs(program("logrotate")).test(
   "logrotate takes the rotation as it is written, and it works",
   async () => {
     const file = join(machine, "rotation");
@@ -255,7 +255,7 @@ test.skipIf(findProgram("logrotate") === null)(
   60_000,
 );
 
-test.skipIf(findProgram("systemd-analyze") === null)("systemd finds nothing wrong with the unit", () => {
+needs(program("systemd-analyze")).test("systemd finds nothing wrong with the unit", () => {
   const file = join(machine, "lintel.service");
   writeFileSync(file, moved(unit));
   const run = Bun.spawnSync([findProgram("systemd-analyze")!, "verify", "--man=no", file], { stderr: "pipe" });

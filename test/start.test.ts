@@ -1,12 +1,13 @@
 /** `npm start` as a newcomer meets it: what it prints to try works as printed. */
-import { expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { needs, program } from "../src/base/testing.ts";
 import { curlPath } from "./support/curl.ts";
 import { descendants, isAlive } from "./support/gateway.ts";
 
-test.skipIf(curlPath === null)(
+needs(program("curl", curlPath)).test(
   "npm start serves, every line it says to try works, and Ctrl-C leaves nothing behind",
   async () => {
     const child = Bun.spawn(["node", join(import.meta.dir, "../scripts/start.mjs")], {

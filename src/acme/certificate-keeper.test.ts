@@ -1,10 +1,11 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { X509Certificate } from "node:crypto";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { until } from "../../test/support/until.ts";
 import { createLog } from "../base/log.ts";
+import { needs, program } from "../base/testing.ts";
 import type { AcmeConfig } from "../config/gateway-config.ts";
 import { Accounts } from "./account.ts";
 import { CertificateKeeper, type KeeperOptions } from "./certificate-keeper.ts";
@@ -55,7 +56,7 @@ function machine(config: AcmeConfig, answers: HttpAnswers, folder: string, more:
   return { keeper, lines, orders, has, shows, stop };
 }
 
-describe.skipIf(pebblePath === null)("against pebble", () => {
+needs(program("pebble", pebblePath)).describe("against pebble", () => {
   let pebble: Pebble;
   let answers: HttpAnswers;
   beforeAll(async () => {
@@ -379,7 +380,7 @@ test("a client whose name cannot be read is told, and nothing is ordered", async
   expect(keeper.views()).toEqual([]);
 });
 
-test.skipIf(pebblePath === null)(
+needs(program("pebble", pebblePath)).test(
   "a certificate is renewed after two thirds of its life, again and again",
   async () => {
     const pebble = await Pebble.start({ lifetimeSeconds: 6 });
@@ -403,7 +404,7 @@ test.skipIf(pebblePath === null)(
   120_000,
 );
 
-test.skipIf(pebblePath === null)(
+needs(program("pebble", pebblePath)).test(
   "a CA that knows its customers gets the account's binding (RFC 8555 §7.3.4)",
   async () => {
     const id = "kid-1";

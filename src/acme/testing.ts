@@ -6,8 +6,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findProgram } from "../../test/support/programs.ts";
 import { until } from "../../test/support/until.ts";
+import { findProgram } from "../base/testing.ts";
 import type { AcmeCaConfig, AcmeConfig } from "../config/gateway-config.ts";
 import { Authority } from "../tls/testing.ts";
 import type { BoardView } from "./challenge-board.ts";
@@ -64,6 +64,8 @@ export class Pebble {
   url = "";
   httpPort = 0;
   tlsPort = 0;
+  /** Address of the DNS server that it asks, unless it was told another, and of how to set records there. */
+  dns = { server: "", management: "" };
   #managementPort = 0;
   /** What it said. */
   output = "";
@@ -165,8 +167,9 @@ export class Pebble {
   async #spawnDns(): Promise<string> {
     const address = `127.0.0.1:${await freePort()}`;
     const off = ["-http01", "", "-https01", "", "-tlsalpn01", ""];
-    const management = ["-management", `127.0.0.1:${await freePort()}`];
-    const args = ["-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dns01", address, ...off, ...management];
+    const management = `127.0.0.1:${await freePort()}`;
+    const args = ["-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dns01", address, ...off, "-management", management];
+    this.dns = { server: address, management: `http://${management}` };
     await this.#spawn([challtestsrvPath!, ...args], "Starting management server", {});
     return address;
   }

@@ -3,6 +3,7 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { needs, program } from "../base/testing.ts";
 import { middlewares } from "../middleware/index.ts";
 import { Authority } from "../tls/testing.ts";
 import { commands } from "./commands/index.ts";
@@ -305,7 +306,7 @@ async function listening(stream: ReadableStream<Uint8Array>): Promise<string> {
   throw new Error(`it ended before it listened:\n${text}`);
 }
 
-test("colour is for terminals, and NO_COLOR turns it off", async () => {
+needs(program("script")).test("colour is for terminals, and NO_COLOR turns it off", async () => {
   mkdirSync(join(root, "tty"), { recursive: true });
   const path = folder({ "lintel.yaml": "sites: 1" });
   const typescript = async (env: Record<string, string>) => {
@@ -317,7 +318,6 @@ test("colour is for terminals, and NO_COLOR turns it off", async () => {
     });
     return child.stdout.text();
   };
-  if (Bun.which("script") === null) return;
   expect(await typescript({})).toContain("\x1b[31merror[bad-type]\x1b[0m");
   expect(await typescript({ NO_COLOR: "1" })).not.toContain("\x1b");
 });

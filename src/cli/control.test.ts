@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { startAdmin } from "../admin/server.ts";
 import { endpointView, type FakeControl, fakeControl } from "../admin/testing.ts";
+import { asOrdinaryUser } from "../base/testing.ts";
 import type { Control } from "../server/control.ts";
 import type { EndpointView } from "../server/endpoint-view.ts";
 import type { Admin } from "../server/supervisor.ts";
@@ -112,10 +113,14 @@ describe("a running Lintel is found", () => {
     await server.stop(true);
   });
 
-  test.skipIf(process.getuid?.() === 0)("a socket of another user is told as such", async () => {
+  test("a socket of another user is told as such", async () => {
     const { file, on } = running();
-    chmodSync(join(file, "../state/admin.sock"), 0);
-    expect((await lintel("upstreams", ...on)).error).toContain("it belongs to the user that Lintel runs as");
+    const socket = join(file, "../state/admin.sock");
+    for (const folder of [root, join(file, ".."), join(file, "../state")]) chmodSync(folder, 0o755);
+    chmodSync(socket, 0);
+    await asOrdinaryUser(async () => {
+      expect((await lintel("upstreams", ...on)).error).toContain("it belongs to the user that Lintel runs as");
+    });
   });
 });
 

@@ -1,23 +1,23 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findProgram } from "../../test/support/programs.ts";
+import { findProgram, needs, program } from "../base/testing.ts";
 import { Authority } from "../tls/testing.ts";
 import { TrustStore } from "./trust-store.ts";
 
 const root = mkdtempSync(join(tmpdir(), "lintel-trust-"));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
-const program = findProgram("update-ca-certificates");
+const updater = findProgram("update-ca-certificates");
 
-describe.skipIf(program === null)("with Debian's update-ca-certificates", () => {
+needs(program("update-ca-certificates", updater)).describe("with Debian's update-ca-certificates", () => {
   // The machine's own stays as it is.
   const folders = { localcertsdir: join(root, "local"), etccertsdir: join(root, "etc"), hooksdir: join(root, "hooks") };
   for (const folder of Object.values(folders)) mkdirSync(folder);
   const conf = join(root, "conf");
   writeFileSync(conf, "");
   const args = [...Object.entries(folders).flatMap(([name, folder]) => [`--${name}`, folder]), "--certsconf", conf];
-  const store = new TrustStore({ folder: folders.localcertsdir, program: program!, args });
+  const store = new TrustStore({ folder: folders.localcertsdir, program: updater!, args });
   const bundle = () => readFileSync(join(folders.etccertsdir, "ca-certificates.crt"), "utf8");
 
   test("a CA is in the system's bundle once it is installed, beside others, and gone once it is not", () => {

@@ -5,6 +5,7 @@
  */
 import { afterEach, describe, expect, test } from "bun:test";
 import { connect, type QuicSession as NativeSession, type QuicStream as NativeStream } from "node:quic";
+import { needs, ROOT } from "../base/testing.ts";
 import { Authority } from "../tls/testing.ts";
 import { encodeSockaddr } from "./address.ts";
 import { AF_INET, IPPROTO_IP, libc, SOL_SOCKET } from "./libc.ts";
@@ -215,7 +216,7 @@ describe("listening", () => {
     }
   });
 
-  test.skipIf(process.getuid?.() !== 0)("a datagram from port 0 does not reach it", async () => {
+  needs(ROOT).test("a datagram from port 0 does not reach it", async () => {
     const server = await Server.start();
     const { port } = server.listener;
     const raw = libc.socket(AF_INET, 3, 255);

@@ -2,7 +2,6 @@
 
 import { ptr } from "bun:ffi";
 import { readdirSync, readlinkSync } from "node:fs";
-import { networkInterfaces } from "node:os";
 import { clock, Timer, tickTimers, timerList } from "../base/timer.ts";
 import { type Address, encodeSockaddr, familyOf, sockaddrPort } from "./address.ts";
 import type { ConnectionHandler } from "./connection.ts";
@@ -23,11 +22,6 @@ import {
 import { Listener } from "./listener.ts";
 import { run } from "./loop.ts";
 import type { TcpConnection } from "./tcp.ts";
-
-/** False in containers that have none. */
-export const HAS_IPV6 = Object.values(networkInterfaces()).some((list) =>
-  list?.some(({ address }) => address === "::1"),
-);
 
 export const LOOPBACK: Address = { kind: "tcp", host: "127.0.0.1", port: 0 };
 

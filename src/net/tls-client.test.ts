@@ -7,6 +7,7 @@ import { type AddressInfo, createServer, type Server } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import tls from "node:tls";
+import { needs, program } from "../base/testing.ts";
 import { Authority, type Pair } from "../tls/testing.ts";
 import { encodeSockaddr } from "./address.ts";
 import { openSockets, Recorder, until, wait } from "./testing.ts";
@@ -276,8 +277,7 @@ describe("the handshake", () => {
   });
 });
 
-test("openssl as origin server: content, then its end", async () => {
-  if (Bun.which("openssl") === null) return;
+needs(program("openssl")).test("openssl as origin server: content, then its end", async () => {
   const folder = mkdtempSync(join(tmpdir(), "lintel-tls-"));
   writeFileSync(join(folder, "cert.pem"), app.cert);
   writeFileSync(join(folder, "key.pem"), app.key);

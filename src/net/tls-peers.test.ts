@@ -1,9 +1,10 @@
 /** The server side against other people's clients: openssl and curl. */
-import { afterAll, afterEach, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, expect, test } from "bun:test";
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { needs, program } from "../base/testing.ts";
 import { PROFILES } from "../tls/profiles.ts";
 import { Authority } from "../tls/testing.ts";
 import { libc } from "./libc.ts";
@@ -115,7 +116,7 @@ function run(program: string, args: readonly string[], input: readonly (string |
 
 const request = "GET / HTTP/1.1\r\nHost: app.test\r\n\r\n";
 
-describe.skipIf(Bun.which("openssl") === null)("openssl", () => {
+needs(program("openssl")).describe("openssl", () => {
   const client = (port: number, args: readonly string[], input: readonly (string | number)[] = [request, 200]) =>
     run(
       "openssl",
@@ -184,7 +185,7 @@ describe.skipIf(Bun.which("openssl") === null)("openssl", () => {
   });
 });
 
-describe.skipIf(Bun.which("curl") === null)("curl", () => {
+needs(program("curl")).describe("curl", () => {
   const curl = (port: number, ...args: string[]) =>
     run("curl", [
       "-sS",

@@ -1,13 +1,14 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { createSocket, type Socket } from "node:dgram";
 import { SILENT } from "../base/log.ts";
+import { IPV6, needs } from "../base/testing.ts";
 import { timerList } from "../base/timer.ts";
 import type { RelayMatchConfig } from "../config/relay-config.ts";
 import type { Exchange } from "../http/exchange.ts";
 import { encodeSockaddr, familyOf } from "../net/address.ts";
 import { libc, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK } from "../net/libc.ts";
 import { localAddressOf } from "../net/local-address.ts";
-import { HAS_IPV6, jump, openSockets, until } from "../net/testing.ts";
+import { jump, openSockets, until } from "../net/testing.ts";
 import { upstreamOf } from "../proxy/testing.ts";
 import { Counter, CounterRow, Level } from "../telemetry/registry.ts";
 import { DROPS } from "../telemetry/relay-metrics.ts";
@@ -264,7 +265,7 @@ describe("datagrams", () => {
     expect(client.heard[0]).toMatchObject({ text: "re:x", from: "127.0.0.9", port });
   });
 
-  test.if(HAS_IPV6)("over IPv6, and IPv4 that comes mapped, are told apart", async () => {
+  needs(IPV6).test("over IPv6, and IPv4 that comes mapped, are told apart", async () => {
     const origin = (await DatagramPeer.open("::1")).echo();
     const { port, relay: made } = relay({ to: upstreamOf([endpointOf(origin, "::1")]), host: "::" });
     const [six, four] = [await DatagramPeer.open("::1"), await DatagramPeer.open("127.0.0.1")];

@@ -1,4 +1,5 @@
-import { expect, test } from "bun:test";
+import { expect } from "bun:test";
+import { needs, ROOT } from "../base/testing.ts";
 import { freePortBelow1024 } from "../net/testing.ts";
 
 /** Becomes nobody, and lets another process bind a UDP port; says what came of both. */
@@ -14,7 +15,7 @@ const SCRIPT = `
   console.log(stdout.toString().trim(), process.getuid() !== 0, "root again:", root, "rights:", BigInt("0x" + rights));
 `;
 
-test.skipIf(process.getuid?.() !== 0).each([
+needs(ROOT).test.each([
   ["yes", "bound true root again: no rights: 1024n"],
   ["no", "EACCES true root again: no rights: 0n"],
 ])("who becomes another user, and may keep ports below 1024: %s", async (mayBind, said) => {

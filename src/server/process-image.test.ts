@@ -1,5 +1,8 @@
-import { expect, test } from "bun:test";
+import { expect } from "bun:test";
 import { join } from "node:path";
+import { findProgram, needs, program } from "../base/testing.ts";
+
+const perl = findProgram("perl");
 
 /** Has a signal of the collector on its way to itself, then becomes a program without a handler for it. */
 const PROGRAM = `
@@ -11,7 +14,7 @@ const { pthread_self, pthread_kill, pthread_sigmask } = dlopen("libc.so.6", {
   pthread_sigmask: { args: ["i32", "ptr", "ptr"], returns: "i32" },
 }).symbols;
 const next = "use POSIX; sigprocmask(SIG_UNBLOCK, POSIX::SigSet->new(30)); print 'alive'";
-const become = prepareProgram(["/usr/bin/perl", "-e", next], process.env);
+const become = prepareProgram([${JSON.stringify(perl)}, "-e", next], process.env);
 const signals = new BigUint64Array(new ArrayBuffer(128));
 signals[0] = 1n << 29n;
 pthread_sigmask(0, ptr(signals), null);
@@ -19,7 +22,7 @@ pthread_kill(pthread_self(), 30);
 become();
 `;
 
-test.skipIf(Bun.which("perl") !== "/usr/bin/perl")("a signal of the collector does not end the next program", () => {
+needs(program("perl", perl)).test("a signal of the collector does not end the next program", () => {
   const { stdout, signalCode } = Bun.spawnSync([process.execPath, "-e", PROGRAM]);
   expect([stdout.toString(), signalCode ?? null]).toEqual(["alive", null]);
 });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { needs, ROOT } from "../base/testing.ts";
 import type { ListenSpec } from "./listen-spec.ts";
 import { bindListener } from "./supervisor-listen.ts";
 
@@ -132,7 +133,7 @@ describe("a unix listener", () => {
   });
 });
 
-test.skipIf(process.getuid?.() !== 0)("an ordinary user is told what a port below 1024 needs", async () => {
+needs(ROOT).test("an ordinary user is told what a port below 1024 needs", async () => {
   const code = `
     const { bindListener } = await import(${JSON.stringify(`${import.meta.dir}/supervisor-listen.ts`)});
     process.setgroups([]); process.setgid(65534); process.setuid(65534);

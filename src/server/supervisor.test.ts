@@ -2,6 +2,7 @@
 import { afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { chmodSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { needs, ROOT } from "../base/testing.ts";
 import { catalog } from "../cli/catalog.ts";
 import { loadConfig } from "../config/load.ts";
 import { freePortBelow1024 } from "../net/testing.ts";
@@ -275,7 +276,7 @@ describe("a start that fails", () => {
   });
 });
 
-describe.skipIf(process.getuid?.() !== 0)("started by root with `user`", () => {
+needs(ROOT).describe("started by root with `user`", () => {
   test("binds a port below 1024, then supervisor and workers run as that user", async () => {
     const accessLog = { output: "./access.log" };
     const address = `127.0.0.1:${freePortBelow1024()}`;

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import fc from "fast-check";
+import { needs, program } from "../base/testing.ts";
 import { unifiedDiff } from "./text-diff.ts";
 
 const diff = (from: string, to: string) => unifiedDiff(from, to, "version 1", "version 2");
@@ -36,8 +37,7 @@ test("what comes into an empty text, and what empties one", () => {
   expect(diff("a\n", "")).toBe("--- version 1\n+++ version 2\n@@ -1 +0,0 @@\n-a\n");
 });
 
-test("patch(1) makes the one text of the other", () => {
-  if (Bun.which("patch") === null) return;
+needs(program("patch")).test("patch(1) makes the one text of the other", () => {
   const folder = mkdtempSync(`${tmpdir()}/lintel-diff-`);
   const text = fc
     .array(fc.constantFrom("a", "b", "c", "d"), { maxLength: 30 })

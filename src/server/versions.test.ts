@@ -2,6 +2,7 @@ import { afterEach, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { createLog } from "../base/log.ts";
+import { needs, program, ROOT } from "../base/testing.ts";
 import { ControlError } from "./control.ts";
 import { Versions } from "./versions.ts";
 
@@ -113,22 +114,19 @@ test("a folder that cannot be written costs one warning", () => {
   expect(versions.list()).toEqual([]);
 });
 
-test.skipIf(process.getuid?.() !== 0 || Bun.which("mount") === null)(
-  "a full disk costs a warning, and leaves no half file",
-  () => {
-    const disk = newFolder();
-    if (Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=16k", "none", disk]).exitCode !== 0) return; // No right to mount here.
-    try {
-      const { versions, folder, said } = create(50, `${disk}/versions`);
-      expect(versions.record(served({ long: "x".repeat(100_000) }))).toBeNull();
-      expect(said.length).toBe(1);
-      expect(readdirSync(folder)).toEqual([]);
-      expect(versions.record(served(ONE))).toBe(1);
-    } finally {
-      Bun.spawnSync(["umount", disk]);
-    }
-  },
-);
+needs(ROOT, program("mount")).test("a full disk costs a warning, and leaves no half file", () => {
+  const disk = newFolder();
+  if (Bun.spawnSync(["mount", "-t", "tmpfs", "-o", "size=16k", "none", disk]).exitCode !== 0) return; // No right to mount here.
+  try {
+    const { versions, folder, said } = create(50, `${disk}/versions`);
+    expect(versions.record(served({ long: "x".repeat(100_000) }))).toBeNull();
+    expect(said.length).toBe(1);
+    expect(readdirSync(folder)).toEqual([]);
+    expect(versions.record(served(ONE))).toBe(1);
+  } finally {
+    Bun.spawnSync(["umount", disk]);
+  }
+});
 
 test("damaged files are left out, and named", () => {
   const { folder } = create();

@@ -1,11 +1,13 @@
 /** Automatic HTTPS as its users see it: the real program, certificates from a real ACME server (pebble). */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { Resolver } from "node:dns/promises";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect, type TLSSocket } from "node:tls";
 import { Knot, knotPath } from "../../src/acme/dns/testing.ts";
 import { freePort, Pebble, pebblePath } from "../../src/acme/testing.ts";
+import { needs, program } from "../../src/base/testing.ts";
 import { Gateway, type GatewayOptions } from "../support/gateway.ts";
 import { until } from "../support/until.ts";
 
@@ -24,6 +26,20 @@ async function start(config: Parameters<typeof Gateway.start>[0], options: Gatew
   running.push(gateway);
   return gateway;
 }
+
+/**
+ * A program that sets records, as a user would write one. It waits while there is a file `wait`, and writes down how it
+ * was called.
+ */
+const HOOK = `#!/usr/bin/env node
+import { appendFileSync, existsSync } from "node:fs";
+const [server, action, name, value] = process.argv.slice(2);
+appendFileSync("calls", action + " " + name + "\\n");
+while (existsSync("wait")) await new Promise((resolve) => setTimeout(resolve, 20));
+const body = JSON.stringify({ host: name + ".", ...(action === "present" && { value }) });
+const answer = await fetch(server + (action === "present" ? "/set-txt" : "/clear-txt"), { method: "POST", body });
+if (!answer.ok) throw new Error("the DNS server answered " + answer.status);
+`;
 
 const answers = (text: string) => [{ respond: { body: text } }];
 
@@ -97,7 +113,7 @@ async function secured(gateway: Gateway, port: number, name: string, ca: string)
   return found!;
 }
 
-describe.skipIf(pebblePath === null)("against pebble", () => {
+needs(program("pebble", pebblePath)).describe("against pebble", () => {
   let pebble: Pebble;
   let issuer: string;
   beforeAll(async () => {
@@ -228,6 +244,74 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
     expect((await shown(pebble.tlsPort, "reload-1.test", issuer)).fingerprint).toBe(before.fingerprint);
   }, 120_000);
 
+  /** Where the hook runs, and what its config says. */
+  function dnsHook() {
+    const place = newStorage();
+    mkdirSync(place);
+    const calls = join(place, "calls");
+    writeFileSync(calls, "");
+    writeFileSync(join(place, "hook.mjs"), HOOK, { mode: 0o700 });
+    return {
+      dns: {
+        exec: { command: ["sh", "-c", 'cd "$0" && exec ./hook.mjs "$@"', place, pebble.dns.management], timeout: "60s" },
+        resolvers: pebble.dns.server,
+        propagation: "30s",
+      },
+      calls: () => readFileSync(calls, "utf8").split("\n").slice(0, -1),
+      hold: () => writeFileSync(join(place, "wait"), ""),
+      goOn: () => rmSync(join(place, "wait")),
+    };
+  }
+
+  test("names with a wildcard get certificates by dns-01 with a program of the user's", async () => {
+    const { dns, calls } = dnsHook();
+    const https = await freePort();
+    const gateway = await start({
+      listeners: [{ address: `127.0.0.1:${https}`, tls: true }],
+      sites: [site("*.hook.test")],
+      tls: { acme: acme({ dns }) },
+    });
+    expect((await secured(gateway, https, "any.hook.test", issuer)).names).toBe("DNS:*.hook.test");
+    await until(() => calls().length > 1, "the record to be taken away");
+    expect(calls()).toEqual(["present _acme-challenge.hook.test", "cleanup _acme-challenge.hook.test"]);
+    const resolver = new Resolver({ timeout: 5000, tries: 2 });
+    resolver.setServers([pebble.dns.server]);
+    await until(
+      async () => (await resolver.resolveTxt("_acme-challenge.hook.test").catch(() => [])).length === 0,
+      "no record",
+    );
+  }, 120_000);
+
+  test("of machines that share a folder one orders, and the others take what it got", async () => {
+    const { dns, calls, hold, goOn } = dnsHook();
+    const storage = newStorage();
+    const names = ["a.shared.test", "b.shared.test", "c.shared.test"];
+    const before = pebble.orders;
+    const startAt = (port: number) =>
+      start({
+        listeners: [{ address: `127.0.0.1:${port}`, tls: true }],
+        sites: names.map((name) => site(name)),
+        tls: { storage, acme: acme({ dns }) },
+      });
+    hold();
+    const [one, two] = [await freePort(), await freePort()];
+    const first = await startAt(one);
+    await until(() => calls().length === names.length, "the first to order them all");
+    const second = await startAt(two);
+    // Long enough for it to order them as well, if it did.
+    await Bun.sleep(2000);
+    goOn();
+    for (const name of names) {
+      const { fingerprint } = await secured(first, one, name, issuer);
+      expect((await secured(second, two, name, issuer)).fingerprint).toBe(fingerprint);
+    }
+    expect(pebble.orders - before).toBe(names.length);
+    expect(calls().filter((call) => call.startsWith("present"))).toHaveLength(names.length);
+    const told = (gateway: Gateway, what: string) => gateway.output.split(what).length - 1;
+    expect(told(first, "certificate obtained")).toBe(names.length);
+    expect(told(second, "another machine has got the certificate")).toBe(names.length);
+  }, 120_000);
+
   test("on demand: allowed names get one while their client waits; others cost the CA nothing", async () => {
     const gateway = await start({
       listeners: [listeners()[0], { ...listeners()[1], tls: { unknownNames: "refuse", handshakeTimeout: "30s" } }],
@@ -247,7 +331,7 @@ describe.skipIf(pebblePath === null)("against pebble", () => {
   }, 120_000);
 });
 
-test.skipIf(pebblePath === null)(
+needs(program("pebble", pebblePath)).test(
   "renewals change what is served, not the connections; challenges go before the redirect",
   async () => {
     const pebble = await Pebble.start({ lifetimeSeconds: 12 });
@@ -287,7 +371,7 @@ test.skipIf(pebblePath === null)(
   120_000,
 );
 
-describe.skipIf(pebblePath === null || knotPath === null)("against pebble and knot", () => {
+needs(program("pebble", pebblePath), program("knotd", knotPath)).describe("against pebble and knot", () => {
   test("names with a wildcard get certificates by dns-01, and cover what is below", async () => {
     const knot = await Knot.start();
     running.push(knot);

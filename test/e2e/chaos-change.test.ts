@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { needs, program } from "../../src/base/testing.ts";
 import { Dnsmasq, dnsmasqPath } from "../../src/upstream/discovery/dns/testing.ts";
 import { chaosGateway, event, LATE_MS, metric, nothingInFlight } from "../support/chaos.ts";
 import type { Gateway } from "../support/gateway.ts";
@@ -18,32 +19,35 @@ async function reaches(load: Load, ...origins: OriginProcess[]): Promise<void> {
 }
 
 describe.concurrent("endpoints that change under load", () => {
-  test.skipIf(dnsmasqPath === null)("by DNS lose no request, although what has gone from it is killed", async () => {
-    using first = await originProcesses(1);
-    using others = await originProcesses(2, first[0]!.port);
-    const [a, b, c] = [first[0]!, ...others] as [OriginProcess, OriginProcess, OriginProcess];
-    const hosts = (...list: OriginProcess[]) => list.map(({ host }) => `${host} app.test\n`).join("");
-    await using server = await Dnsmasq.start(hosts(a, b));
-    const dns = { name: "app.test", port: a.port, servers: server.server, floor: "100ms" };
-    await using gateway = await chaosGateway({ named: { discover: { dns }, health: { passive: "off" }, retry: 0 } });
-    const load = new Load(gateway.port, "/named/");
-    await reaches(load, a, b);
-    server.setHosts(hosts(b, c));
-    await reaches(load, b, c);
-    await nothingAt(a, gateway, "named");
-    await a.kill();
-    server.setHosts(hosts(c));
-    await reaches(load, c);
-    await nothingAt(b, gateway, "named");
-    await b.kill();
-    await a.restart();
-    await b.restart();
-    server.setHosts(hosts(a, b, c));
-    await reaches(load, a, b, c);
-    await load.stop();
-    expect(load.failures).toEqual([]);
-    await nothingInFlight(gateway);
-  });
+  needs(program("dnsmasq", dnsmasqPath)).test(
+    "by DNS lose no request, although what has gone from it is killed",
+    async () => {
+      using first = await originProcesses(1);
+      using others = await originProcesses(2, first[0]!.port);
+      const [a, b, c] = [first[0]!, ...others] as [OriginProcess, OriginProcess, OriginProcess];
+      const hosts = (...list: OriginProcess[]) => list.map(({ host }) => `${host} app.test\n`).join("");
+      await using server = await Dnsmasq.start(hosts(a, b));
+      const dns = { name: "app.test", port: a.port, servers: server.server, floor: "100ms" };
+      await using gateway = await chaosGateway({ named: { discover: { dns }, health: { passive: "off" }, retry: 0 } });
+      const load = new Load(gateway.port, "/named/");
+      await reaches(load, a, b);
+      server.setHosts(hosts(b, c));
+      await reaches(load, b, c);
+      await nothingAt(a, gateway, "named");
+      await a.kill();
+      server.setHosts(hosts(c));
+      await reaches(load, c);
+      await nothingAt(b, gateway, "named");
+      await b.kill();
+      await a.restart();
+      await b.restart();
+      server.setHosts(hosts(a, b, c));
+      await reaches(load, a, b, c);
+      await load.stop();
+      expect(load.failures).toEqual([]);
+      await nothingInFlight(gateway);
+    },
+  );
 
   test("by a file that is written anew ten times lose no request", async () => {
     using origins = await originProcesses(3);

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { needs, program } from "../../src/base/testing.ts";
 import { Dnsmasq, dnsmasqPath } from "../../src/upstream/discovery/dns/testing.ts";
 import { Gateway } from "../support/gateway.ts";
 import { Origin } from "../support/origin.ts";
@@ -57,7 +58,7 @@ async function answers(gateway: Gateway, status: number): Promise<void> {
   expect(seen).toBe(status);
 }
 
-describe.skipIf(dnsmasqPath === null)("by DNS", () => {
+needs(program("dnsmasq", dnsmasqPath)).describe("by DNS", () => {
   const hosts = (...addresses: string[]) => addresses.map((address) => `${address} app.test\n`).join("");
 
   const dns = (server: Dnsmasq, port: number, more: object = {}) => ({

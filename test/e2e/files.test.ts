@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { symlinkSync, utimesSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
+import { needs, program } from "../../src/base/testing.ts";
 import { curl, curlPath } from "../support/curl.ts";
 import { Gateway } from "../support/gateway.ts";
 import { exchange, get, RawClient, wire } from "../support/raw.ts";
@@ -49,7 +50,7 @@ beforeAll(async () => {
 });
 afterAll(() => gateway?.stop());
 
-describe.skipIf(curlPath === null)("with curl", () => {
+needs(program("curl", curlPath)).describe("with curl", () => {
   const url = (path: string) => gateway.url() + path;
 
   test("a file comes whole, with type, length and validators", async () => {

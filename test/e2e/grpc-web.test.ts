@@ -3,10 +3,10 @@
  * chunk, and an origin server of gRPC of another making (@grpc/grpc-js).
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { needs, program } from "../../src/base/testing.ts";
 import { Gateway } from "../support/gateway.ts";
 import { type GrpcOrigin, startGrpcOrigin } from "../support/grpc-origin.ts";
 import { closedPort } from "../support/origin.ts";
-import { findProgram } from "../support/programs.ts";
 
 const BINARY = "application/grpc-web+proto";
 const TEXT = "application/grpc-web-text";
@@ -56,7 +56,7 @@ class Frames {
   }
 }
 
-describe.skipIf(findProgram("node") === null)("gRPC-Web", () => {
+needs(program("node")).describe("gRPC-Web", () => {
   let origin: GrpcOrigin;
   let gateway: Gateway;
   beforeAll(async () => {

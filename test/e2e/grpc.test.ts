@@ -1,10 +1,10 @@
 /** Calls of gRPC through the whole program, between a client and a server of another making (@grpc/grpc-js). */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { join } from "node:path";
+import { needs, program } from "../../src/base/testing.ts";
 import { Gateway } from "../support/gateway.ts";
 import { type GrpcOrigin, startGrpcOrigin } from "../support/grpc-origin.ts";
 import { closedPort } from "../support/origin.ts";
-import { findProgram } from "../support/programs.ts";
 import { CertificateFolder } from "../support/tls.ts";
 
 interface Result {
@@ -16,7 +16,7 @@ interface Result {
   readonly trailing?: Readonly<Record<string, readonly string[]>>;
 }
 
-const program = (name: string): string => join(import.meta.dir, name);
+const peer = (name: string): string => join(import.meta.dir, name);
 
 /** What came of each thing that a client did, one after the other. */
 async function calls<Name extends string>(address: string, ...names: Name[]): Promise<Record<Name, Result>> {
@@ -28,7 +28,7 @@ async function callsWith<Name extends string>(
   address: string,
   ...names: Name[]
 ): Promise<Record<Name, Result>> {
-  const child = Bun.spawn(["node", program("grpc-client.mjs"), address, ...names], {
+  const child = Bun.spawn(["node", peer("grpc-client.mjs"), address, ...names], {
     stdout: "pipe",
     env: { ...process.env, ...env },
   });
@@ -38,7 +38,7 @@ async function callsWith<Name extends string>(
 const withoutDate = (fields: Readonly<Record<string, readonly string[]>> = {}) =>
   Object.fromEntries(Object.entries(fields).filter(([name]) => name !== "date" && name !== "via"));
 
-describe.skipIf(findProgram("node") === null)("gRPC", () => {
+needs(program("node")).describe("gRPC", () => {
   let first: GrpcOrigin;
   let gateway: Gateway;
   let address = "";

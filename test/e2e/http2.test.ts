@@ -1,6 +1,7 @@
 /** HTTP/2 without TLS, on the same listener as HTTP/1 (RFC 9113 §3.3), through the whole program. */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
+import { needs, program } from "../../src/base/testing.ts";
 import { curl, curlPath } from "../support/curl.ts";
 import { Gateway } from "../support/gateway.ts";
 import { RawClient } from "../support/raw.ts";
@@ -101,7 +102,7 @@ describe("a client of HTTP/2", () => {
   });
 });
 
-test.skipIf(curlPath === null)("curl speaks either version on the same listener", async () => {
+needs(program("curl", curlPath)).test("curl speaks either version on the same listener", async () => {
   const two = await curl("--http2-prior-knowledge", `${gateway.url()}/two`);
   expect(two.heads).toStartWith("HTTP/2 200");
   const one = await curl(`${gateway.url()}/one`);

@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { needs, program, ROOT } from "../../src/base/testing.ts";
 import { freePortBelow1024 } from "../../src/net/testing.ts";
 import { curlPath } from "../support/curl.ts";
 import { descendants, Gateway, residentOctets, type TestConfig } from "../support/gateway.ts";
@@ -232,7 +233,7 @@ describe("a WebSocket (RFC 9220)", () => {
 describe("memory", () => {
   const MIB = 1024 * 1024;
 
-  test.skipIf(ngtcp2Path === null)(
+  needs(program("gtlsclient", ngtcp2Path)).test(
     "is bounded while a client does not read, and all comes once it does",
     async () => {
       const total = 128 * MIB;
@@ -372,7 +373,7 @@ describe("names", () => {
   });
 });
 
-describe.skipIf(curlPath === null)("Alt-Svc (RFC 7838)", () => {
+needs(program("curl", curlPath)).describe("Alt-Svc (RFC 7838)", () => {
   test.each([
     ["web", "a.test", "--http2", (port: number) => `h3=":${port}"; ma=3600`],
     ["web", "a.test", "--http1.1", (port: number) => `h3=":${port}"; ma=3600`],
@@ -384,7 +385,7 @@ describe.skipIf(curlPath === null)("Alt-Svc (RFC 7838)", () => {
   });
 });
 
-describe.skipIf(ngtcp2Path === null)("ngtcp2's client", () => {
+needs(program("gtlsclient", ngtcp2Path)).describe("ngtcp2's client", () => {
   test("gets and posts", async () => {
     using client = new Ngtcp2Client();
     origin.script = async (request) =>
@@ -505,7 +506,7 @@ describe("the process", () => {
     expect((await next.request("/after").over()).status).toBe(200);
   }, 60_000);
 
-  test.skipIf(process.getuid?.() !== 0)(
+  needs(ROOT).test(
     "has a port below 1024 under another user",
     async () => {
       const port = freePortBelow1024();

@@ -1,11 +1,12 @@
 /** Other people's programs at both ends: nginx as origin server, curl as client. */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { needs, program } from "../../src/base/testing.ts";
 import { curl, curlPath } from "../support/curl.ts";
 import { Gateway } from "../support/gateway.ts";
 import { Nginx, nginxPath } from "../support/nginx.ts";
 import { get, RawClient } from "../support/raw.ts";
 
-describe.skipIf(nginxPath === null || curlPath === null)("curl → Lintel → nginx", () => {
+needs(program("nginx", nginxPath), program("curl", curlPath)).describe("curl → Lintel → nginx", () => {
   const large = Buffer.from(Array.from({ length: 5_000_000 }, (_, i) => (i * 13 + (i >> 10)) & 255));
   let nginx: Nginx;
   let gateway: Gateway;

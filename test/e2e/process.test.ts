@@ -1,6 +1,7 @@
 /** The supervisor and its workers, from outside: signals, crashes, limits, privileges. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { needs, ROOT } from "../../src/base/testing.ts";
 import { freePortBelow1024 } from "../../src/net/testing.ts";
 import { metric } from "../support/chaos.ts";
 import { Gateway, isAlive } from "../support/gateway.ts";
@@ -218,25 +219,22 @@ describe("starting", () => {
     await gateway.stop();
   });
 
-  test.skipIf(process.getuid?.() !== 0)(
-    "started as root it binds a privileged port and becomes the user of the config",
-    async () => {
-      await using gateway = await Gateway.start({
-        user: "nobody",
-        listeners: [`127.0.0.1:${freePortBelow1024()}`],
-        telemetry: { accessLog: "off" },
-        sites: sites(),
-      });
-      using client = await RawClient.connect(gateway.port);
-      const worker = await ask(client);
-      for (const pid of [
-        worker,
-        ...gateway.processes.filter((one) => gateway.workers.length > 0 && one !== gateway.pid),
-      ]) {
-        const status = readFileSync(`/proc/${pid}/status`, "utf8");
-        expect(/^Uid:\t(.*)$/m.exec(status)![1]).toBe("65534\t65534\t65534\t65534");
-        expect(/^Groups:\t(.*)$/m.exec(status)?.[1]?.trim()).toBe("65534");
-      }
-    },
-  );
+  needs(ROOT).test("started as root it binds a privileged port and becomes the user of the config", async () => {
+    await using gateway = await Gateway.start({
+      user: "nobody",
+      listeners: [`127.0.0.1:${freePortBelow1024()}`],
+      telemetry: { accessLog: "off" },
+      sites: sites(),
+    });
+    using client = await RawClient.connect(gateway.port);
+    const worker = await ask(client);
+    for (const pid of [
+      worker,
+      ...gateway.processes.filter((one) => gateway.workers.length > 0 && one !== gateway.pid),
+    ]) {
+      const status = readFileSync(`/proc/${pid}/status`, "utf8");
+      expect(/^Uid:\t(.*)$/m.exec(status)![1]).toBe("65534\t65534\t65534\t65534");
+      expect(/^Groups:\t(.*)$/m.exec(status)?.[1]?.trim()).toBe("65534");
+    }
+  });
 });

@@ -2,6 +2,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { needs, program } from "../../src/base/testing.ts";
 import { Gateway, isAlive } from "../support/gateway.ts";
 import { Load } from "../support/load.ts";
 import { get, RawClient } from "../support/raw.ts";
@@ -329,7 +330,7 @@ test("a worker that is killed while configs are exchanged comes back with the on
   }
 }, 60_000);
 
-describe.skipIf(Bun.which("script") === null)("in a terminal", () => {
+needs(program("script")).describe("in a terminal", () => {
   async function inTerminal() {
     const gateway = Gateway.launch(config("one"), {
       prefix: ["sh", "-c", 'exec script -qefc "$*" /dev/null', "sh"],

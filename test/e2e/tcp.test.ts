@@ -6,10 +6,10 @@ import { join } from "node:path";
 import tls from "node:tls";
 import { RedisClient } from "bun";
 import { freePort } from "../../src/acme/testing.ts";
+import { needs, program } from "../../src/base/testing.ts";
 import { curlPath } from "../support/curl.ts";
 import { Gateway, type TestConfig } from "../support/gateway.ts";
 import { Nginx, nginxPath } from "../support/nginx.ts";
-import { findProgram } from "../support/programs.ts";
 import { CertificateFolder } from "../support/tls.ts";
 import { until } from "../support/until.ts";
 import { echo, Wire, WireServer } from "../support/wire.ts";
@@ -46,7 +46,7 @@ const reload = async (gateway: Gateway, config: TestConfig): Promise<void> => {
   );
 };
 
-describe.if(findProgram("redis-server") !== null)("Redis", () => {
+needs(program("redis-server")).describe("Redis", () => {
   test("is reached through two workers, with commands in pipelines, large values and messages that it pushes", async () => {
     const port = await freePort();
     const redis = Bun.spawn(["redis-server", "--port", String(port), "--save", "", "--bind", "127.0.0.1"], {
@@ -88,7 +88,7 @@ describe.if(findProgram("redis-server") !== null)("Redis", () => {
   }, 60_000);
 });
 
-describe.if(nginxPath !== null && curlPath !== null)("TLS that passes through", () => {
+needs(program("nginx", nginxPath), program("curl", curlPath)).describe("TLS that passes through", () => {
   test("reaches the origin server of its server name, which shows its own certificate", async () => {
     const ports = [await freePort(), await freePort()];
     const names = ["one.example.test", "two.example.test"];

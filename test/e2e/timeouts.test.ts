@@ -1,9 +1,11 @@
 /** Each timeout fires by itself, with its own status, and the log says which one it was. */
 import { describe, expect, test } from "bun:test";
+import { familyOf } from "../../src/net/address.ts";
+import { libc, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from "../../src/net/libc.ts";
+import { LOOPBACK, listening } from "../../src/net/testing.ts";
 import { Gateway } from "../support/gateway.ts";
 import type { Script } from "../support/origin.ts";
 import { pair } from "../support/pair.ts";
-import { findProgram } from "../support/programs.ts";
 import { exchange, get, RawClient, wire } from "../support/raw.ts";
 
 const HEAD = 400;
@@ -171,27 +173,34 @@ describe("waiting for the origin", () => {
     expect(await codeOfNextLine()).toBe("exchange-timeout");
   });
 
-  const perl = findProgram("perl");
-  test.skipIf(perl === null)(
-    "an endpoint that does not take the connection gets 504 after timeouts.connect",
-    async () => {
-      // A socket that listens with no room in its queue, filled: further SYNs are dropped.
-      const script = `use Socket; socket(S,PF_INET,SOCK_STREAM,0); bind(S,sockaddr_in(0,inet_aton("127.0.0.1"))); listen(S,0);
-      my ($p)=sockaddr_in(getsockname(S)); for (1..4) { my $c; socket($c,PF_INET,SOCK_STREAM|2048,0); connect($c,sockaddr_in($p,inet_aton("127.0.0.1"))); push @k,$c; }
-      $|=1; print "$p\\n"; sleep 60;`;
-      const full = Bun.spawn([perl!, "-e", script], { stdout: "pipe", stdin: "ignore", stderr: "inherit" });
-      try {
-        const { value } = await full.stdout.getReader().read();
-        const port = Number(new TextDecoder().decode(value));
-        await using gateway = await Gateway.start({
-          upstreams: { full: { endpoints: `127.0.0.1:${port}`, timeouts: { connect: "300ms" } } },
-          sites: [{ to: "full" }],
-        });
-        expect((await exchange(gateway.port, get("/"))).status).toBe(504);
-        expect(JSON.stringify(await gateway.logLine())).toContain("upstream-connect-timeout");
-      } finally {
-        full.kill();
-      }
-    },
-  );
+  test("an endpoint that does not take the connection gets 504 after timeouts.connect", async () => {
+    using full = new FullEndpoint();
+    await using gateway = await Gateway.start({
+      upstreams: { full: { endpoints: full.address, timeouts: { connect: "300ms" } } },
+      sites: [{ to: "full" }],
+    });
+    expect((await exchange(gateway.port, get("/"))).status).toBe(504);
+    expect(JSON.stringify(await gateway.logLine())).toContain("upstream-connect-timeout");
+  });
 });
+
+/** Listens with no room in its queue, and that filled: the kernel drops what else wants to connect. */
+class FullEndpoint {
+  readonly #fds: number[];
+  readonly address: string;
+
+  constructor() {
+    const { fd, address, sockaddr } = listening(LOOPBACK, 0);
+    this.#fds = [fd];
+    this.address = address.kind === "tcp" ? `${address.host}:${address.port}` : "";
+    for (let i = 0; i < 4; i++) {
+      const client = libc.socket(familyOf(sockaddr), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+      libc.connect(client, sockaddr, sockaddr.length);
+      this.#fds.push(client);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of this.#fds) libc.close(fd);
+  }
+}

@@ -3,6 +3,7 @@ import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import tls from "node:tls";
+import { needs, ROOT } from "../../src/base/testing.ts";
 import { Authority } from "../../src/tls/testing.ts";
 import { Gateway, isAlive, type TestConfig } from "../support/gateway.ts";
 import { RawClient } from "../support/raw.ts";
@@ -329,7 +330,7 @@ describe("at the end", () => {
   });
 });
 
-describe.skipIf(process.getuid?.() !== 0)("keys that root alone may read", () => {
+needs(ROOT).describe("keys that root alone may read", () => {
   test("serve after root's rights are given up, after a reload, and after an upgrade", async () => {
     const { files, gateway, port, pair, reload } = await start({ user: "nobody", telemetry: { accessLog: "off" } });
     chmodSync(gateway.directory, 0o755);

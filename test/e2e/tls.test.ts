@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import net from "node:net";
 import { join } from "node:path";
 import tls from "node:tls";
+import { needs, program } from "../../src/base/testing.ts";
 import { curl, curlPath } from "../support/curl.ts";
 import { Gateway } from "../support/gateway.ts";
 import { Origin } from "../support/origin.ts";
@@ -106,7 +107,7 @@ async function sum(name: string, labels = ""): Promise<number> {
   return total;
 }
 
-describe.skipIf(curlPath === null)("curl", () => {
+needs(program("curl", curlPath)).describe("curl", () => {
   test.each([
     ["--http1.1", "HTTP/1.1 200"],
     ["--http2", "HTTP/2 200"],
@@ -153,7 +154,7 @@ describe.skipIf(curlPath === null)("curl", () => {
   });
 });
 
-describe.skipIf(opensslPath === null)("the certificate", () => {
+needs(program("openssl", opensslPath)).describe("the certificate", () => {
   test.each<[string, string | null, string[], string | null]>([
     ["by its exact name", "www.a.test", [], "ecdsa"],
     ["of ECDSA where the client has both", "a.test", [], "ecdsa"],
@@ -198,7 +199,7 @@ describe.skipIf(opensslPath === null)("the certificate", () => {
   });
 });
 
-describe.skipIf(opensslPath === null)("a profile of one's own", () => {
+needs(program("openssl", opensslPath)).describe("a profile of one's own", () => {
   const narrow = (...args: string[]) => openssl(portOf("narrow"), ["-servername", "a.test", ...args]);
 
   test("has the ciphers and groups that it says, and prefers the first of them", async () => {
@@ -224,7 +225,7 @@ describe.skipIf(opensslPath === null)("a profile of one's own", () => {
   });
 });
 
-test.skipIf(opensslPath === null)("HTTP/2 that was not agreed on is not spoken (RFC 9113 §3.3)", async () => {
+needs(program("openssl", opensslPath)).test("HTTP/2 that was not agreed on is not spoken (RFC 9113 §3.3)", async () => {
   const before = await sum("lintel_malformed_requests_total", 'reason="http-version-unsupported"');
   for (const alpn of [[], ["-alpn", "http/1.1"]]) {
     const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -237,18 +238,21 @@ test.skipIf(opensslPath === null)("HTTP/2 that was not agreed on is not spoken (
   expect(refused).not.toContain("ALPN protocol: h2");
 });
 
-test.skipIf(opensslPath === null)("a client that speaks none of our protocols is told so (RFC 7301 §3.2)", async () => {
-  const before = await sum("lintel_tls_handshake_failures_total", 'reason="no-common-protocol"');
-  expect(await openssl(portOf("secure"), ["-servername", "a.test", "-alpn", "spdy/3"])).toContain(
-    "no application protocol",
-  );
-  await until(
-    async () => (await sum("lintel_tls_handshake_failures_total", 'reason="no-common-protocol"')) === before + 1,
-    "it to be counted",
-  );
-});
+needs(program("openssl", opensslPath)).test(
+  "a client that speaks none of our protocols is told so (RFC 7301 §3.2)",
+  async () => {
+    const before = await sum("lintel_tls_handshake_failures_total", 'reason="no-common-protocol"');
+    expect(await openssl(portOf("secure"), ["-servername", "a.test", "-alpn", "spdy/3"])).toContain(
+      "no application protocol",
+    );
+    await until(
+      async () => (await sum("lintel_tls_handshake_failures_total", 'reason="no-common-protocol"')) === before + 1,
+      "it to be counted",
+    );
+  },
+);
 
-describe.skipIf(curlPath === null)("a site with client certificates", () => {
+needs(program("curl", curlPath)).describe("a site with client certificates", () => {
   const show = (name: string) => ["--cert", clients.file(`${name}.pem`), "--key", clients.file(`${name}.key`)];
   const staff = (...args: string[]) => files.curl("staff.test", portOf("secure"), "/", ...args);
 
@@ -275,7 +279,7 @@ describe.skipIf(curlPath === null)("a site with client certificates", () => {
     await gateway.says(reason, 20_000);
   });
 
-  test.skipIf(opensslPath === null).each(["-tls1_2", "-tls1_3"])(
+  needs(program("openssl", opensslPath)).test.each(["-tls1_2", "-tls1_3"])(
     "knows the client again whose session is resumed, and no other's session will do (%s)",
     async (version) => {
       const request = (host: string) => `GET / HTTP/1.1\r\nhost: ${host}\r\nconnection: close\r\n\r\n`;
@@ -404,7 +408,7 @@ describe("what is no good handshake", () => {
     expect(gateway.output).toContain('reason="the client speaks plain HTTP"');
   });
 
-  test.skipIf(curlPath === null)("a thousand of them take no place from others", async () => {
+  needs(program("curl", curlPath)).test("a thousand of them take no place from others", async () => {
     const hello = await clientHello();
     // More at a time than the listener takes connections.
     const lanes = Array.from({ length: 20 }, async (_, lane) => {

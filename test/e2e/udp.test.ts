@@ -5,8 +5,8 @@ import { promises as dns } from "node:dns";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { freePort } from "../../src/acme/testing.ts";
+import { needs, program } from "../../src/base/testing.ts";
 import { Gateway, type TestConfig } from "../support/gateway.ts";
-import { findProgram } from "../support/programs.ts";
 import { until } from "../support/until.ts";
 
 const sockets: Socket[] = [];
@@ -81,7 +81,7 @@ async function reload(gateway: Gateway, config: TestConfig): Promise<void> {
   );
 }
 
-describe.if(findProgram("dnsmasq") !== null)("DNS", () => {
+needs(program("dnsmasq")).describe("DNS", () => {
   test("is answered through two workers by a real server, over UDP and over TCP beside it", async () => {
     const port = await freePort();
     const server = Bun.spawn(

@@ -3,12 +3,13 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { needs, ROOT } from "../../src/base/testing.ts";
 import { Gateway, isAlive } from "../support/gateway.ts";
 import { Load } from "../support/load.ts";
 import { get, RawClient } from "../support/raw.ts";
 import { until } from "../support/until.ts";
 
-const ROOT = join(import.meta.dir, "../..");
+const PROJECT = join(import.meta.dir, "../..");
 
 const origin = Bun.serve({
   port: 0,
@@ -236,9 +237,9 @@ test("a link to the program is followed again: what it points to by then takes o
   for (const version of ["7.0.1", "7.0.2"]) {
     const release = join(releases, version);
     mkdirSync(release);
-    for (const part of ["src", "bin"]) cpSync(join(ROOT, part), join(release, part), { recursive: true });
-    symlinkSync(join(ROOT, "node_modules"), join(release, "node_modules"));
-    const facts = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
+    for (const part of ["src", "bin"]) cpSync(join(PROJECT, part), join(release, part), { recursive: true });
+    symlinkSync(join(PROJECT, "node_modules"), join(release, "node_modules"));
+    const facts = JSON.parse(readFileSync(join(PROJECT, "package.json"), "utf8"));
     writeFileSync(join(release, "package.json"), JSON.stringify({ ...facts, version }));
   }
   const current = join(releases, "current");
@@ -255,7 +256,7 @@ test("a link to the program is followed again: what it points to by then takes o
   rmSync(releases, { recursive: true, force: true });
 }, 60_000);
 
-test.skipIf(process.getuid?.() !== 0)(
+needs(ROOT).test(
   "a port that needs root's rights goes over although they are given up",
   async () => {
     const listeners = [{ name: "main", address: "127.0.0.1:997" }];

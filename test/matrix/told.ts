@@ -1,5 +1,5 @@
 /** A program of the matrix: it is told what to do by lines on its input, and tells what it sees by lines of JSON. */
-import { findProgram } from "../support/programs.ts";
+import { findProgram } from "../../src/base/testing.ts";
 
 const PATIENCE_MS = 30_000;
 

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findProgram } from "./programs.ts";
+import { findProgram } from "../../src/base/testing.ts";
 
 export const curlPath = findProgram("curl");
 

@@ -2,8 +2,8 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { findProgram } from "../../src/base/testing.ts";
 import { closedPort } from "./origin.ts";
-import { findProgram } from "./programs.ts";
 
 export const nginxPath = findProgram("nginx");
 

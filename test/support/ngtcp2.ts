@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findProgram } from "./programs.ts";
+import { findProgram } from "../../src/base/testing.ts";
 
 export const ngtcp2Path = findProgram("gtlsclient");
 

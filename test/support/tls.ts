@@ -2,9 +2,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { findProgram } from "../../src/base/testing.ts";
 import { Authority, type Pair } from "../../src/tls/testing.ts";
 import { type CurlResult, curl } from "./curl.ts";
-import { findProgram } from "./programs.ts";
 
 export const opensslPath = findProgram("openssl");
 

@@ -3,6 +3,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLog, SILENT } from "../../base/log.ts";
+import { needs, program } from "../../base/testing.ts";
 import type { DnsChallengeConfig, DynamicUpdateConfig } from "../../config/gateway-config.ts";
 import { dnsSolver } from "./dns-solver.ts";
 import { Knot, knotPath } from "./testing.ts";
@@ -23,7 +24,7 @@ function updates(knot: Knot, more: Partial<DynamicUpdateConfig> = {}): DnsChalle
   return { provider: { ...provider, ...more }, propagation: 20_000, resolvers: null };
 }
 
-describe.skipIf(knotPath === null)("against knot", () => {
+needs(program("knotd", knotPath)).describe("against knot", () => {
   let knot: Knot;
   beforeAll(async () => {
     knot = await Knot.start();

@@ -4,8 +4,8 @@ import { Resolver } from "node:dns/promises";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findProgram } from "../../../test/support/programs.ts";
 import { until } from "../../../test/support/until.ts";
+import { findProgram } from "../../base/testing.ts";
 import { freePort } from "../testing.ts";
 import type { TsigKey } from "./update-message.ts";
 

@@ -20,6 +20,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
 import { Failure } from "../../base/failure.ts";
+import { asOrdinaryUser } from "../../base/testing.ts";
 import type { Exchange } from "../../http/exchange.ts";
 import type { HttpResponse } from "../../http/message.ts";
 import { until } from "../../net/testing.ts";
@@ -174,10 +175,15 @@ describe("what is not sent", () => {
     await expect(serve(exchange, { hidden: true })).rejects.toMatchObject({ status: 404 });
   });
 
-  test.skipIf(process.getuid?.() === 0)("a file that may not be read is 403", async () => {
+  test("a file that may not be read is 403", async () => {
     put("private.txt", "x");
     chmodSync(join(root, "private.txt"), 0);
-    await expect(serve(get("/private.txt"))).rejects.toMatchObject({ code: "forbidden", status: 403 });
+    chmodSync(base, 0o755);
+    await asOrdinaryUser(async () => {
+      await expect(serve(get("/private.txt"))).rejects.toMatchObject({ code: "forbidden", status: 403 });
+      // Not for the folder's sake.
+      expect(await textOf(await serve(get("/hello.txt")))).toBe("hello world");
+    });
   });
 
   test.each(["POST", "PUT", "DELETE", "OPTIONS", "TRACE"])(

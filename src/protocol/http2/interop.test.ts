@@ -2,8 +2,9 @@
  * The engine on real sockets with clients that others wrote: curl, node:http2, and those of nghttp2
  * where they are installed.
  */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
+import { needs, program } from "../../base/testing.ts";
 import { timerList } from "../../base/timer.ts";
 import { MemoryBody } from "../../http/body.ts";
 import type { Exchange } from "../../http/exchange.ts";
@@ -79,7 +80,7 @@ async function run(command: string[], input?: Buffer): Promise<Buffer> {
 
 const sha = (octets: Uint8Array): string => createHash("sha256").update(octets).digest("hex");
 
-describe.skipIf(Bun.which("curl") === null)("curl", () => {
+needs(program("curl")).describe("curl", () => {
   const curl = (...more: string[]) => ["curl", "-s", "--http2-prior-knowledge", "--max-time", "20", ...more];
 
   // One request each: curl 7.88 takes the second one on such a connection for a framing error, with any server.
@@ -103,7 +104,7 @@ describe.skipIf(Bun.which("curl") === null)("curl", () => {
   });
 });
 
-describe.skipIf(Bun.which("h2load") === null)("h2load", () => {
+needs(program("h2load")).describe("h2load", () => {
   test("many streams on many connections", async () => {
     const before = finished;
     const output = await run(["h2load", "-n", "4000", "-c", "8", "-m", "32", `${url}/`]);
@@ -146,7 +147,7 @@ const ask = (fields, content) => new Promise((resolve, reject) => {
 })().catch((error) => { console.error(error); process.exit(1); });
 `;
 
-test.skipIf(Bun.which("node") === null)("node:http2: many streams at once, both ways", async () => {
+needs(program("node")).test("node:http2: many streams at once, both ways", async () => {
   const output = JSON.parse((await run(["node", "-e", SCRIPT, url])).toString());
   const { results, sent } = output as {
     results: { status: number; octets: number; sha: string; method?: string }[];

@@ -1,11 +1,12 @@
 /** The client engine over real sockets against HTTP/2 servers that others made: node:http2, nginx, nghttpd, as far as they are installed. */
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, expect, test } from "bun:test";
 import { createHash } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import type { Failure } from "../../../src/base/failure.ts";
+import { findProgram, needs, program } from "../../../src/base/testing.ts";
 import { type BodySink, type BodySource, type Flow, MemoryBody, NO_BODY } from "../../../src/http/body.ts";
 import { FieldSection } from "../../../src/http/field-section.ts";
 import { HttpRequest, type HttpResponse } from "../../../src/http/message.ts";
@@ -21,7 +22,6 @@ import type { Http2ClientSettings } from "../../../src/protocol/http2/client-set
 import { DEFAULT_FLOOD_LIMITS, originLimits } from "../../../src/protocol/http2/floods.ts";
 import { Nginx, nginxPath } from "../../support/nginx.ts";
 import { closedPort } from "../../support/origin.ts";
-import { findProgram } from "../../support/programs.ts";
 
 const children: Bun.Subprocess[] = [];
 const folder = mkdtempSync(join(tmpdir(), "lintel-h2-"));
@@ -163,7 +163,7 @@ class Client {
 
 const sha1 = (octets: string): string => createHash("sha1").update(octets, "latin1").digest("hex");
 
-describe.skipIf(findProgram("node") === null)("node:http2", async () => {
+needs(program("node")).describe("node:http2", async () => {
   const port = findProgram("node") === null ? 0 : await nodeOrigin();
 
   test("a request with fields, content and trailers arrives as it was sent, and so does the response", async () => {
@@ -337,7 +337,7 @@ describe.skipIf(findProgram("node") === null)("node:http2", async () => {
 
 const nghttpd = findProgram("nghttpd");
 
-describe.skipIf(nghttpd === null)("nghttpd", () => {
+needs(program("nghttpd", nghttpd)).describe("nghttpd", () => {
   test("files of all sizes, many at once", async () => {
     const sizes = [0, 1, 16_384, 65_535, 65_536, 1_000_000];
     for (const size of sizes) writeFileSync(join(folder, String(size)), Buffer.alloc(size, "x"));
@@ -359,7 +359,7 @@ describe.skipIf(nghttpd === null)("nghttpd", () => {
   });
 });
 
-describe.skipIf(nginxPath === null)("nginx", () => {
+needs(program("nginx", nginxPath)).describe("nginx", () => {
   test("files of all sizes, many at once; a taker that pauses", async () => {
     const sizes = [1, 16_384, 65_536, 1_000_000];
     const port = await closedPort();

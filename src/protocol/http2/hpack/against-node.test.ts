@@ -2,16 +2,14 @@
  * HPACK against a second implementation, nghttp2's within Node: what it encodes over the life of a
  * connection decodes here, and what is encoded here it decodes, with small and changing tables.
  */
-import { expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { expect } from "bun:test";
 import fc from "fast-check";
+import { needs, program } from "../../../base/testing.ts";
 import { fieldId } from "../../../http/field-name.ts";
 import { CLIENT_PREFACE, FrameType, Setting } from "../frame.ts";
 import { FrameOutput } from "../frame-output.ts";
 import { HpackDecoder } from "./decoder.ts";
 import { HpackEncoder } from "./encoder.ts";
-
-const HAS_NODE = existsSync("/usr/bin/node");
 
 const name = fc.oneof(
   fc.constantFrom("accept", "user-agent", "x-trace", "cookie", "authorization", "if-none-match", "x-a", "x-b"),
@@ -84,7 +82,7 @@ async function node(script: string, input: unknown): Promise<string> {
   return output;
 }
 
-test.skipIf(!HAS_NODE).each([4096, 200, 0])("what Node encodes, with a table of %i octets", async (table) => {
+needs(program("node")).test.each([4096, 200, 0])("what Node encodes, with a table of %i octets", async (table) => {
   const octets = Buffer.from(await node(CLIENT, { sections, table }), "base64");
   const decoder = new HpackDecoder(4096);
   const decoded: [string, string][][] = [];
@@ -107,7 +105,7 @@ test.skipIf(!HAS_NODE).each([4096, 200, 0])("what Node encodes, with a table of 
   expect(decoded).toEqual(sections);
 });
 
-test.skipIf(!HAS_NODE).each([4096, 200, 0])("what we encode, with a table of %i octets", async (table) => {
+needs(program("node")).test.each([4096, 200, 0])("what we encode, with a table of %i octets", async (table) => {
   const out = new FrameOutput();
   const pieces: Buffer[] = [];
   const take = () => {

@@ -1,4 +1,5 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, expect, test } from "bun:test";
+import { needs, program } from "../../../base/testing.ts";
 import { RecordType } from "../dns/message.ts";
 import {
   a,
@@ -28,7 +29,7 @@ const provide = (server: string, options: object = {}) =>
 const facts = ({ sets }: Watched) =>
   sets.at(-1)!.map(({ address, weight, priority }) => `${address} ${weight} ${priority}`);
 
-describe.skipIf(dnsmasqPath === null)("with dnsmasq", () => {
+needs(program("dnsmasq", dnsmasqPath)).describe("with dnsmasq", () => {
   const HOSTS = "10.0.0.1 one.test\n10.0.0.2 two.test\n10.0.0.3 three.test\n";
 
   test("hosts, ports, weights and priorities are those of the records", async () => {

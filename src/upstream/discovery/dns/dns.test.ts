@@ -1,4 +1,5 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, expect, test } from "bun:test";
+import { needs, program } from "../../../base/testing.ts";
 import { dns } from "./dns.ts";
 import { RecordType } from "./message.ts";
 import { a, aaaa, answerTo, Dnsmasq, dnsmasqPath, type Script, ScriptedDns, until, Watched } from "./testing.ts";
@@ -18,7 +19,7 @@ const provide = (server: string, options: object = {}) =>
     ),
   );
 
-describe.skipIf(dnsmasqPath === null)("with dnsmasq", () => {
+needs(program("dnsmasq", dnsmasqPath)).describe("with dnsmasq", () => {
   test("all addresses of a name are endpoints, in an order that does not depend on the answer's", async () => {
     await using server = await Dnsmasq.start("10.0.0.10 app.test\n10.0.0.9 app.test\nfd00::1 app.test\n");
     using app = provide(server.server, { weight: 3, backup: true, priority: 2, locality: "eu-1" });
