@@ -18,7 +18,8 @@ export interface Edits {
 
 export interface Replacement {
   readonly pattern: RegExp;
-  readonly with: string;
+  /** Its text may hold groups of the pattern. */
+  readonly with: Template;
 }
 
 /** In the order they are done. */
@@ -33,8 +34,10 @@ export function compileEdits(edits: Edits, side: Side): Edit[] {
 }
 
 /** Does any of the edits read what only a response has? */
-export function readsResponse({ set, add, default: missing }: Edits): boolean {
-  const templates = [set, add, missing].flatMap((section) => Object.values(section).flat());
+export function readsResponse({ replace, set, add, default: missing }: Edits): boolean {
+  const replacements = Object.values(replace).flat();
+  const values = [set, add, missing].flatMap((section) => Object.values(section).flat());
+  const templates = [...replacements.map((one) => one.with), ...values];
   return templates.some(({ variables }) => variables.some((name) => name.startsWith("response.")));
 }
 
@@ -121,17 +124,17 @@ function defaulting(name: string, values: readonly Template[]): Edit {
 
 function replacing(name: string, replacements: readonly Replacement[]): Edit {
   const append = appending(name);
-  return (fields) => {
+  return (fields, exchange) => {
     if (!fields.has(name)) return;
     const before = fields.getAll(name);
-    const after = before.map((value) => replaceAll(value, replacements));
+    const after = before.map((value) => replaceAll(value, replacements, exchange));
     if (after.every((value, i) => value === before[i])) return;
     fields.delete(name);
     for (const value of after) append(fields, trimOws(value));
   };
 }
 
-function replaceAll(value: string, replacements: readonly Replacement[]): string {
-  for (const { pattern, with: text } of replacements) value = value.replace(pattern, text);
+function replaceAll(value: string, replacements: readonly Replacement[], exchange: Exchange): string {
+  for (const { pattern, with: text } of replacements) value = value.replace(pattern, text(exchange));
   return value;
 }

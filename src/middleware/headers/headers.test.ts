@@ -91,6 +91,33 @@ test("every match is replaced, and several replacements run one after the other"
   expect(edited).toEqual([["x-a", "<b>-<bb>"]]);
 });
 
+test("what a match is replaced with is a template, whose groups are those of the expression", async () => {
+  const replace = {
+    "x-a": [
+      { pattern: "(?<first>\\w+)@internal", with: "$<first>@{request.host} {{$1}}" },
+      { pattern: "W/", with: "{response.field.etag}" },
+    ],
+  };
+  expect(await down({ replace }, { "x-a": "me@internal W/x", etag: "7" })).toEqual([
+    ["etag", "7"],
+    ["x-a", "me@example.com {me} 7x"],
+  ]);
+});
+
+test("a variable in a replacement brings in no group, no line end and no other text than its own", async () => {
+  const sent = { "x-a": "secret", "x-b": "$1 $& $<x> $$ $`" };
+  const replace = { "x-a": { pattern: "(secret)", with: "<{request.field.x-b}>" } };
+  expect(await up({ replace }, sent)).toEqual({ "x-a": ["<$1 $& $<x> $$ $`>"], "x-b": [sent["x-b"]] });
+  const lines = { "x-a": { pattern: "secret", with: "{request.query.q}" } };
+  expect(await up({ replace: lines }, sent, "/?q=a%0d%0ax-c:%201")).toMatchObject({ "x-a": ["a  x-c: 1"] });
+});
+
+test("spaces around a replacement are part of it", async () => {
+  expect(await up({ replace: { "x-a": { pattern: ",", with: " ; " } } }, { "x-a": "a,b," })).toEqual({
+    "x-a": ["a ; b ;"],
+  });
+});
+
 test("the order is remove, replace, set, add, default", async () => {
   const options = {
     default: { "x-a": "5" },

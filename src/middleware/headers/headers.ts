@@ -2,9 +2,9 @@
  * `headers` edits the fields of the request on its way up and of the response on its way down.
  *
  * In each section the edits run in this order: `remove`, `replace`, `set`, `add`, `default`. Values
- * of `set`, `add` and `default` are templates; a value that comes out empty writes no line. What a
- * variable brings in can never end the line (field-value.ts). Fields that belong to framing or to
- * the connection, and a request's Host, are refused when the config is read, and `*` passes them by.
+ * are templates; one that comes out empty writes no line. What a variable brings in can never end the
+ * line (field-value.ts). Fields that belong to framing or to the connection, and a request's Host, are
+ * refused when the config is read, and `*` passes them by.
  *
  * Response edits see every response that comes through here. A failure is thrown past them: put
  * `headers` before `error-pages` in `use` to have them on error pages too.
@@ -16,7 +16,7 @@ import { oneOrMany } from "../../base/option.ts";
 import { defineMiddleware } from "../../http/define.ts";
 import type { Exchange } from "../../http/exchange.ts";
 import type { HttpResponse } from "../../http/message.ts";
-import { checkFieldNames, constantValueOption, fieldNameProblem, fieldValueOption } from "../field-value.ts";
+import { checkFieldNames, fieldNameProblem, fieldValueOption, replacementOption } from "../field-value.ts";
 import { regexOption } from "../regex.ts";
 import { compileEdits, type Edit, readsResponse } from "./edit.ts";
 
@@ -31,7 +31,7 @@ const values = (side: Side, doc: string) =>
 
 const replacement = z.strictObject({
   pattern: regexOption("What to look for in the value, as a regular expression; every match is replaced.", "g"),
-  with: constantValueOption("What to put in its place; `$1` and `$<name>` are its groups."),
+  with: replacementOption("What to put in its place, with variables; `$1` and `$<name>` are its groups."),
 });
 
 const removals = (side: Side) =>
