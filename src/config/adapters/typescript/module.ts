@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { dirname, extname, join, relative, resolve } from "node:path";
 import { Source } from "../../source.ts";
-import { type Program, parseProgram, parseValue, type Statement, type Written } from "./syntax.ts";
+import { type Node_, nodesOf, type Program, parseProgram, parseValue, type Statement, type Written } from "./syntax.ts";
 
 /** A name that is imported; "*" for all of the other file. */
 export interface Imported {
@@ -10,19 +10,30 @@ export interface Imported {
   readonly name: string;
 }
 
+/** What a statement names of another file; "" for nothing, as in `import "./x.ts"`. */
+export interface Reference extends Imported {
+  readonly node: Node_;
+  /** The name of the other file. */
+  readonly source: Node_;
+}
+
 type Exported = { readonly node: Written } | { readonly local: string } | Imported;
 
 export class Module {
+  readonly #program: Program | null;
   readonly #constants = new Map<string, Written>();
   readonly #imports = new Map<string, Imported>();
   readonly #exports = new Map<string, Exported>();
   readonly #stars: string[] = [];
+  readonly references: Reference[] = [];
 
   private constructor(
     readonly path: string,
     readonly source: Source,
-    readonly program: Program | null,
-  ) {}
+    program: Program | null,
+  ) {
+    this.#program = program;
+  }
 
   /** @returns null if the text cannot be parsed */
   static of(path: string, source: Source): Module | null {
@@ -62,7 +73,17 @@ export class Module {
     return { node: this.constant(known.local), from: imported === null ? [] : [imported] };
   }
 
+  names(): string[] {
+    return [...this.#exports.keys()];
+  }
+
+  /** Nodes that pass, in the order they stand. */
+  nodes(wanted: (node: Node_) => boolean): Node_[] {
+    return this.#program === null ? [] : nodesOf(this.#program, wanted);
+  }
+
   #take(statement: Statement): void {
+    if ("source" in statement && statement.source != null) this.#refer(statement.source, "", statement);
     switch (statement.type) {
       case "VariableDeclaration":
         if (statement.kind !== "const") return;
@@ -82,6 +103,7 @@ export class Module {
                 ? "default"
                 : "*";
           this.#imports.set(specifier.local.name, { from: statement.source.value, name });
+          this.#refer(statement.source, name, specifier);
         }
         return;
       case "ExportDefaultDeclaration": {
@@ -111,13 +133,15 @@ export class Module {
       if (source == null) {
         if (specifier.type === "ExportSpecifier") this.#exports.set(name, { local: specifier.local.name });
       } else {
-        const from = source.value;
-        this.#exports.set(name, {
-          from,
-          name: specifier.type === "ExportSpecifier" ? nameOf(specifier.local) : "*",
-        });
+        const other = specifier.type === "ExportSpecifier" ? nameOf(specifier.local) : "*";
+        this.#exports.set(name, { from: source.value, name: other });
+        this.#refer(source, other, specifier);
       }
     }
+  }
+
+  #refer(source: Node_ & { readonly value: string }, name: string, node: Node_): void {
+    this.references.push({ from: source.value, name, node, source });
   }
 }
 
@@ -135,6 +159,18 @@ export class Modules {
     this.main = Module.of(resolve(file), new Source(file, text));
   }
 
+  /** All that can be reached from the config by relative imports, the config first. */
+  all(): Module[] {
+    const found = new Set(this.main === null ? [] : [this.main]);
+    for (const module of found) {
+      for (const { from } of module.references) {
+        const other = this.find(from, module);
+        if (other !== null) found.add(other);
+      }
+    }
+    return [...found];
+  }
+
   /** A file that another one imports by a relative path; null for packages, and for what cannot be read. */
   find(specifier: string, from: Module): Module | null {
     if (!/^\.{1,2}\//.test(specifier)) return null;
@@ -143,7 +179,7 @@ export class Modules {
       if (path === this.main?.path) return this.main;
       const known = this.#known.get(path);
       if (known !== undefined) return known;
-      const text = read(path);
+      const text = readText(path);
       if (text === null) continue;
       const module = Module.of(path, new Source(shownAs(this.#file, path), text));
       this.#known.set(path, module);
@@ -170,7 +206,8 @@ function spellings(path: string): string[] {
   ];
 }
 
-function read(path: string): string | null {
+/** A file's text, or null if it cannot be read. */
+export function readText(path: string): string | null {
   try {
     return readFileSync(path, "utf8");
   } catch {

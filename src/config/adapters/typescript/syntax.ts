@@ -150,4 +150,6 @@ export interface Node_ {
   readonly type: string;
   readonly start?: number | null;
   readonly end?: number | null;
+  readonly value?: unknown;
+  readonly argument?: Node_ | null;
 }

@@ -9,6 +9,11 @@ import { readTypescript } from "./typescript.ts";
 const folder = mkdtempSync(join(tmpdir(), "lintel-ts-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 let count = 0;
+await Bun.write(
+  join(folder, "shop.ts"),
+  'export const shops = [{}];\nexport const boom = () => { throw new RangeError("boom"); };\n',
+);
+await Bun.write(join(folder, "pass.ts"), '// Passes on.\nexport { shop } from "./shop.ts";\n');
 
 async function read(text: string, timeLimitMs?: number) {
   const file = join(folder, `c${count++}.config.ts`);
@@ -58,11 +63,67 @@ test.each([
     "// A comment.\nexport default JSON.parse('{');",
     "c.ts:2:21: error[config-failed]: the file throws SyntaxError: JSON Parse error",
   ],
-  ['throw "no";\nexport default {};', "c.ts:1:1: error[config-failed]: the file throws no"],
-  ['import "./missing.ts";\nexport default {};', 'c.ts:1:9: error[config-failed]: there is no module "./missing.ts"'],
-  ["process.exit(3);\nexport default {};", "c.ts: error[config-failed]: the file ended its process with status 3"],
+  ['const a = 1;\nthrow "no";\nexport default {};', "c.ts:2:1: error[config-failed]: the file throws no"],
+  [
+    "interface A { a: 1 }\n\tconst f = () => { throw { message: 'no' }; };\nexport default { a: f() };",
+    "c.ts:2:20: error[config-failed]: the file throws no",
+  ],
+  [
+    'if (!process.argv) throw "a";\nthrow "b";\nexport default {};',
+    "c.ts:1:1: error[config-failed]: the file throws b (an Error would know",
+  ],
+  ['import "./missing.ts";\nexport default {};', 'c.ts:1:8: error[config-failed]: there is no module "./missing.ts"'],
+  [
+    '// ./missing.ts\nimport {\n  a,\n} from "./missing.ts";\nexport default { a };',
+    'c.ts:4:8: error[config-failed]: there is no module "./missing.ts"',
+  ],
+  ['export default { a: await import("nowhere") };', 'c.ts:1:34: error[config-failed]: there is no module "nowhere"'],
+  [
+    'import { defineConfig, upstrem } from "lintel";\nexport default defineConfig({ a: upstrem() });',
+    'c.ts:1:24: error[config-failed]: "lintel" does not export "upstrem" (did you mean "upstream"? (exports: defineConfig, upstream))',
+  ],
+  [
+    'import { shop as a } from "./shop.ts";\nexport default { a };',
+    'c.ts:1:10: error[config-failed]: "./shop.ts" does not export "shop" (did you mean "shops"?',
+  ],
+  [
+    'import { shop as a } from "./pass.ts";\nexport default { a };',
+    'pass.ts:2:10: error[config-failed]: "./shop.ts" does not export "shop" (did you mean "shops"?',
+  ],
+  [
+    'import { boom } from "./shop.ts";\nexport default { a: boom() };',
+    "shop.ts:2:39: error[config-failed]: the file throws RangeError: boom",
+  ],
+  [
+    'const ü = "é€😀";\r\nconst b = "é€😀"; const c = ;\r\nexport default {};',
+    "c.ts:2:29: error[config-failed]: Unexpected ;",
+  ],
+  [
+    'const ü = "é€😀";\r\n\tconst b = "é€😀"; throw new Error("x");\r\nexport default {};',
+    "c.ts:2:30: error[config-failed]: the file throws x",
+  ],
+  [
+    "const a = 1;\nif (a) process.exit(3);\nexport default {};",
+    "c.ts:2:16: error[config-failed]: the file ends its process: process.exit(3)",
+  ],
+  [
+    "try {\n  process.exit();\n} catch {}\nexport default {};",
+    "c.ts:2:11: error[config-failed]: the file ends its process: process.exit()",
+  ],
+  [
+    "process.kill(process.pid, 9);\nexport default {};",
+    "c.ts: error[config-failed]: the file ended its process with status 137",
+  ],
+  [
+    'setTimeout(() => {\n  throw new Error("late");\n});\nawait new Promise(() => {});\nexport default {};',
+    "c.ts:2:13: error[config-failed]: the file throws late",
+  ],
+  [
+    'Promise.reject(new Error("loose"));\nawait new Promise(() => {});\nexport default {};',
+    "c.ts:1:20: error[config-failed]: the file throws loose",
+  ],
 ])("%j", async (text, message) => {
-  expect((await read(text)).said.join("\n")).toStartWith(message);
+  expect((await read(text)).said.join("\n").replaceAll(`${folder}/`, "")).toStartWith(message);
 });
 
 test("a file that never ends is ended", async () => {
@@ -72,4 +133,25 @@ test("a file that never ends is ended", async () => {
 
 test("timers that the file leaves running do not hold it up", async () => {
   expect(await read("setInterval(() => {}, 1000);\nexport default {};")).toEqual({ tree: {}, said: [] });
+});
+
+test("a package that is not installed is not fetched: nothing runs that nobody has put there", async () => {
+  const asked: string[] = [];
+  await using registry = Bun.serve({
+    port: 0,
+    fetch(request) {
+      asked.push(new URL(request.url).pathname);
+      return new Response("{}", { status: 404 });
+    },
+  });
+  const before = process.env["BUN_CONFIG_REGISTRY"];
+  process.env["BUN_CONFIG_REGISTRY"] = registry.url.href;
+  try {
+    const { said } = await read('import a from "lintel-no-such-package";\nexport default { a };');
+    expect(said).toEqual(['c.ts:1:15: error[config-failed]: there is no module "lintel-no-such-package"']);
+  } finally {
+    if (before === undefined) delete process.env["BUN_CONFIG_REGISTRY"];
+    else process.env["BUN_CONFIG_REGISTRY"] = before;
+  }
+  expect(asked).toEqual([]);
 });

@@ -9,9 +9,10 @@ import type { Adapter, Reading } from "../../adapter.ts";
 import { type Diagnostic, diagnose } from "../../diagnostic.ts";
 import { parsePath } from "../../path.ts";
 import { Source, Span } from "../../source.ts";
-import type { Evaluation, Thrown } from "./evaluate.ts";
+import type { Evaluation } from "./evaluate.ts";
 import { shownAs } from "./module.ts";
 import { SoughtNodes } from "./sought-nodes.ts";
+import type { Thrown } from "./thrown.ts";
 
 export const typescript: Adapter = {
   name: "typescript",
@@ -39,7 +40,9 @@ export async function readTypescript(text: string, file: string, timeLimitMs = T
 /** What the file exports, or why nothing came. */
 async function run(path: string, timeLimitMs: number): Promise<Evaluation | string> {
   let answer: string | null = null;
-  const child = Bun.spawn([process.execPath, new URL("evaluate.ts", import.meta.url).pathname, path], {
+  const program = new URL("evaluate.ts", import.meta.url).pathname;
+  // Without that word, the runtime fetches a package that is imported and not installed, and runs it.
+  const child = Bun.spawn([process.execPath, "--no-install", program, path], {
     // What the file prints is for people, and must not mix with our own output.
     stdio: ["ignore", 2, 2],
     env: process.env,
@@ -61,12 +64,13 @@ async function run(path: string, timeLimitMs: number): Promise<Evaluation | stri
 }
 
 async function place(thrown: Thrown, file: string): Promise<Diagnostic> {
-  const path = thrown.file ?? resolve(file);
+  const path = thrown.file;
   const text = await readFile(path, "utf8").catch(() => null);
   const source = new Source(shownAs(file, path), text);
   const start = text === null ? 0 : source.offset(thrown.line, thrown.column);
   return diagnose(new Span(source, start, start + thrown.length, []), {
     code: "config-failed",
     message: thrown.message,
+    hint: thrown.hint,
   });
 }
