@@ -2,7 +2,7 @@
  * The README as a newcomer reads it: a fresh clone, the packages installed, and each of its `sh` lines as it is
  * written, in a network where all ports are free and no registry answers.
  */
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, test } from "bun:test";
 import {
   copyFileSync,
   cpSync,
@@ -16,6 +16,7 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { needs } from "../src/base/testing.ts";
 import { curlPath } from "./support/curl.ts";
 import { descendants, isAlive } from "./support/gateway.ts";
 import { hasOwnNetworks, OwnNetwork } from "./support/own-network.ts";
@@ -141,7 +142,7 @@ class Started {
   }
 }
 
-describe.skipIf(!canRun)("in a fresh clone", () => {
+needs({ what: "a clone by git, curl, and networks of its own", isMet: canRun }).describe("in a fresh clone", () => {
   test("npm start serves where the README says, until Ctrl-C", async () => {
     expect(lines("npm start")).toEqual(["npm start"]);
     const [url] = /<(http:\/\/127[^>]+)>/.exec(readme)!.slice(1);

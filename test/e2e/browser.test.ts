@@ -2,9 +2,10 @@
  * A real page in a real browser, with a certificate of the local CA. Chromium believes it for one reason: its user
  * has imported the root as `lintel trust` says. Pictures show what its user sees.
  */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { needs } from "../../src/base/testing.ts";
 import { Authority } from "../../src/tls/testing.ts";
 import { HAS_CHROMIUM, type Visit, type Visited, visit } from "../support/chromium.ts";
 import { Gateway } from "../support/gateway.ts";
@@ -54,7 +55,7 @@ const FILES: Readonly<Record<string, { readonly type: string; readonly text: str
 
 const stranger = new Authority().cert;
 
-describe.skipIf(!HAS_CHROMIUM)("Chromium", () => {
+needs({ what: "chromium and certutil", isMet: HAS_CHROMIUM }).describe("Chromium", () => {
   let origin: Origin;
   let gateway: Gateway;
   let place: Pick<Visit, "host" | "port">;
