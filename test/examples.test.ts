@@ -4,6 +4,7 @@ import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { prepare } from "../src/cli/prepare.ts";
+import { curl, curlPath } from "./support/curl.ts";
 import { Gateway } from "./support/gateway.ts";
 import { closedPort, Origin } from "./support/origin.ts";
 import { closeClients, exchange, type RawResponse, wire } from "./support/raw.ts";
@@ -268,6 +269,35 @@ test.each(configs)(
     const drive = drivers[name];
     if (drive === undefined) throw new Error(`nothing here drives examples/${name}`);
     await drive();
+  },
+  60_000,
+);
+
+test.skipIf(curlPath === null)(
+  "two tiers let HTTP/2 and TLS through as they are, and the second one knows the client",
+  async () => {
+    await using plain = await run("two-tier-web.yaml", { APP: one.address, EDGE: "127.0.0.0/8" });
+    const web = new URL(plain.gateway.url()).host;
+    await using edge = await run("two-tier-edge.yaml", { WEB1: web, WEB2: web });
+    const at = `http://127.0.0.1:${edge.gateway.portOf("edge")}/whoami`;
+    const known = await curl("--http2-prior-knowledge", "--interface", "127.0.0.31", at);
+    expect(known.heads).toStartWith("HTTP/2 200");
+    expect(known.text).toBe("127.0.0.31\n");
+
+    // A second tier that ends TLS: the first one has no key, and needs none.
+    const files = new CertificateFolder();
+    await using secure = await Gateway.start({
+      workers: 1,
+      listeners: [{ address: "127.0.0.1:0", tls: true, proxyProtocol: ["127.0.0.0/8"] }],
+      tls: { certificates: files.put("web", files.authority.issue(["web.test"])) },
+      sites: [{ use: [{ respond: "{client.address} {tls.alpn}\n" }] }],
+    });
+    const behind = new URL(secure.url()).host;
+    await using outside = await run("two-tier-edge.yaml", { WEB1: behind, WEB2: behind });
+    const port = outside.gateway.portOf("edge");
+    const answer = await files.curl("web.test", port, "/", "--http2", "--interface", "127.0.0.32");
+    expect(answer.text).toBe("127.0.0.32 h2\n");
+    files.remove();
   },
   60_000,
 );

@@ -1,6 +1,7 @@
 /** TLS to origin servers, and PROXY headers for them, through the whole program. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { X509Certificate } from "node:crypto";
+import http2 from "node:http2";
 import net from "node:net";
 import tls from "node:tls";
 import { readProxyHeader } from "../../src/net/proxy-protocol.ts";
@@ -214,21 +215,30 @@ test("a config whose CA is not there is refused", async () => {
   expect(await gateway.exited()).not.toBe(0);
 }, 30_000);
 
+/** Answers every request with 200, in HTTP/2 without TLS. */
+async function http2Origin(): Promise<{ readonly port: number }> {
+  const server = http2.createServer((_request, response) => response.end("multiplexed"));
+  servers.push(server as unknown as net.Server);
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return { port: (server.address() as net.AddressInfo).port };
+}
+
 describe("PROXY headers", () => {
   test.each([
-    ["v1", null],
-    ["v2", null],
-    ["v2", "tls"],
+    ["v1", "HTTP/1.1"],
+    ["v2", "HTTP/1.1"],
+    ["v2", "HTTP/1.1 over TLS"],
+    ["v2", "HTTP/2"],
   ])(
     "%s tell origin servers who the client is, before everything else (%s)",
-    async (version, secure) => {
+    async (version, spoken) => {
       const headers: (string | null)[] = [];
       const { port } = await listening((socket) => {
         socket.once("data", (octets: Buffer) => {
           const read = readProxyHeader(octets)!;
           headers.push(read.header.addresses === null ? null : read.header.addresses.source);
           const rest = octets.subarray(read.length);
-          if (secure === null) {
+          if (origin === null) {
             socket.on("data", () => socket.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
             if (rest.length > 0) socket.emit("data", rest);
           } else {
@@ -241,7 +251,8 @@ describe("PROXY headers", () => {
           }
         });
       });
-      const origin = secure === null ? null : await tlsOrigin(good);
+      const secure = spoken === "HTTP/1.1 over TLS";
+      const origin = spoken === "HTTP/1.1" ? null : await (secure ? tlsOrigin(good) : http2Origin());
       await using gateway = await Gateway.start({
         workers: 1,
         trustedProxies: ["127.0.0.1/32"],
@@ -249,7 +260,8 @@ describe("PROXY headers", () => {
           app: {
             endpoints: `127.0.0.1:${port}`,
             proxyProtocol: version,
-            ...(secure === null ? {} : { tls: { ca: files.file("ca.pem"), serverName: "app.test" } }),
+            ...(spoken === "HTTP/2" ? { protocol: "http2" } : {}),
+            ...(!secure ? {} : { tls: { ca: files.file("ca.pem"), serverName: "app.test" } }),
           },
         },
         sites: [{ to: "app" }],

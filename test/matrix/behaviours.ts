@@ -289,6 +289,76 @@ export const behaviours: readonly Behaviour[] = [
       expect((await lane.begin("/echo").head()).status).toBe(200);
     },
   },
+  // ── limits ───────────────────────────────────────────────────────────────────────────────
+  {
+    name: "an origin server that takes too long to answer is 504, and hears that nobody waits any more",
+    async run(lane) {
+      const exchange = lane.begin("/late/first-octet");
+      expect((await exchange.head()).status).toBe(504);
+      await exchange.over();
+      expect(await exchange.sees("closed")).toMatchObject({ complete: false });
+    },
+  },
+  ...["idle", "exchange"].map((limit) => ({
+    name: `a response that outlasts its limit (${limit}) is cut, and never looks complete`,
+    async run(lane: Lane) {
+      const exchange = lane.begin(`/gate/${limit}`);
+      await exchange.received("first ");
+      expect(await exchange.over()).toMatchObject({ complete: false });
+      expect(await exchange.sees("closed")).toMatchObject({ complete: false });
+    },
+  })),
+  {
+    name: "content that stops coming is 408, and never looks complete to the origin server",
+    async run(lane) {
+      const exchange = lane.begin("/echo/content-idle", { method: "POST", content: "open" });
+      exchange.send("half");
+      expect((await exchange.head()).status).toBe(408);
+      expect(exchange.wasSeen("content")).toBe(false);
+    },
+  },
+  ...[true, false].map((length) => ({
+    name: `content beyond its limit, ${length ? "with a" : "without"} length, is 413, and never looks complete`,
+    async run(lane: Lane) {
+      const fits = lane.begin("/echo/small", { method: "POST", content: { octets: 1000, length } });
+      expect(await fits.over()).toMatchObject({ complete: true, text: "1000 octets" });
+      const exchange = lane.begin("/echo/small", { method: "POST", content: { octets: 1001, length } });
+      expect((await exchange.head()).status).toBe(413);
+      expect(exchange.wasSeen("content")).toBe(false);
+    },
+  })),
+  // ── further attempts ─────────────────────────────────────────────────────────────────────
+  {
+    name: "what may be repeated is asked again where it was lost (RFC 9110 §9.2.2)",
+    async run(lane) {
+      const exchange = lane.begin("/flaky");
+      expect((await exchange.head()).status).toBe(200);
+      expect(await exchange.over()).toMatchObject({ complete: true });
+      // The first time there was no content to see.
+      await exchange.sees("content");
+      expect(exchange.timesSeen("head")).toBe(2);
+    },
+  },
+  {
+    name: "what may not be repeated is asked once",
+    async run(lane) {
+      const exchange = lane.begin("/flaky", { method: "POST", content: { octets: 10, length: true } });
+      expect((await exchange.head()).status).toBe(502);
+      await exchange.over();
+      await exchange.sees("closed");
+      expect(exchange.timesSeen("head")).toBe(1);
+    },
+  },
+  {
+    name: "where nobody is, nothing is lost: the next endpoint has it, content and all",
+    async run(lane) {
+      for (let i = 0; i < 3; i++) {
+        const exchange = lane.begin("/echo/elsewhere", { method: "POST", content: { octets: 70_000, length: true } });
+        expect(await exchange.sees("content")).toMatchObject({ octets: 70_000, sha1: sha1Of(70_000) });
+        expect(await exchange.over()).toMatchObject({ complete: true });
+      }
+    },
+  },
   {
     name: "a host without a site is 404, and says who answered",
     async run(lane) {

@@ -154,7 +154,11 @@ export class LaneExchange {
   }
 
   wasSeen(event: string): boolean {
-    return this.#origin.said(this.id, event).length > 0;
+    return this.timesSeen(event) > 0;
+  }
+
+  timesSeen(event: string): number {
+    return this.#origin.said(this.id, event).length;
   }
 
   /** The response goes out no further. @returns octets that have been taken */

@@ -45,7 +45,23 @@ beforeAll(async () => {
   http3Client = new Told(join(import.meta.dir, "http3-client.mjs"), [], process.execPath);
   const ports = (await origin.hears(undefined, "ports"))["ports"] as Record<string, number>;
   const tls = { ca, serverName: "matrix.test" };
-  const to = (kind: string, more: object) => ({ endpoints: `127.0.0.1:${ports[kind]}`, retry: 0, ...more });
+  const kinds = {
+    h1: {},
+    h1s: { tls },
+    h2c: { protocol: "http2" },
+    h2s: { protocol: "http2", tls },
+    both: { protocol: "auto", tls },
+  };
+  const upstreams: Record<string, object> = {};
+  for (const [kind, how] of Object.entries(kinds)) {
+    const [here, there] = [`127.0.0.1:${ports[kind]}`, `localhost:${ports[kind]}`];
+    upstreams[kind] = { endpoints: here, retry: 0, ...how };
+    // Their failures are asked for: nobody is ejected.
+    const again = { retry: { attempts: 1, on: ["reset"] }, health: { passive: "off" } };
+    upstreams[`${kind}-again`] = { endpoints: [here, there], ...again, ...how };
+    // The first of them is nobody's.
+    upstreams[`${kind}-elsewhere`] = { endpoints: ["127.0.0.1:9", here], balance: "first", retry: 1, ...how };
+  }
   gateway = await Gateway.start({
     workers: 1,
     timeouts: { drain: "1s" },
@@ -54,16 +70,28 @@ beforeAll(async () => {
       { name: "secure", address: "127.0.0.1:0", tls: true, http3: true },
     ],
     tls: { certificates: [certificate], redirect: false },
-    upstreams: {
-      h1: to("h1", {}),
-      h1s: to("h1s", { tls }),
-      h2c: to("h2c", { protocol: "http2" }),
-      h2s: to("h2s", { protocol: "http2", tls }),
-      both: to("both", { protocol: "auto", tls }),
-    },
-    sites: UPSTREAMS.map(({ host }) => ({ hosts: [host], to: host.replace(".matrix.test", "") })),
+    upstreams,
+    sites: UPSTREAMS.map(({ host }) => site(host, host.replace(".matrix.test", ""))),
   });
 }, 30_000);
+
+/** Behaviours that need rules of their own have a path of their own. */
+function site(host: string, upstream: string) {
+  const impatient = (limit: string) => [{ timeouts: { [limit]: "200ms" } }];
+  return {
+    hosts: [host],
+    routes: [
+      { match: "/late/first-octet", use: impatient("firstOctet"), to: upstream },
+      { match: "/gate/idle", use: impatient("upstreamIdle"), to: upstream },
+      { match: "/gate/exchange", use: impatient("exchange"), to: upstream },
+      { match: "/echo/content-idle", use: impatient("contentIdle"), to: upstream },
+      { match: "/echo/small", use: [{ "body-limit": 1000 }], to: upstream },
+      { match: "/flaky", to: `${upstream}-again` },
+      { match: "/echo/elsewhere", to: `${upstream}-elsewhere` },
+      { to: upstream },
+    ],
+  };
+}
 
 afterAll(async () => {
   await gateway?.stop();

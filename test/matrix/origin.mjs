@@ -74,6 +74,9 @@ async function send(id, response, octets) {
   }
 }
 
+/** Exchanges that have come to `flaky`. */
+const asked = new Set();
+
 /** Octets sent so far; told whenever that has changed. */
 const progress = new Map();
 const told = new Map();
@@ -149,6 +152,17 @@ const answers = {
     response.write("first ");
     await gate(id).opened;
     response.end("second");
+  },
+  /** Says nothing until it is told to. */
+  async late(id, request, response) {
+    await gate(id).opened;
+    return answers.echo(id, request, response);
+  },
+  /** Fails the first time it is asked. */
+  async flaky(id, request, response) {
+    const isFirst = !asked.has(id);
+    asked.add(id);
+    return isFirst ? cut(response) : answers.echo(id, request, response);
   },
   /** Reads nothing until it is told to. */
   async sluggish(id, request, response) {
