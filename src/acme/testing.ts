@@ -166,9 +166,10 @@ export class Pebble {
 
   async #spawnDns(): Promise<string> {
     const address = `127.0.0.1:${await freePort()}`;
-    const off = ["-http01", "", "-https01", "", "-tlsalpn01", ""];
     const management = `127.0.0.1:${await freePort()}`;
-    const args = ["-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dns01", address, ...off, "-management", management];
+    const said = ["-defaultIPv4", "127.0.0.1", "-defaultIPv6", ""];
+    const off = ["-http01", "", "-https01", "", "-tlsalpn01", ""];
+    const args = ["-dns01", address, "-management", management, ...said, ...off];
     this.dns = { server: address, management: `http://${management}` };
     await this.#spawn([challtestsrvPath!, ...args], "Starting management server", {});
     return address;

@@ -253,7 +253,10 @@ needs(program("pebble", pebblePath)).describe("against pebble", () => {
     writeFileSync(join(place, "hook.mjs"), HOOK, { mode: 0o700 });
     return {
       dns: {
-        exec: { command: ["sh", "-c", 'cd "$0" && exec ./hook.mjs "$@"', place, pebble.dns.management], timeout: "60s" },
+        exec: {
+          command: ["sh", "-c", 'cd "$0" && exec ./hook.mjs "$@"', place, pebble.dns.management],
+          timeout: "60s",
+        },
         resolvers: pebble.dns.server,
         propagation: "30s",
       },
