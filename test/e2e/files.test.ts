@@ -77,9 +77,9 @@ needs(program("curl", curlPath)).describe("with curl", () => {
     expect((await curl(url("/"))).text).toBe("<h1>home</h1>");
     expect((await curl(url("/folder/"))).text).toBe("<h1>folder</h1>");
     const response = await curl(url("/folder?a=b"));
-    expect(response.status).toBeOneOf([301, 308]);
+    expect(response.status).toBe(308);
     expect(response.field("location")).toBe("/folder/?a=b");
-    expect((await curl(url("/bare/"))).status).toBeOneOf([403, 404]);
+    expect((await curl(url("/bare/"))).status).toBe(404);
   });
 
   test.each([
@@ -185,27 +185,30 @@ needs(program("curl", curlPath)).describe("with curl", () => {
 });
 
 describe("nothing outside the root, nothing hidden", () => {
+  const isRefused = async (target: string, status: number): Promise<void> => {
+    const response = await exchange(gateway.port, get(target));
+    expect(response.status).toBe(status);
+    expect(response.text).not.toMatch(/outside|hidden/);
+  };
   test.each([
-    "/secret.txt",
-    "/link.txt",
     "/..%2fsecret.txt",
     "/folder/..%2f..%2fsecret.txt",
     "/folder/..;/..;/secret.txt",
     "/folder/%2e%2e/%2e%2e/secret.txt",
     "/..%5csecret.txt",
+    "/letters.txt%00.html",
+    "/style.css.gz/..%2f..%2fsecret.txt",
+  ])("%s is refused as malformed", (target) => isRefused(target, 400));
+  test.each([
+    "/secret.txt",
+    "/link.txt",
     "/.env",
     "/%2eenv",
     "/.git/config",
     "/folder/../.env",
     "/letters.txt/",
-    "/letters.txt%00.html",
-    "/style.css.gz/..%2f..%2fsecret.txt",
     `/${"a".repeat(4000)}`,
-  ])("%s is not served", async (target) => {
-    const response = await exchange(gateway.port, get(target));
-    expect(response.status).toBeOneOf([400, 403, 404]);
-    expect(response.text).not.toMatch(/outside|hidden/);
-  });
+  ])("%s is not there", (target) => isRefused(target, 404));
 
   test("/.well-known/ is never hidden (RFC 8615)", async () => {
     expect((await exchange(gateway.port, get("/.well-known/security.txt"))).text).toBe("contact");

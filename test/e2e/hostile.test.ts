@@ -68,7 +68,7 @@ describe("memory stays bounded", () => {
     await it.gateway.socketsAtMost(40);
   }, 30_000);
 
-  test("a response head that drips octet by octet, and one with very many lines, are both taken or refused in time", async () => {
+  test("a response head that drips octet by octet is taken, and one with very many lines refused", async () => {
     it.origin.script = async (request) => {
       await request.connection.drip("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 1);
     };
@@ -79,7 +79,7 @@ describe("memory stays bounded", () => {
       );
       request.connection.end();
     };
-    expect((await exchange(it.gateway.port, get("/"))).status).toBeOneOf([200, 502]);
+    expect((await exchange(it.gateway.port, get("/"))).status).toBe(502);
   });
 
   test("a chunk of one octet at a time does not grow anything", async () => {

@@ -43,10 +43,10 @@ describe("the head", () => {
     expect((await client.response()).status).toBe(414);
   });
 
-  test("a long method is not a long target, but no method either", async () => {
+  test("a long method makes a long request line", async () => {
     using client = await RawClient.connect(it.gateway.port);
     client.send("A".repeat(5000));
-    expect((await client.response()).status).toBeOneOf([400, 414, 501]);
+    expect((await client.response()).status).toBe(414);
   });
 
   test("a field line within the limit passes, a longer one gets 431", async () => {
@@ -70,14 +70,14 @@ describe("the content", () => {
   const chunked = (...lines: string[]) =>
     wire("POST / HTTP/1.1", "Host: a", "Transfer-Encoding: chunked", "", ...lines);
 
-  test("trailers within the limit pass, larger ones end the exchange", async () => {
+  test("trailers within the limit pass, larger ones get 431", async () => {
     it.origin.script = async (request) => {
       await request.content();
       await request.reply();
     };
     expect((await exchange(it.gateway.port, chunked("0", `X: ${"v".repeat(80)}`, "", ""))).status).toBe(200);
     const response = await exchange(it.gateway.port, chunked("0", `X: ${"v".repeat(120)}`, "", ""));
-    expect(response.status).toBeOneOf([400, 431]);
+    expect(response.status).toBe(431);
   });
 
   test("chunk extensions within the limit pass, longer ones get 400, also without end", async () => {

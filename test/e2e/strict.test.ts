@@ -9,11 +9,11 @@ import { exchange, get, RawClient, type RawResponse, wire } from "../support/raw
 const it = pair();
 
 /** Sends octets, expects this status, a closed connection, and an origin that saw nothing of it. */
-async function refused(octets: string, status: number | readonly number[]): Promise<RawResponse> {
+async function refused(octets: string, status: number): Promise<RawResponse> {
   using client = await RawClient.connect(it.gateway.port);
   client.send(octets);
   const response = await client.response();
-  expect(response.status).toBeOneOf(typeof status === "number" ? [status] : status);
+  expect(response.status).toBe(status);
   expect(response.field("connection")).toBe("close");
   expect(await client.closed()).toMatch(/end|reset/);
   expect(it.origin.requests.map(({ head }) => head.text)).toEqual([]);
@@ -247,14 +247,14 @@ describe("the request line (RFC 9112 §3)", () => {
     },
   );
 
-  test("HTTP/1.2 is answered as HTTP/1.1 or refused as unsupported (RFC 9110 §2.5)", async () => {
+  test("HTTP/1.2 is answered as HTTP/1.1 (RFC 9110 §2.5)", async () => {
     const response = await exchange(it.gateway.port, wire("GET / HTTP/1.2", "Host: a", "", ""));
-    expect(response.status).toBeOneOf([200, 505]);
+    expect(response.status).toBe(200);
     expect(response.version).toBe("HTTP/1.1");
   });
 
-  test("HTTP/0.9 gets a clear answer", async () => {
-    await refused("GET /\r\n", [400, 505]);
+  test("HTTP/0.9 is refused", async () => {
+    await refused("GET /\r\n", 400);
   });
 
   test("a TLS handshake on a plain listener ends in a close", async () => {
@@ -312,26 +312,24 @@ describe("responses of the origin (RFC 9112 §4, §5, §6.3)", () => {
     expect((await client.response()).text).toBe("good");
   });
 
-  test("Content-Length with Transfer-Encoding is refused or relayed as chunked, never as both", async () => {
+  test("Content-Length with Transfer-Encoding is refused", async () => {
     it.origin.script = async (r) => {
       await r.send("HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
       r.connection.end();
     };
-    const response = await exchange(it.gateway.port, get("/"));
-    if (response.status === 200) expect(response).toMatchObject({ text: "hello", framing: "chunked" });
-    else expect(response.status).toBe(502);
+    expect((await exchange(it.gateway.port, get("/"))).status).toBe(502);
   });
 
   test.each([
     ["a space before the colon (§5.1)", "HTTP/1.1 200 OK\r\nX-Odd : a\r\nContent-Length: 2\r\n\r\nok"],
     ["a folded line (§5.2)", "HTTP/1.1 200 OK\r\nX-Odd: a\r\n b\r\nContent-Length: 2\r\n\r\nok"],
-  ])("%s is refused or mended, never relayed", async (_what, octets) => {
+  ])("%s is refused", async (_what, octets) => {
     it.origin.script = async (r) => {
       await r.send(octets);
       r.connection.end();
     };
     const response = await exchange(it.gateway.port, get("/"));
-    expect(response.status).toBeOneOf([200, 502]);
+    expect(response.status).toBe(502);
     expect(response.head.text).not.toMatch(/X-Odd :|\r\n /);
   });
 

@@ -190,7 +190,7 @@ describe("a foreign Upgrade (RFC 9110 §7.8)", () => {
           get("/", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"),
         )
       ).status,
-    ).toBeOneOf([200, 403]);
+    ).toBe(200);
     for (const { head } of it.origin.requests) expect(head.text.toLowerCase()).not.toMatch(/h2c|http2-settings/);
   });
 });
@@ -209,9 +209,7 @@ describe("CONNECT (RFC 9110 §9.3.6)", () => {
   test.each(["CONNECT / HTTP/1.1", "CONNECT example.com HTTP/1.1", "CONNECT http://a/ HTTP/1.1"])(
     "%s has no authority and port (RFC 9112 §3.2.3)",
     async (line) => {
-      expect((await exchange(it.gateway.port, wire(line, "Host: example.com:443", "", ""), "GET")).status).toBeOneOf([
-        400, 405,
-      ]);
+      expect((await exchange(it.gateway.port, wire(line, "Host: example.com:443", "", ""), "GET")).status).toBe(400);
     },
   );
 });
@@ -317,7 +315,7 @@ describe("CONNECT where it is allowed", () => {
   });
 
   test("a host whose routes take no CONNECT refuses it", async () => {
-    expect((await exchange(allowing.gateway.port, connect("other.example:443"))).status).toBeOneOf([404, 405]);
+    expect((await exchange(allowing.gateway.port, connect("other.example:443"))).status).toBe(404);
     expect(allowing.origin.requests).toHaveLength(0);
   });
 });
