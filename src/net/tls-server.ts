@@ -8,7 +8,6 @@
  * their ClientHello, and their time runs. Whoever has sent none holds up nobody, and whoever does not go on with
  * a handshake makes room for those that wait.
  */
-
 import type { X509Certificate } from "node:crypto";
 import { Chain, Member } from "../base/chain.ts";
 import { clock, Timer, type TimerList, timerList } from "../base/timer.ts";
