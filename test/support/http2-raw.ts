@@ -26,6 +26,7 @@ export class RawHttp2 {
   readonly #reader = new FrameReader();
   readonly #decoder = new Decoder();
   readonly #heads = new Map<number, FieldLine[][]>();
+  readonly #sending = new Set<() => void>();
   #preface: string | null;
 
   /** @param isServer what comes begins with the preface */
@@ -37,6 +38,7 @@ export class RawHttp2 {
     socket.on("error", () => {});
     socket.on("close", () => {
       this.isClosed = true;
+      for (const resolve of this.#sending) resolve();
     });
   }
 
@@ -69,8 +71,9 @@ export class RawHttp2 {
     const octets = Buffer.concat(frames);
     return new Promise((resolve) => {
       if (this.isClosed || this.#socket.destroyed) return resolve();
-      this.#socket.once("close", () => resolve());
+      this.#sending.add(resolve);
       this.#socket.write(octets, () => {
+        this.#sending.delete(resolve);
         this.sentOctets += octets.length;
         resolve();
       });
