@@ -61,7 +61,7 @@ export class SoughtNodes {
   #valueAt(path: Path): unknown {
     const origin = this.#origins.find((one) => one.path.every((step, i) => step === path[i]));
     // The upstream itself has become its name.
-    if (origin?.path.length === path.length) return undefined;
+    if (origin?.path.length === path.length) return origin.name;
     const steps = origin === undefined ? path : ["upstreams", origin.name, ...path.slice(origin.path.length)];
     let value = this.#flat.tree;
     for (const step of steps) {

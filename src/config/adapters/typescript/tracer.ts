@@ -86,14 +86,44 @@ export class Tracer {
   }
 
   #leaf(place: Place, value: unknown): Stretch {
-    const deepest = this.#resolve(place, true);
-    if (isWrittenOut(deepest.node)) {
+    const deepest = this.#chosen(this.#resolve(place, true), value);
+    if (this.#isWhole(deepest)) {
       const written = literalValue(deepest.node);
       const isChanged = written !== undefined && value !== undefined && written !== value;
       return isChanged ? stretch(place, false) : stretch(deepest, !deepest.shared);
     }
     const origin = this.#origin(place);
-    return stretch(origin, !origin.shared && (isWrittenOut(origin.node) || this.#ours(origin) !== null));
+    return stretch(origin, !origin.shared && this.#isWhole(origin));
+  }
+
+  /** Is there nothing behind it: a value that is written out, or an upstream? */
+  #isWhole(place: Place): boolean {
+    return isWrittenOut(place.node) || this.#ours(place) !== null;
+  }
+
+  /** Of a condition, the branch that says what came out, if the others say something else. */
+  #chosen(place: Place, value: unknown): Place {
+    if (value === undefined || isObject(value)) return place;
+    const fitting = this.#branches(place).filter((branch) => {
+      const said = this.#ours(branch) === "upstream" ? this.#argument(branch, branch.node as Call, 0) : branch;
+      const written = said === null ? undefined : literalValue(this.#resolve(said, true).node);
+      return written === undefined || written === value;
+    });
+    return fitting.length === 1 ? fitting[0]! : place;
+  }
+
+  /** What an expression with conditions may come out as; itself if there are none. */
+  #branches(place: Place): Place[] {
+    const found = this.#resolve(place, true);
+    const { node } = found;
+    if (node.type === "ConditionalExpression") {
+      return [node.consequent, node.alternate].flatMap((branch) => this.#branches({ ...found, node: branch }));
+    }
+    if (node.type !== "LogicalExpression") return [found];
+    // What `&&` gives when it stops at its left side is nothing that a config holds.
+    return (node.operator === "&&" ? [node.right] : [node.left, node.right]).flatMap((branch) =>
+      this.#branches({ ...found, node: branch }),
+    );
   }
 
   /** What a place is without looking into functions: of a call, the call. */
@@ -257,8 +287,11 @@ export class Tracer {
         if (options !== null) return this.#member(options, step, actual);
         return typeof step === "number" ? this.#mapped(holder, node, step) : UNKNOWN;
       }
+      case "ConditionalExpression":
+      case "LogicalExpression":
+        return this.#ofBranches(holder, step, actual);
       default:
-        return UNKNOWN;
+        return isNothing(node) ? ABSENT : UNKNOWN;
     }
   }
 
@@ -269,7 +302,7 @@ export class Tracer {
     // The last one that has the key wins.
     for (const property of node.properties.toReversed()) {
       if (property.type === "SpreadElement") {
-        const { finding, always } = this.#spread({ ...holder, node: property.argument }, step);
+        const { finding, always } = this.#spread({ ...holder, node: property.argument }, step, actual);
         if (finding.kind === "absent") continue;
         if (finding.kind === "found" && always) certain = finding;
         else perhaps.push(finding);
@@ -297,22 +330,27 @@ export class Tracer {
     return fitting.length === 1 ? fitting[0]! : UNKNOWN;
   }
 
+  /** In the only branch that has it. */
+  #ofBranches(place: Place, step: string | number, actual: unknown): Finding {
+    const findings = this.#branches(place)
+      .map((branch) => this.#member(branch, step, undefined))
+      .filter((finding) => finding.kind !== "absent");
+    if (findings.length > 1) return this.#whichever(findings, isObject(actual) ? actual[step] : undefined);
+    return findings[0] ?? ABSENT;
+  }
+
   /** A member of what is spread; `always` unless a condition decides whether it is. */
-  #spread(place: Place, step: string | number): { readonly finding: Finding; readonly always: boolean } {
+  #spread(
+    place: Place,
+    step: string | number,
+    actual: unknown,
+  ): { readonly finding: Finding; readonly always: boolean } {
     const spread = this.#resolve(place, true);
-    const { node } = spread;
-    if (node.type === "ConditionalExpression" || (node.type === "LogicalExpression" && node.operator === "&&")) {
-      const branches = node.type === "LogicalExpression" ? [node.right] : [node.consequent, node.alternate];
-      const findings = branches
-        .map((branch) => this.#spread({ ...spread, node: branch }, step).finding)
-        .filter((finding) => finding.kind !== "absent");
-      const finding = findings.length > 1 ? ({ kind: "inside", value: spread } as const) : (findings[0] ?? ABSENT);
-      return { finding, always: false };
-    }
-    const isNothing = literalValue(node) !== undefined || (node.type === "Identifier" && node.name === "undefined");
-    if (isNothing) return { finding: ABSENT, always: true };
-    const finding = this.#member(spread, step, undefined);
-    return { finding: finding.kind === "unknown" ? { kind: "inside", value: spread } : finding, always: true };
+    const finding = this.#member(spread, step, actual);
+    return {
+      finding: finding.kind === "unknown" ? { kind: "inside", value: spread } : finding,
+      always: spread.node.type !== "ConditionalExpression" && spread.node.type !== "LogicalExpression",
+    };
   }
 
   #item(holder: Place, node: ListLiteral, index: number, actual: unknown): Finding {
@@ -386,7 +424,11 @@ function isFunction(node: Written): node is Function_ {
   );
 }
 
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+/** Has it no members, whatever the run does? */
+const isNothing = (node: Written): boolean =>
+  literalValue(node) !== undefined || (node.type === "Identifier" && node.name === "undefined");
+
+const isObject = (value: unknown): value is Readonly<Record<string | number, unknown>> =>
   typeof value === "object" && value !== null;
 
 function stretch({ module, node }: Pick<Place, "module"> & { readonly node: Node_ }, exact: boolean): Stretch {

@@ -2,8 +2,10 @@ import { afterAll, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { oneLine } from "../../diagnostic.ts";
+import { oneLine, render } from "../../diagnostic.ts";
+import { loadConfig } from "../../load.ts";
 import { toPlain } from "../../node.ts";
+import { testCatalog } from "../../testing.ts";
 import { readTypescript } from "./typescript.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "lintel-ts-"));
@@ -154,4 +156,23 @@ test("a package that is not installed is not fetched: nothing runs that nobody h
     else process.env["BUN_CONFIG_REGISTRY"] = before;
   }
   expect(asked).toEqual([]);
+});
+
+test("the message that docs/config.md shows is what is said", async () => {
+  const file = join(folder, "lintel.config.ts");
+  await Bun.write(
+    file,
+    `import { defineConfig } from "lintel";
+
+export default defineConfig({
+  sites: ["en", "de"].map((language) => ({
+    hosts: \`\${language}.example.com\`,
+    to: \`app-\${language}\`,
+  })),
+});
+`,
+  );
+  const { diagnostics } = await loadConfig({ file }, testCatalog, {});
+  const page = await Bun.file(new URL("../../../../docs/config.md", import.meta.url)).text();
+  expect(page).toContain(`\n${render(diagnostics[0]!).replaceAll(`${folder}/`, "")}`);
 });
