@@ -1,6 +1,6 @@
 /** Results as text: aligned tables for a terminal, or the same tables in Markdown. */
 import type { Case } from "./cases.ts";
-import { DISTURBED, REFERENCE, type Results, type Summary, summarise } from "./results.ts";
+import { DISTURBED, type Ratio, REFERENCE, type Results, summarise } from "./results.ts";
 
 type Row = readonly string[];
 
@@ -31,7 +31,7 @@ function preamble({ startedAt, machine, pinning, seconds, rounds, versions }: Re
   ];
 }
 
-const loadHead = ({ unit, reference }: Case): Row => [
+const loadHead = ({ unit, reference, p99Target }: Case): Row => [
   "proxy",
   `CPU µs/${unit}`,
   reference === "better" ? "of the better's" : `of ${REFERENCE}'s`,
@@ -39,6 +39,7 @@ const loadHead = ({ unit, reference }: Case): Row => [
   unit === "MiB" ? "GB/s" : `${unit}s/s`,
   "p50 ms",
   "p99 ms",
+  ...(p99Target === null ? [] : [`of ${REFERENCE}'s`, "target"]),
   "RSS MiB",
   "core used",
   "errors",
@@ -51,15 +52,16 @@ function loadRows(results: Results, each: Case): Row[] {
     ...summaries.map((summary) => [
       summary.proxy,
       summary.cpuPerRequest.toFixed(1),
-      summary.ratio === null
-        ? ""
-        : `${summary.ratio.median.toFixed(2)} (${summary.ratio.least.toFixed(2)}–${summary.ratio.most.toFixed(2)})`,
-      summary.proxy === "lintel" ? verdict(each, summary) : "",
+      shown(summary.ratio),
+      summary.proxy === "lintel" ? verdict(each.target, summary.ratio) : "",
       each.unit === "MiB"
         ? ((summary.perSecond * 2 ** 20) / 1e9).toFixed(2)
         : Math.round(summary.perSecond).toLocaleString("en-US"),
       summary.p50 === 0 ? "" : summary.p50.toFixed(2),
       summary.p99 === 0 ? "" : summary.p99.toFixed(2),
+      ...(each.p99Target === null
+        ? []
+        : [shown(summary.p99Ratio), summary.proxy === "lintel" ? verdict(each.p99Target, summary.p99Ratio) : ""]),
       mebibytes(summary.rss),
       percent(summary.busy),
       String(summary.errors),
@@ -67,7 +69,11 @@ function loadRows(results: Results, each: Case): Row[] {
   ];
 }
 
-function verdict({ target }: Case, { ratio }: Summary): string {
+function shown(ratio: Ratio | null): string {
+  return ratio === null ? "" : `${ratio.median.toFixed(2)} (${ratio.least.toFixed(2)}–${ratio.most.toFixed(2)})`;
+}
+
+function verdict(target: number | null, ratio: Ratio | null): string {
   if (target === null) return "";
   const wanted = `≤ ${target.toFixed(2)}`;
   if (ratio === null) return wanted;

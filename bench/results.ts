@@ -47,6 +47,13 @@ const OTHER_REFERENCE = "haproxy";
 /** Other programs took more than this part of a core: they change what they share the machine with. */
 export const DISTURBED = 0.1;
 
+/** Over the rounds. */
+export interface Ratio {
+  readonly median: number;
+  readonly least: number;
+  readonly most: number;
+}
+
 export interface Summary {
   readonly proxy: string;
   /** Medians over the rounds. */
@@ -58,8 +65,10 @@ export interface Summary {
   readonly rss: number;
   /** Part of its core the proxy kept busy; well below 1, the load was the bottleneck. */
   readonly busy: number;
-  /** CPU per request as a ratio of nginx's in the same round: median, least, most. */
-  readonly ratio: { readonly median: number; readonly least: number; readonly most: number } | null;
+  /** CPU per request as a ratio of the reference's in the same round. */
+  readonly ratio: Ratio | null;
+  /** p99 as a ratio of nginx's in the same round. */
+  readonly p99Ratio: Ratio | null;
   /** Sums over the rounds. */
   readonly errors: number;
 }
@@ -72,14 +81,11 @@ export function summarise(results: Results, { name, reference: against }: Case):
     const known = reference.get(sample.round);
     if (known === undefined || perRequest(sample) < perRequest(known)) reference.set(sample.round, sample);
   }
+  const nginx = new Map(samples.filter(({ proxy }) => proxy === REFERENCE).map((sample) => [sample.round, sample]));
   const names = [...new Set(samples.map(({ proxy }) => proxy))];
   return names.map((proxy) => {
     const own = samples.filter((sample) => sample.proxy === proxy);
     const middle = (value: (sample: Sample) => number) => median(own.map(value));
-    const ratios = own.flatMap((sample) => {
-      const other = reference.get(sample.round);
-      return other === undefined ? [] : [perRequest(sample) / perRequest(other)];
-    });
     return {
       proxy,
       cpuPerRequest: middle(perRequest),
@@ -91,11 +97,25 @@ export function summarise(results: Results, { name, reference: against }: Case):
       p99: middle(({ p99 }) => p99),
       rss: middle(({ memory }) => memory.rss),
       busy: middle(({ proxyMicroseconds, seconds }) => proxyMicroseconds / (seconds * 1e6)),
-      ratio:
-        ratios.length === 0 ? null : { median: median(ratios), least: Math.min(...ratios), most: Math.max(...ratios) },
+      ratio: ratioOf(own, reference, perRequest),
+      p99Ratio: ratioOf(own, nginx, ({ p99 }) => p99),
       errors: own.reduce((sum, { socketErrors, badResponses }) => sum + socketErrors + badResponses, 0),
     };
   });
+}
+
+/** Generators that measure no time say 0: there is no ratio then. */
+function ratioOf(
+  own: readonly Sample[],
+  others: ReadonlyMap<number, Sample>,
+  value: (sample: Sample) => number,
+): Ratio | null {
+  const ratios = own.flatMap((sample) => {
+    const other = others.get(sample.round);
+    return other === undefined || value(other) === 0 ? [] : [value(sample) / value(other)];
+  });
+  if (ratios.length === 0) return null;
+  return { median: median(ratios), least: Math.min(...ratios), most: Math.max(...ratios) };
 }
 
 export function perRequest({ proxyMicroseconds, requests }: Pick<Sample, "proxyMicroseconds" | "requests">): number {
