@@ -2,6 +2,7 @@
 import type { Diagnostic } from "./diagnostic.ts";
 import type { Environment } from "./env.ts";
 import type { ConfigNode } from "./node.ts";
+import type { Span } from "./source.ts";
 
 export interface Adapter {
   readonly name: string;
@@ -31,4 +32,6 @@ export interface Reading {
   /** null if nothing could be read; then there is an error. */
   readonly node: ConfigNode | null;
   readonly diagnostics: readonly Diagnostic[];
+  /** Of values that could not be read, which the diagnostics say: what else they lack is not worth saying. */
+  readonly refused?: readonly Span[];
 }

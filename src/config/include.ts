@@ -17,7 +17,7 @@ export class FileReader {
   readonly diagnostics: Diagnostic[] = [];
   /** In the order read, as shown in messages. */
   readonly files: string[] = [];
-  /** Values whose variables could not be resolved. */
+  /** Values that could not be read, or whose variables could not be resolved. */
   readonly unresolved = new Set<Span>();
   readonly #env: Environment;
   readonly #read = new Set<string>();
@@ -76,6 +76,7 @@ export class FileReader {
     this.files.push(file);
     const reading = await adapter.read(text, file);
     this.diagnostics.push(...reading.diagnostics);
+    for (const span of reading.refused ?? []) this.unresolved.add(span);
     if (reading.node === null) return null;
     const mayHold = adapter.variables && text.includes("${");
     const root = mayHold ? substitute(reading.node, this.#env, this) : reading.node;

@@ -1,6 +1,6 @@
 /** The nodes of a TypeScript config. Where they stand is found in its text when somebody asks. */
 import { type ConfigNode, isPlainMap, type MapEntry, nodeOf, toPlain } from "../../node.ts";
-import { type Path, parsePath } from "../../path.ts";
+import { formatPath, type Path, parsePath } from "../../path.ts";
 import { Source, Span, type Stretch } from "../../source.ts";
 import type { Flat } from "./flatten.ts";
 import { Modules } from "./module.ts";
@@ -23,33 +23,35 @@ export class SoughtNodes {
     this.#origins = Object.entries(flat.origins).map(([name, path]) => ({ name, path: parsePath(path) }));
   }
 
-  /** The whole tree. Upstreams taken out of a `to` keep the place they were written at. */
-  root(): ConfigNode {
-    const root = this.#nodes(this.#flat.tree, []);
-    const upstreams = root.kind === "map" ? root.entries.get("upstreams") : undefined;
-    if (root.kind !== "map" || upstreams?.value.kind !== "map") return root;
+  /** The whole tree, and what of it was refused. Upstreams taken out of a `to` keep the place they were written at. */
+  root(): { readonly node: ConfigNode; readonly refused: readonly Span[] } {
+    const refused: Span[] = [];
+    const node = this.#nodes(this.#flat.tree, [], refused);
+    const upstreams = node.kind === "map" ? node.entries.get("upstreams") : undefined;
+    if (node.kind !== "map" || upstreams?.value.kind !== "map") return { node, refused };
     const entries = new Map<string, MapEntry>(upstreams.value.entries);
     for (const { name, path } of this.#origins) {
       const entry = entries.get(name);
       if (entry === undefined) continue;
-      const value = this.#nodes(toPlain(entry.value), path);
+      const value = this.#nodes(toPlain(entry.value), path, refused);
       entries.set(name, { key: value.span, value });
     }
     const value: ConfigNode = { ...upstreams.value, entries };
-    return { ...root, entries: new Map(root.entries).set("upstreams", { ...upstreams, value }) };
+    return { node: { ...node, entries: new Map(node.entries).set("upstreams", { ...upstreams, value }) }, refused };
   }
 
   span(path: Path, at: "key" | "value" = "value"): Span {
     return new SoughtSpan(this.#source, path, at, (steps, part) => this.#find(steps, part));
   }
 
-  #nodes(value: unknown, path: Path): ConfigNode {
-    return nodeOf(
-      value,
-      path,
-      (steps) => this.span(steps),
-      (steps) => this.span(steps, "key"),
-    );
+  #nodes(value: unknown, path: Path, refused: Span[]): ConfigNode {
+    const paths = new Set(this.#flat.problems.map((problem) => problem.path));
+    const valueSpan = (steps: Path) => {
+      const span = this.span(steps);
+      if (paths.size > 0 && paths.has(formatPath(steps))) refused.push(span);
+      return span;
+    };
+    return nodeOf(value, path, valueSpan, (steps) => this.span(steps, "key"));
   }
 
   #find(path: Path, at: "key" | "value"): Stretch | null {

@@ -176,3 +176,36 @@ export default defineConfig({
   const page = await Bun.file(new URL("../../../../docs/config.md", import.meta.url)).text();
   expect(page).toContain(`\n${render(diagnostics[0]!).replaceAll(`${folder}/`, "")}`);
 });
+
+test("of what is no data, nothing else is said", async () => {
+  const file = join(folder, "refused.config.ts");
+  await Bun.write(
+    file,
+    `import { upstream } from "lintel";
+const app = upstream("app", { endpoints: new Set(["a:1"]) as never, retry: (() => 1) as never });
+export default { workers: 1n, sites: [{ hosts: [Symbol("a")], to: app }] };
+`,
+  );
+  const { diagnostics } = await loadConfig({ file }, testCatalog, {});
+  expect(diagnostics.map((one) => oneLine(one).replaceAll(`${folder}/`, ""))).toEqual([
+    "refused.config.ts:2:42: error[not-data]: a config is plain data, and this is a Set",
+    "refused.config.ts:2:77: error[not-data]: a config is plain data, and this is a function",
+    "refused.config.ts:3:27: error[not-data]: a config is plain data, and this is a bigint",
+    "refused.config.ts:3:49: error[not-data]: a config is plain data, and this is a symbol (sites[0].hosts[0])",
+  ]);
+});
+
+test("the parser is loaded for who has something to place, and for nobody else", async () => {
+  const program = `
+    const { loadConfig } = await import(${JSON.stringify(new URL("../../load.ts", import.meta.url).href)});
+    const { testCatalog } = await import(${JSON.stringify(new URL("../../testing.ts", import.meta.url).href)});
+    for (const file of process.argv.slice(1)) {
+      await loadConfig({ file }, testCatalog, {});
+      console.log(Object.keys(require.cache).some((path) => path.includes("@babel/parser")));
+    }`;
+  const [good, bad] = [join(folder, "good.config.ts"), join(folder, "bad.config.ts")];
+  await Bun.write(good, 'export default { sites: [{ to: "a:1" }] };');
+  await Bun.write(bad, 'export default { sites: [{ to: "a" }] };');
+  const child = Bun.spawnSync([process.execPath, "-e", program, good, bad], { stderr: "inherit" });
+  expect(child.stdout.toString()).toBe("false\ntrue\n");
+});

@@ -34,7 +34,7 @@ export async function readTypescript(text: string, file: string, timeLimitMs = T
   const diagnostics = evaluation.problems.map(({ path, code, message }) =>
     diagnose(nodes.span(parsePath(path)), { code, message }),
   );
-  return { node: nodes.root(), diagnostics };
+  return { ...nodes.root(), diagnostics };
 }
 
 /** What the file exports, or why nothing came. */
