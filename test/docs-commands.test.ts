@@ -63,6 +63,17 @@ test("explain says what docs/commands.md says it does", async () => {
   expect(out).toMatch(/^route +rest:/m);
 });
 
+test.each([
+  ["docs/tcp.md", 2, "--sni shop.example.com --from 10.1.2.3", /^route +shop: /m],
+  ["docs/udp.md", 2, "--from 192.0.2.9", /^route +office: /m],
+])("explain says for the example of %s (%i) what `… %s` asks", async (page, number, asks, says) => {
+  const text = readFileSync(join(root, page), "utf8");
+  put("lintel.yaml", [...text.matchAll(/^```yaml\n([\s\S]*?)^```$/gm)][number - 1]![1]!);
+  const [, line] = new RegExp(`\`lintel (explain [^\`]* ${asks})\``).exec(text)!;
+  const { code, out } = await lintel(...line!.split(" "));
+  expect({ code, out }).toEqual({ code: 0, out: expect.stringMatching(says) });
+});
+
 test("exit codes are those of docs/commands.md: 0 fine, 1 something is wrong, 2 not understood", async () => {
   put("lintel.yaml", 'sites: [{ to: "localhost:3000" }]\n');
   put("bad.yaml", "sites: [{ to: nowhere }]\n");
