@@ -151,6 +151,34 @@ test("check finds routes that can never match, and names the one before them", a
   });
 });
 
+test("check finds a host that the site does not take, and methods that others take together", async () => {
+  const { out, code } = await lintel(["check"], {
+    "lintel.yaml": `sites:
+  - name: shop
+    hosts: [shop.example, "*.shop.example"]
+    routes:
+      - { name: api, match: { host: api.example }, to: "localhost:1" }
+      - { name: reads, match: { path: "/*", method: [GET, HEAD] }, to: "localhost:1" }
+      - { name: writes, match: { path: "/*", method: POST }, to: "localhost:1" }
+      - { name: both, match: { path: "/*", method: [POST, GET] }, to: "localhost:1" }
+`,
+  });
+  expect({ out, code }).toEqual({
+    out: `lintel.yaml:5:31: error[unreachable-route]: route "api" can never match: site "shop" does not take its host, "api.example"
+    5 |       - { name: api, match: { host: api.example }, to: "localhost:1" }
+      |                               ^^^^
+      = hosts of the site: shop.example, *.shop.example
+
+lintel.yaml:8:9: error[unreachable-route]: route "both" can never match: route "reads" at line 6 and route "writes" at line 7 take every request first
+    8 |       - { name: both, match: { path: "/*", method: [POST, GET] }, to: "localhost:1" }
+      |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+
+2 errors
+`,
+    code: 1,
+  });
+});
+
 test("check finds what only shows when a middleware is made", async () => {
   const { out, code } = await lintel(["check", "--short"], {
     "lintel.yaml":

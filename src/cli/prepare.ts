@@ -4,7 +4,7 @@ import { dirname, resolve } from "node:path";
 import { type Diagnostic, hasErrors, renderAll, sortDiagnostics } from "../config/diagnostic.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { type ConfigOrigin, type LoadedConfig, loadConfig } from "../config/load.ts";
-import { shadowedRoutes } from "../router/explain.ts";
+import { homelessRoutes, shadowedRoutes } from "../router/unreachable.ts";
 import type { FlagSpec, Flags } from "./arguments.ts";
 import { catalog } from "./catalog.ts";
 import { UsageError } from "./command.ts";
@@ -77,11 +77,24 @@ export async function prepare(origin: ConfigOrigin, directory?: string): Promise
 }
 
 function unreachableRoutes(loaded: LoadedConfig, config: GatewayConfig): Diagnostic[] {
-  return shadowedRoutes({ sites: sitesOf(config) }).map(({ route, by }) => {
-    const { path } = route.target.route;
-    const message = `${title(route.target)} can never match: ${title(by.target)} at ${place(loaded, by.target.route.path)} takes every request first`;
-    return loaded.diagnose(path, { code: "unreachable-route", message });
-  });
+  const table = { sites: sitesOf(config) };
+  const homeless = homelessRoutes(table);
+  const elsewhere = new Set(homeless.map(({ route }) => route));
+  return [
+    ...homeless.map(({ route: { target }, wanted, hosts }) => {
+      const message = `${title(target)} can never match: site ${JSON.stringify(target.site.name)} does not take ${wanted.length === 1 ? "its host" : "any of its hosts"}, ${wanted.map((one) => JSON.stringify(one)).join(", ")}`;
+      const hint = `hosts of the site: ${hosts.join(", ")}`;
+      return loaded.diagnose(`${target.route.path}.match.host`, { code: "unreachable-route", message, hint });
+    }),
+    ...shadowedRoutes(table).flatMap(({ route, by }) => {
+      if (elsewhere.has(route)) return [];
+      const before = by.map(({ target }) => `${title(target)} at ${place(loaded, target.route.path)}`);
+      const who =
+        before.length === 1 ? `${before[0]} takes` : `${before.slice(0, -1).join(", ")} and ${before.at(-1)} take`;
+      const message = `${title(route.target)} can never match: ${who} every request first`;
+      return [loaded.diagnose(route.target.route.path, { code: "unreachable-route", message })];
+    }),
+  ];
 }
 
 function unreachableRelays(loaded: LoadedConfig, { tcp, udp }: GatewayConfig): Diagnostic[] {
@@ -104,7 +117,7 @@ function title({ site, route }: Destination): string {
 function place(loaded: LoadedConfig, path: string): string {
   const { file, line, path: shown } = loaded.diagnose(path, { code: "", message: "" });
   if (line === null) return shown;
-  return loaded.files.length > 1 ? `${file}:${line}` : `line ${line}`;
+  return loaded.files.length > 1 || file !== loaded.files[0] ? `${file}:${line}` : `line ${line}`;
 }
 
 /** For commands that need a config that works: its problems go to standard error; null if it does not. */

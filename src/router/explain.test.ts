@@ -1,7 +1,6 @@
-import { describe, expect, test } from "bun:test";
-import fc from "fast-check";
+import { expect, test } from "bun:test";
 import type { MatchConfig } from "../config/gateway-config.ts";
-import { explainRoute, listRoutes, shadowedRoutes } from "./explain.ts";
+import { explainRoute, listRoutes } from "./explain.ts";
 import { RouteTable, type SiteSpec } from "./table.ts";
 import { exchangeOf } from "./test-exchange.ts";
 
@@ -77,74 +76,4 @@ test("the list has the routes in order of matching", () => {
     ["api", "/api/*", []],
     ["all", null, []],
   ]);
-});
-
-describe("shadowed routes", () => {
-  const names = (table: RouteTable<string>) => shadowedRoutes(table).map(({ route, by }) => [route.name, by.name]);
-  const file = { order: "file" } as const;
-
-  test.each<[string, Readonly<Record<string, MatchConfig>>, Partial<SiteSpec<string>>, [string, string][]]>([
-    ["the same path twice", { a: { path: ["/x"] }, b: { path: ["/x"] } }, {}, [["b", "a"]]],
-    ["the same pattern under another name", { a: { path: ["/:x"] }, b: { path: ["/:y"] } }, {}, [["b", "a"]]],
-    ["the same conditions twice", { a: { method: ["GET"] }, b: { method: ["GET"] } }, {}, [["b", "a"]]],
-    ["a prefix before what is below it", { a: { path: ["/x/*"] }, b: { path: ["/x/y"] } }, file, [["b", "a"]]],
-    [
-      "a route for all before anything",
-      { a: {}, b: { path: ["/x"] }, c: {} },
-      file,
-      [
-        ["b", "a"],
-        ["c", "a"],
-      ],
-    ],
-    [
-      "fewer conditions before more",
-      { a: { path: ["/x"], method: ["GET"] }, b: { path: ["/x"], method: ["GET"], scheme: ["http"] } },
-      file,
-      [["b", "a"]],
-    ],
-    ["all paths of a route", { a: { path: ["/x/*"] }, b: { path: ["/x/1", "/x/2"] } }, file, [["b", "a"]]],
-  ])("are found: %s", (_what, routes, more, expected) => {
-    expect(names(tableOf(routes, more))).toEqual(expected);
-  });
-
-  test.each<[string, Readonly<Record<string, MatchConfig>>, Partial<SiteSpec<string>>]>([
-    ["the more specific one is tried first", { a: { path: ["/x/*"] }, b: { path: ["/x/y"] }, c: {} }, {}],
-    ["the earlier one has a condition", { a: { path: ["/x/*"], method: ["GET"] }, b: { path: ["/x/y"] } }, file],
-    ["the conditions differ", { a: { method: ["GET"] }, b: { method: ["POST"] } }, {}],
-    ["one of the paths is free", { a: { path: ["/x/*"] }, b: { path: ["/x/1", "/y"] } }, file],
-    ["OPTIONS * is no path", { a: { path: ["/*"] }, b: {} }, file],
-    ["regexes are not compared", { a: { path: ["~."] }, b: { path: ["~^/x"] } }, file],
-    ["a route's own paths do not count", { a: { path: ["/x/*", "/x/y"] } }, file],
-  ])("are not: %s", (_what, routes, more) => {
-    expect(names(tableOf(routes, more))).toEqual([]);
-  });
-
-  test("a route named as shadowed is never found, and what explain chooses is what is found", () => {
-    const path = fc.constantFrom("/a", "/a/", "/a/*", "/a/b", "/:x", "/:x/b", "/a/:y", "/:x/*", "/*", "~^/a");
-    const match = fc.record(
-      { path: fc.array(path, { minLength: 1, maxLength: 2 }), method: fc.constantFrom(["GET"], ["POST"]) },
-      { requiredKeys: [] },
-    );
-    const target = fc.constantFrom("/", "/a", "/a/", "/a/b", "/b/b", "/b", "/a/b/c", "*");
-    fc.assert(
-      fc.property(
-        fc.array(match, { maxLength: 6 }),
-        fc.constantFrom("specific" as const, "file" as const),
-        target,
-        (matches, order, t) => {
-          const table = tableOf(Object.fromEntries(matches.map((m, i) => [`r${i}`, m as MatchConfig])), { order });
-          for (const method of ["GET", "POST"]) {
-            const exchange = exchangeOf({ target: t, method });
-            const { chosen, params } = explainRoute(table, exchange);
-            const found = table.find(exchange);
-            expect(found).toBe(chosen?.target ?? null);
-            expect(exchange.params).toEqual(params as Record<string, string> | null);
-            expect(shadowedRoutes(table).map(({ route }) => route.target)).not.toContain(found);
-          }
-        },
-      ),
-      { numRuns: 2000 },
-    );
-  });
 });

@@ -1,8 +1,7 @@
-/** The table in words: what `lintel routes`, `lintel explain` and `lintel check` show. */
+/** The table in words: what `lintel routes` and `lintel explain` show. */
 import type { Exchange } from "../http/exchange.ts";
 import type { Candidate } from "./candidate.ts";
-import { CoverTree } from "./cover-tree.ts";
-import type { Route, RouteTable, Site } from "./table.ts";
+import type { Route, RouteTable } from "./table.ts";
 
 /** A line of the table in order of matching; a route with several paths has one for each. */
 export interface ListedRoute<T> {
@@ -84,46 +83,4 @@ function success<T>({ path, conditions }: Candidate<T>): string {
     ...conditions.map((condition) => condition.describe()),
   ];
   return held.length === 0 ? "it takes everything" : `${held.join(" and ")} ${held.length === 1 ? "holds" : "hold"}`;
-}
-
-export interface ShadowedRoute<T> {
-  /** Never matches. */
-  readonly route: Route<T>;
-  /** Takes every request first. */
-  readonly by: Route<T>;
-}
-
-/**
- * Routes that can never match, since an earlier one takes all they could. Only sure cases: the earlier
- * one's path covers the later one's, and each of its conditions is a condition of the later one too.
- * A route with several paths is named only if all of them are covered.
- */
-export function shadowedRoutes<T>({ sites }: Pick<RouteTable<T>, "sites">): ShadowedRoute<T>[] {
-  return sites.flatMap(shadowedIn);
-}
-
-function shadowedIn<T>(site: Site<T>): ShadowedRoute<T>[] {
-  const reachable = new Set<Route<T>>();
-  const shadowed = new Map<Route<T>, Route<T>>();
-  const texts = new Map(
-    site.candidates.map((one) => [one, new Set(one.conditions.map((matcher) => matcher.describe()))]),
-  );
-  const covers = (earlier: Candidate<T>, later: Candidate<T>): boolean => {
-    if (earlier.route === later.route || earlier.conditions.length > later.conditions.length) return false;
-    if (earlier.path !== null && (later.path === null || !earlier.path.covers(later.path))) return false;
-    return texts.get(earlier)!.isSubsetOf(texts.get(later)!);
-  };
-  const order = new Map(site.candidates.map((candidate, i) => [candidate, i]));
-  const earlier = new CoverTree<T>();
-  for (const later of site.candidates) {
-    const covering = earlier.coversOf(later.path).filter((one) => covers(one, later));
-    earlier.add(later);
-    if (covering.length === 0) {
-      reachable.add(later.route);
-      continue;
-    }
-    const by = covering.reduce((first, one) => (order.get(one)! < order.get(first)! ? one : first));
-    if (!shadowed.has(later.route)) shadowed.set(later.route, by.route);
-  }
-  return [...shadowed].filter(([route]) => !reachable.has(route)).map(([route, by]) => ({ route, by }));
 }

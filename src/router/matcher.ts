@@ -8,8 +8,16 @@ export interface Matcher {
   describe(): string;
   /** What the exchange has instead, for `explain`: `"DELETE"`, "no field x-key". */
   found(exchange: Exchange): string;
+  /** For a condition that holds for just these values of one thing: what `lintel check` compares. */
+  readonly choice?: Choice;
   /** How many conditions it counts for where two routes are equally specific by path. */
   readonly specificity: number;
+}
+
+export interface Choice {
+  /** "method": at most one such condition in a route. */
+  readonly of: string;
+  readonly values: readonly string[];
 }
 
 export interface MatcherDefinition<Name extends keyof MatchConfig = keyof MatchConfig> {

@@ -8,6 +8,7 @@ export const client = defineMatcher({
     const addresses = new CidrSet(blocks);
     return {
       specificity: 1,
+      choice: { of: "client", values: blocks },
       matches: (exchange) => addresses.has(exchange.clientAddress),
       describe: () => `client ${orList(blocks)}`,
       found: (exchange) => exchange.clientAddress || "no address",

@@ -9,6 +9,7 @@ export const host = defineMatcher({
     for (const pattern of patterns) hosts.add(pattern, 0);
     return {
       specificity: 1,
+      choice: { of: "host", values: patterns },
       matches: (exchange) => hosts.find(exchange.host) >= 0,
       describe: () => `host ${orList(patterns)}`,
       found: (exchange) => JSON.stringify(exchange.host),

@@ -6,6 +6,7 @@ export const method = defineMatcher({
   create(methods) {
     return {
       specificity: 1,
+      choice: { of: "method", values: methods },
       matches: (exchange) => methods.includes(exchange.request.method),
       describe: () => `method ${orList(methods)}`,
       found: (exchange) => exchange.request.method,

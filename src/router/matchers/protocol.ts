@@ -6,6 +6,7 @@ export const protocol = defineMatcher({
   create(versions) {
     return {
       specificity: 1,
+      choice: { of: "protocol", values: versions },
       matches: (exchange) => versions.includes(exchange.protocol),
       describe: () => `protocol ${orList(versions)}`,
       found: (exchange) => exchange.protocol,

@@ -6,6 +6,7 @@ export const scheme = defineMatcher({
   create(schemes) {
     return {
       specificity: 1,
+      choice: { of: "scheme", values: schemes },
       matches: (exchange) => schemes.includes(exchange.request.scheme),
       describe: () => `scheme ${orList(schemes)}`,
       found: (exchange) => exchange.request.scheme,

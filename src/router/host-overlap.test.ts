@@ -1,0 +1,37 @@
+import { expect, test } from "bun:test";
+import { HostMap } from "./host-map.ts";
+import { mayMeet } from "./host-overlap.ts";
+
+/** Every host of one to four labels out of two. */
+const HOSTS = ["a", "b"];
+for (const name of HOSTS) if (name.length < 7) HOSTS.push(`a.${name}`, `b.${name}`);
+const NAMES = HOSTS.filter((name) => name.length <= 5);
+const PATTERNS = [...NAMES, ...NAMES.map((name) => `*.${name}`), ...NAMES.map((name) => `.${name}`), "*"];
+
+test("two patterns may meet exactly if there is a host that fits both", () => {
+  const fitting = PATTERNS.map((pattern) => {
+    const map = new HostMap();
+    map.add(pattern, 0);
+    return new Set(HOSTS.filter((host) => map.find(host) === 0));
+  });
+  for (const [i, one] of PATTERNS.entries()) {
+    for (const [j, other] of PATTERNS.entries()) {
+      expect([one, other, mayMeet(one, other)]).toEqual([one, other, !fitting[i]!.isDisjointFrom(fitting[j]!)]);
+    }
+  }
+});
+
+test.each([
+  ["~^a\\d", "a1.example", true],
+  ["~^a\\d", "b1.example", false],
+  ["~^a\\d", "*.example", true],
+  ["~^a\\d", "~^b", true],
+  ["~^a\\d", "*", true],
+  ["A.Example.", "a.example", true],
+  ["[::1]", "[::1]", true],
+  ["[::1]", "[::2]", false],
+  ["localhost", ".example", false],
+])("%s and %s: %p", (one, other, expected) => {
+  expect(mayMeet(one, other)).toBe(expected);
+  expect(mayMeet(other, one)).toBe(expected);
+});
