@@ -1,15 +1,25 @@
 /**
  * HPACK against a second implementation, nghttp2's within Node: what it encodes over the life of a
- * connection decodes here, and what is encoded here it decodes, with small and changing tables.
+ * connection decodes here, and what is encoded here it decodes, with tables of all sizes that change
+ * between one message and the next, also more than once (RFC 7541 §4.2).
  */
-import { expect } from "bun:test";
+import { afterAll, beforeAll, expect } from "bun:test";
+import { join } from "node:path";
 import fc from "fast-check";
 import { needs, program } from "../../../base/testing.ts";
 import { fieldId } from "../../../http/field-name.ts";
-import { CLIENT_PREFACE, FrameType, Setting } from "../frame.ts";
+import { RUNS } from "../../http1/testing.ts";
 import { FrameOutput } from "../frame-output.ts";
 import { HpackDecoder } from "./decoder.ts";
 import { HpackEncoder } from "./encoder.ts";
+
+type Section = [name: string, value: string][];
+
+interface Step {
+  /** Sizes that are announced before the sections, one after the other. */
+  readonly tables: readonly number[];
+  readonly sections: readonly Section[];
+}
 
 const name = fc.oneof(
   fc.constantFrom("accept", "user-agent", "x-trace", "cookie", "authorization", "if-none-match", "x-a", "x-b"),
@@ -20,124 +30,126 @@ const value = fc.oneof(
   fc.stringMatching(/^[!-~]([ -~]{0,60}[!-~])?$/),
   fc.constant("y".repeat(700)),
 );
-const section = fc.uniqueArray(fc.tuple(name, value), { maxLength: 15, selector: ([one]) => one });
-const sections = fc.sample(section, { numRuns: 150, seed: 7541 });
+const section: fc.Arbitrary<Section> = fc.uniqueArray(fc.tuple(name, value), {
+  maxLength: 12,
+  selector: ([one]) => one,
+});
+const table = (most: number) => fc.constantFrom(...[0, 33, 60, 200, 1000, 4095, 4096, 65_536].filter((n) => n <= most));
+const steps = (most: number): fc.Arbitrary<Step[]> =>
+  fc.array(
+    fc.record({
+      tables: fc.array(table(most), { maxLength: 3 }),
+      sections: fc.array(section, { minLength: 1, maxLength: 8 }),
+    }),
+    { minLength: 1, maxLength: 5 },
+  );
 
-/** Sends each section as a request of node:http2, and prints what stood on the wire. */
-const CLIENT = `
-const http2 = require("node:http2"), net = require("node:net");
-const { sections, table } = JSON.parse(require("node:fs").readFileSync(0));
-const chunks = [];
-const server = net.createServer((socket) => {
-  const pairs = Buffer.alloc(6); pairs.writeUInt16BE(1, 0); pairs.writeUInt32BE(table, 2);
-  socket.write(Buffer.concat([Buffer.from([0, 0, 6, 4, 0, 0, 0, 0, 0]), pairs, Buffer.from([0, 0, 0, 4, 1, 0, 0, 0, 0])]));
-  socket.on("data", (chunk) => {
-    chunks.push(chunk);
-    const octets = Buffer.concat(chunks);
-    let ends = 0;
-    for (let at = 24; at + 9 <= octets.length && at + 9 + octets.readUIntBE(at, 3) <= octets.length; at += 9 + octets.readUIntBE(at, 3))
-      if ((octets[at + 3] === 1 || octets[at + 3] === 9) && (octets[at + 4] & 4) !== 0) ends++;
-    if (ends === sections.length) process.stdout.write(octets.toString("base64"), () => process.exit(0));
-  });
-}).listen(0, "127.0.0.1", () => {
-  const session = http2.connect("http://127.0.0.1:" + server.address().port);
-  session.on("error", () => {});
-  session.once("remoteSettings", async () => {
-    for (const fields of sections) {
-      const request = session.request(Object.fromEntries(fields));
-      request.on("error", () => {});
-      request.end();
-      await new Promise(setImmediate);
+/** One process for all: each plan is a connection of its own there. */
+class NodePeer {
+  readonly #child = Bun.spawn(["node", join(import.meta.dir, "node-peer.mjs")], { stdin: "pipe", stdout: "pipe" });
+  readonly #lines = this.#read();
+
+  async *#read(): AsyncGenerator<string, void> {
+    const decoder = new TextDecoder();
+    let text = "";
+    for await (const chunk of this.#child.stdout) {
+      text += decoder.decode(chunk, { stream: true });
+      const lines = text.split("\n");
+      text = lines.pop()!;
+      yield* lines;
     }
-  });
-});
-`;
+  }
 
-/** A server of node:http2 with a table of some size; prints the fields of each request. */
-const SERVER = `
-const http2 = require("node:http2"), net = require("node:net");
-const { octets, table, count } = JSON.parse(require("node:fs").readFileSync(0));
-const seen = [];
-const server = http2.createServer({ settings: { headerTableSize: table }, peerMaxHeaderListPairs: 1000 });
-server.on("sessionError", (error) => { console.error(error); process.exit(1); });
-server.on("stream", (stream, fields, flags, raw) => {
-  seen.push(raw);
-  stream.on("error", () => {});
-  stream.respond({ ":status": 204 }, { endStream: true });
-  if (seen.length === count) { process.stdout.write(JSON.stringify(seen), () => process.exit(0)); }
-});
-server.listen(0, "127.0.0.1", () => {
-  const socket = net.connect(server.address().port, "127.0.0.1");
-  socket.on("error", () => {});
-  socket.resume();
-  const all = Buffer.from(octets, "base64");
-  socket.write(all);
-});
-`;
+  async ask(kind: "encode" | "decode", steps: readonly unknown[]): Promise<unknown> {
+    this.#child.stdin.write(`${JSON.stringify({ kind, steps })}\n`);
+    this.#child.stdin.flush();
+    const { value } = await this.#lines.next();
+    return JSON.parse(value ?? '"Node has ended"');
+  }
 
-async function node(script: string, input: unknown): Promise<string> {
-  const child = Bun.spawn(["node", "-e", script], { stdin: Buffer.from(JSON.stringify(input)), stderr: "inherit" });
-  const output = await new Response(child.stdout).text();
-  expect(await child.exited).toBe(0);
-  return output;
+  async end(): Promise<void> {
+    this.#child.stdin.end();
+    expect(await this.#child.exited).toBe(0);
+  }
 }
 
-needs(program("node")).test.each([4096, 200, 0])("what Node encodes, with a table of %i octets", async (table) => {
-  const octets = Buffer.from(await node(CLIENT, { sections, table }), "base64");
-  const decoder = new HpackDecoder(4096);
-  const decoded: [string, string][][] = [];
-  for (let at = CLIENT_PREFACE.length; at < octets.length; ) {
-    const length = octets.readUIntBE(at, 3);
-    const start = at + 9;
-    if (octets[at + 3] === FrameType.headers) {
-      const fields: [string, string][] = [];
-      const priority = (octets[at + 4]! & 0x20) !== 0 ? 5 : 0;
-      decoder.decode(octets, start + priority, start + length, {
-        onField: (field) => {
-          expect(field.problem).toBeNull();
-          if (field.pseudo === 0) fields.push([field.name, field.value]);
-        },
-      });
-      decoded.push(fields);
-    }
-    at = start + length;
-  }
-  expect(decoded).toEqual(sections);
+const withNode = needs(program("node"));
+let peer: NodePeer;
+withNode.describe("HPACK against Node's", () => {
+  beforeAll(() => {
+    peer = new NodePeer();
+  });
+  afterAll(() => peer.end());
+
+  // 4096 is the most that we ever announce.
+  withNode.test(
+    "what Node encodes is what we decode",
+    async () => {
+      const holds = async (plan: Step[]) => {
+        const blocks = (await peer.ask("encode", plan)) as string[];
+        const decoder = new HpackDecoder(4096);
+        const decoded = blocks.map((block) => {
+          const octets = Buffer.from(block, "base64");
+          const fields: Section = [];
+          decoder.decode(octets, 0, octets.length, {
+            onField: (field) => {
+              expect(field.problem).toBeNull();
+              if (field.pseudo === 0) fields.push([field.name, field.value]);
+            },
+          });
+          return fields;
+        });
+        expect(decoded).toEqual(plan.flatMap(({ sections }) => sections as Section[]));
+      };
+      await fc.assert(fc.asyncProperty(steps(4096), holds), { numRuns: RUNS });
+    },
+    120_000,
+  );
+
+  withNode.test(
+    "what we encode is what Node decodes",
+    async () => {
+      const holds = async (plan: Step[]) => {
+        const encoder = new HpackEncoder();
+        let id = 1;
+        const said = plan.map(({ tables, sections }) => {
+          for (const octets of tables) encoder.limit(octets);
+          const octets = sections.map((fields) => {
+            id += 2;
+            return request(encoder, id, fields);
+          });
+          return { tables, octets: Buffer.concat(octets).toString("base64"), requests: sections.length };
+        });
+        const seen = await peer.ask("decode", said);
+        expect(Array.isArray(seen) ? (seen as string[][]).map(fieldsOf) : seen).toEqual(
+          plan.flatMap(({ sections }) => sections as Section[]),
+        );
+      };
+      await fc.assert(fc.asyncProperty(steps(65_536), holds), { numRuns: RUNS });
+    },
+    120_000,
+  );
 });
 
-needs(program("node")).test.each([4096, 200, 0])("what we encode, with a table of %i octets", async (table) => {
-  const out = new FrameOutput();
-  const pieces: Buffer[] = [];
-  const take = () => {
-    pieces.push(Buffer.from(out.buffer.subarray(0, out.length)));
-    out.length = 0;
-  };
-  out.text(CLIENT_PREFACE);
-  out.settings([Setting.initialWindowSize, 65_535]);
-  take();
-  const encoder = new HpackEncoder();
-  encoder.limit(table);
-  sections.forEach((fields, i) => {
-    const id = i * 2 + 1;
-    const at = out.beginHeaders(id);
-    encoder.begin(out);
-    encoder.pseudo(":method", "GET");
-    encoder.pseudo(":scheme", "http");
-    encoder.pseudo(":authority", "a.test");
-    encoder.pseudo(":path", `/${i}`);
-    for (const [name, value] of fields) encoder.onLine(fieldId(name), name, value);
-    out.endHeaders(at, id, true, 16_384);
-    take();
-  });
-  const output = await node(SERVER, {
-    octets: Buffer.concat(pieces).toString("base64"),
-    table,
-    count: sections.length,
-  });
-  const seen = (JSON.parse(output) as string[][]).map((raw) => {
-    const fields: [string, string][] = [];
-    for (let i = 0; i < raw.length; i += 2) if (!raw[i]!.startsWith(":")) fields.push([raw[i]!, raw[i + 1]!]);
-    return fields;
-  });
-  expect(seen).toEqual(sections);
-});
+const out = new FrameOutput();
+
+/** A request with these fields, as a HEADERS frame. */
+function request(encoder: HpackEncoder, id: number, fields: Section): Buffer {
+  out.length = 0;
+  const at = out.beginHeaders(id);
+  encoder.begin(out);
+  encoder.pseudo(":method", "GET");
+  encoder.pseudo(":scheme", "http");
+  encoder.pseudo(":authority", "a.test");
+  encoder.pseudo(":path", `/${id}`);
+  for (const [name, value] of fields) encoder.onLine(fieldId(name), name, value);
+  out.endHeaders(at, id, true, 16_384);
+  return Buffer.from(out.buffer.subarray(0, out.length));
+}
+
+/** Names and values in turn, as Node has them. */
+function fieldsOf(raw: readonly string[]): Section {
+  const fields: Section = [];
+  for (let i = 0; i < raw.length; i += 2) if (!raw[i]!.startsWith(":")) fields.push([raw[i]!, raw[i + 1]!]);
+  return fields;
+}
