@@ -7,7 +7,9 @@ import {
   type Call,
   type ListLiteral,
   literalValue,
+  type MemberAccess,
   memberName,
+  type Node_,
   type ObjectLiteral,
   type Written,
 } from "./syntax.ts";
@@ -231,7 +233,7 @@ export class Expressions {
   #item(holder: Place, node: ListLiteral, index: number, actual: unknown): Finding {
     const length = Array.isArray(actual) ? actual.length : null;
     const lengths = this.#lengths(holder, node, length);
-    if (lengths === null) return ABSENT;
+    if (lengths === null) return this.#pushed(holder, node, index, length ?? 0);
     let start = 0;
     for (const [i, element] of node.elements.entries()) {
       const size = lengths[i] ?? null;
@@ -247,6 +249,23 @@ export class Expressions {
       start += size;
     }
     return ABSENT;
+  }
+
+  /** An item of a list that others were pushed to after it was written: of that number, or the one of a loop. */
+  #pushed(list: Place, { elements }: ListLiteral, index: number, length: number): Finding {
+    const { module, constant } = list;
+    if (constant === null) return ABSENT;
+    const pushes = pushesTo(constant, module);
+    if (pushes.length === 0) return ABSENT;
+    const written = elements.some((one) => one === null || one.type === "SpreadElement") ? null : elements[index];
+    if (written === null) return ABSENT;
+    if (written !== undefined) return { kind: "found", key: null, value: within(list, written as Written) };
+    const given = pushes.flatMap((call) => call.arguments);
+    const isInTurn = given.length === length - elements.length && pushes.every((call) => module.isStatement(call));
+    const node = isInTurn ? given[index - elements.length] : given[0];
+    if ((!isInTurn && given.length > 1) || node === undefined || given.some((one) => one.type === "SpreadElement"))
+      return ABSENT;
+    return { kind: "found", key: null, value: { ...topLevel(module, node as Written), shared: true } };
   }
 
   /**
@@ -286,6 +305,36 @@ export class Expressions {
     const value = this.#returned(callback, (i) => (i === 0 ? given : null));
     return value === null ? UNKNOWN : { kind: "found", key: null, value };
   }
+}
+
+const CHANGES = new Set([
+  "push",
+  "unshift",
+  "splice",
+  "pop",
+  "shift",
+  "sort",
+  "reverse",
+  "fill",
+  "copyWithin",
+  "length",
+]);
+
+const isAccess = (node: Node_): node is MemberAccess => node.type === "MemberExpression";
+
+/** The calls that add to a list; none if it is changed in other ways too. */
+function pushesTo(name: string, module: Module): readonly Call[] {
+  const isChange = (node: Node_): node is MemberAccess =>
+    isAccess(node) &&
+    node.object.type === "Identifier" &&
+    node.object.name === name &&
+    CHANGES.has(String(accessed(node)));
+  const changes = module.nodes(isChange).filter(isChange);
+  const calls = module.nodes(
+    ({ type, callee }) => type === "CallExpression" && changes.some((change) => change === callee),
+  );
+  const isPushed = changes.every((change) => accessed(change) === "push");
+  return isPushed && calls.length === changes.length ? (calls as unknown as Call[]) : [];
 }
 
 function mapReceiver({ callee }: Call): Written | null {

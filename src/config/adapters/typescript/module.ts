@@ -82,6 +82,12 @@ export class Module {
     return this.#program === null ? [] : nodesOf(this.#program, wanted);
   }
 
+  /** Is an expression a statement of the top level, so that it runs once, in its turn? */
+  isStatement(node: Node_): boolean {
+    const statements = this.#program?.body ?? [];
+    return statements.some((one) => one.type === "ExpressionStatement" && one.expression === node);
+  }
+
   #take(statement: Statement): void {
     if ("source" in statement && statement.source != null) this.#refer(statement.source, "", statement);
     switch (statement.type) {

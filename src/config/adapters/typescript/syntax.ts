@@ -9,6 +9,7 @@ export type Expression = Of<Statement, "ExpressionStatement">["expression"];
 export type ObjectLiteral = Of<Expression, "ObjectExpression">;
 export type ListLiteral = Of<Expression, "ArrayExpression">;
 export type Member = Exclude<ObjectLiteral["properties"][number], { readonly type: "SpreadElement" }>;
+export type MemberAccess = Of<Expression, "MemberExpression">;
 export type Call = Of<Expression, "CallExpression">;
 export type Function_ =
   | Of<Statement, "FunctionDeclaration">
@@ -102,7 +103,7 @@ export function memberName({ key, computed }: Member): string | null {
 }
 
 /** The step that `holder.name`, `holder["name"]` and `holder[0]` take; null if only the run tells. */
-export function accessed(node: Of<Expression, "MemberExpression">): string | number | null {
+export function accessed(node: MemberAccess): string | number | null {
   const { property, computed } = node;
   if (!computed) return property.type === "Identifier" ? property.name : null;
   if (property.type === "PrivateName") return null;
@@ -152,4 +153,5 @@ export interface Node_ {
   readonly end?: number | null;
   readonly value?: unknown;
   readonly argument?: Node_ | null;
+  readonly callee?: Node_;
 }

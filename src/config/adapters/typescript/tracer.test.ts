@@ -115,6 +115,7 @@ describe("references are followed to where a value was written", () => {
     ],
     ["const more = [2, 3];\nexport default { a: [1, ...more, «4»] };", "a[3]"],
     ["const more = [2, «3»];\nexport default { a: [1, ...more, 4] };", "a[2]"],
+    ["const list = [«1»];\nlist.push(2);\nexport default { a: list };", "a[0]"],
     ["export default { a: [...'xy'.split(''), «4»] };", "a[2]"],
     ["export default { a: [0, ...'xy'.split(''), 3, «4»] };", "a[4]"],
     [
@@ -174,7 +175,19 @@ describe("what is computed has the nearest expression and its path", () => {
     ["const b = 1;\nconst f = (b: unknown) => ({ b });\nexport default { a: f(«2») };", "a.b"],
     // What the text says and what came out differ: somebody changed it on the way.
     ["const list = [{ b: 1 }];\nlist.unshift({ b: 2 });\nexport default { a: «list» };", "a[1].b"],
-    ["const list: number[] = [];\nfor (const n of [1, 2]) list.push(n);\nexport default { a: «list» };", "a[1]"],
+    ["const list: number[] = [];\nfor (const n of [1, 2]) list.push(«n»);\nexport default { a: list };", "a[1]"],
+    [
+      "const list = [{ b: 1 }];\nfor (const n of [1, 2]) {\n  list.push({ b: «7» });\n}\nexport default { a: list };",
+      "a[2].b",
+    ],
+    ["const list = [1];\nlist.push(2, «3»);\nlist.push(4);\nexport default { a: list };", "a[2]"],
+    ["const list = [1];\nlist.push(2, 3);\nlist.push(«4»);\nexport default { a: list };", "a[3]"],
+    ["const list = [1];\nlist.push(2, 3);\nlist.shift();\nexport default { a: «list» };", "a[1]"],
+    [
+      "const list: number[] = [];\nlist.push(2);\nfor (const n of [1]) list.push(n);\nexport default { a: «list» };",
+      "a[1]",
+    ],
+    ["const list: number[] = [];\nlist.push(...[1, 2]);\nexport default { a: «list» };", "a[1]"],
     ["const x: Record<string, number> = {};\nx.b = 1;\nexport default { a: «x» };", "a.b"],
     ["const x = { b: «1» };\nx.b = 2;\nexport default { a: x };", "a.b"],
   ])("%s at %s (%s)", async (text, path, at = "value") => {
