@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from "bun:test
 import { readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { freePort } from "../../src/acme/testing.ts";
 import { needs, program, ROOT } from "../../src/base/testing.ts";
 import { freePortBelow1024 } from "../../src/net/testing.ts";
 import { curlPath } from "../support/curl.ts";
@@ -226,6 +227,9 @@ describe("a WebSocket (RFC 9220)", () => {
     exchange.send("from the client");
     await exchange.over();
     expect([exchange.text, exchange.cut]).toEqual(["welcomebye", null]);
+    // A tunnel ends when both sides have ended; the program waits for it otherwise when it stops.
+    exchange.finish();
+    expect(await gateway.logOf("/chat")).toMatchObject({ protocol: "HTTP/3" });
     expect(origin.last.field("upgrade")).toBe("websocket");
   });
 });
@@ -527,8 +531,8 @@ describe("the process", () => {
   );
 
   test("waits for a port that somebody else has, and says so", async () => {
-    const taken = Bun.udpSocket({ hostname: "127.0.0.1", socket: {} });
-    const socket = await taken;
+    // One that is free for TCP, too.
+    const socket = await Bun.udpSocket({ hostname: "127.0.0.1", port: await freePort(), socket: {} });
     await using own = await Gateway.start({
       ...config(),
       listeners: [{ name: "web", address: `127.0.0.1:${socket.port}`, tls: true, http3: true }],

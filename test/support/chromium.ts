@@ -2,8 +2,8 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Picture } from "./picture.ts";
 import { findProgram } from "../../src/base/testing.ts";
+import { Picture } from "./picture.ts";
 
 const chromiumPath = findProgram("chromium");
 const certutilPath = findProgram("certutil");
