@@ -1,132 +1,42 @@
-/**
- * Every example of the pages of middlewares is served, in the order of its page, and does what the page says.
- * `localhost:3000` is the origin server "one", `localhost:4000` is "two".
- */
-import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { parse } from "yaml";
-import { Gateway, type TestConfig } from "./support/gateway.ts";
-import { closedPort, Origin } from "./support/origin.ts";
-import { closeClients, exchange, RawClient, type RawResponse, wire } from "./support/raw.ts";
+/** Every example of the pages of middlewares is served, in the order of its page, and does what the page says. */
+import { afterEach, expect, test } from "bun:test";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { PageReader, textOf } from "./support/page-reader.ts";
+import { closeClients, get, RawClient } from "./support/raw.ts";
 
-const folder = join(import.meta.dir, "../docs/middleware");
-const pages = readdirSync(folder)
+const pages = readdirSync(join(import.meta.dir, "../docs/middleware"))
   .filter((name) => name.endsWith(".md"))
   .map((name) => name.slice(0, -".md".length));
 
-const TOKEN = "docs";
-
-let one: Origin;
-let two: Origin;
-let closed = 0;
-beforeAll(async () => {
-  one = await Origin.start();
-  two = await Origin.start();
-  closed = await closedPort();
-});
 afterEach(closeClients);
-afterAll(() => {
-  one.stop();
-  two.stop();
-});
 
-const examplesOf = (page: string): string[] =>
-  [...readFileSync(join(folder, `${page}.md`), "utf8").matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, text]) => text!);
-
-/** A gateway that serves one example after the other. */
-class Reader {
-  readonly gateway: Gateway;
-  readonly #examples: readonly string[];
-  #served = 0;
-
-  constructor(gateway: Gateway, examples: readonly string[]) {
-    this.gateway = gateway;
-    this.#examples = examples;
-  }
-
-  get isDone(): boolean {
-    return this.#served === this.#examples.length;
-  }
-
-  /** Serves the next example of the page. */
-  async next(more: TestConfig = {}, edit: (text: string) => string = (text) => text): Promise<void> {
-    const text = edit(this.#examples[this.#served++]!)
-      .replaceAll("localhost:3000", one.address)
-      .replaceAll("localhost:4000", two.address)
-      .replaceAll("10.0.0.5:50051", `127.0.0.1:${closed}`);
-    for (const [, name] of text.matchAll(/ file: ([\w./-]+)/g)) this.put(name!, `page ${name}`);
-    const example = parse(text) as TestConfig & { listeners?: readonly object[] };
-    const listeners = example.listeners?.map((one) => ({ ...one, address: "127.0.0.1:0" }));
-    const config = { ...example, ...(listeners && { listeners }), ...more };
-    writeFileSync(join(this.gateway.directory, "lintel.json"), JSON.stringify(withOurs(config)));
-    const answer = await fetch(`${this.gateway.adminUrl}/v1/reload`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${TOKEN}` },
-    });
-    expect({ text, status: answer.status, answer: await answer.json() }).toEqual({
-      text,
-      status: 200,
-      answer: expect.objectContaining({ outcome: "applied" }),
-    });
-    for (const [origin, name] of [
-      [one, "one"],
-      [two, "two"],
-    ] as const)
-      origin.script = (request) => request.reply({ content: `${name} ${request.target}` });
-  }
-
-  put(path: string, text: string): void {
-    const file = join(this.gateway.directory, path);
-    mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, text);
-  }
-
-  ask(line: string, ...fields: string[]): Promise<RawResponse> {
-    return this.askOf("a.example", line, ...fields);
-  }
-
-  askOf(host: string, line: string, ...fields: string[]): Promise<RawResponse> {
-    return exchange(this.gateway.port, this.octets(host, line, ...fields), line.split(" ")[0]);
-  }
-
-  octets(host: string, line: string, ...fields: string[]): string {
-    return wire(`${line} HTTP/1.1`, `Host: ${host}`, ...fields, "", "");
-  }
-}
-
-const withOurs = (config: TestConfig): TestConfig => ({
-  workers: 1,
-  listeners: ["127.0.0.1:0"],
-  admin: { address: "127.0.0.1:0", token: TOKEN },
-  ...config,
-});
-
-const drivers: Record<string, (reader: Reader) => Promise<void>> = {
+const drivers: Record<string, (reader: PageReader) => Promise<void>> = {
   async headers(reader) {
     await reader.next();
-    one.script = (request) =>
+    reader.one.script = (request) =>
       request.reply({ fields: { Server: "old", "X-Powered-By": "x", "Cache-Control": "max-age=5" } });
     const response = await reader.askOf("www.example.com", "GET /");
     expect([response.field("server"), response.field("x-powered-by")]).toEqual([undefined, undefined]);
     expect(response.field("x-content-type-options")).toBe("nosniff");
     expect(response.field("referrer-policy")).toBe("strict-origin-when-cross-origin");
     expect(response.field("cache-control")).toBe("max-age=5");
-    one.script = (request) => request.reply();
+    reader.one.script = (request) => request.reply();
     expect((await reader.askOf("www.example.com", "GET /")).field("cache-control")).toBe("no-cache");
 
     await reader.next();
     await reader.ask("GET /", "X-Internal-Admin: yes", "X-Internal-Site: mine", "Cookie: tenant=acme");
-    expect(one.last.field("x-internal-admin")).toBeUndefined();
-    for (const name of ["x-internal-site", "x-internal-route"]) expect(one.last.field(name)).toMatch(/^(?!mine)./);
-    expect(one.last.field("x-tenant")).toBe("acme");
+    expect(reader.one.last.field("x-internal-admin")).toBeUndefined();
+    for (const name of ["x-internal-site", "x-internal-route"])
+      expect(reader.one.last.field(name)).toMatch(/^(?!mine)./);
+    expect(reader.one.last.field("x-tenant")).toBe("acme");
 
     await reader.next();
     const fields = { "Set-Cookie": "a=b; Domain=app.internal; Path=/", Link: "<http://app.internal/draft/x>" };
-    one.script = (request) => request.reply({ fields });
+    reader.one.script = (request) => request.reply({ fields });
     const replaced = await reader.ask("GET /");
     expect(replaced.field("set-cookie")).toBe("a=b; Path=/");
-    expect(replaced.field("link")).toBe("<https://www.example.com/x>");
+    expect(replaced.field("link")).toBe("<http://a.example/x>");
   },
 
   async rewrite(reader) {
@@ -214,14 +124,14 @@ const drivers: Record<string, (reader: Reader) => Promise<void>> = {
     const upload = (path: string, octets: number) =>
       reader.ask(`POST ${path}`, `Content-Length: ${octets}`, "Expect: 100-continue");
     await reader.next();
-    one.script = (request) => request.reply({ content: "taken" });
+    reader.one.script = (request) => request.reply({ content: "taken" });
     expect((await upload("/upload/x", 1_900_000_000)).text).toBe("taken");
     expect((await upload("/upload/x", 2_000_000_001)).status).toBe(413);
     expect((await upload("/other", 65_536)).text).toBe("taken");
     expect((await upload("/other", 65_537)).status).toBe(413);
 
     await reader.next({ limits: { content: "1KB" } });
-    one.script = (request) => request.reply({ content: "taken" });
+    reader.one.script = (request) => request.reply({ content: "taken" });
     expect((await upload("/ingest", 1_000_000_000)).text).toBe("taken");
     expect((await upload("/other", 1001)).status).toBe(413);
   },
@@ -230,14 +140,13 @@ const drivers: Record<string, (reader: Reader) => Promise<void>> = {
     // What is told to wait for minutes waits for as long as the other takes to be given up.
     const answer = Promise.withResolvers<void>();
     const waits = async (path: string) => {
-      const client = await RawClient.connect(reader.gateway.port);
-      await client.send(reader.octets("a.example", `GET ${path}`));
-      await one.next();
+      const client = await RawClient.connect(reader.port);
+      await client.send(get(path));
+      await reader.one.next();
       return client;
     };
     await reader.next({}, (text) => text.replace("10s", "300ms"));
-    one.clear();
-    one.script = async (request) => {
+    reader.one.script = async (request) => {
       await answer.promise;
       await request.reply({ content: "in the end" });
     };
@@ -249,8 +158,7 @@ const drivers: Record<string, (reader: Reader) => Promise<void>> = {
 
     const rest = Promise.withResolvers<void>();
     await reader.next({ timeouts: { upstreamIdle: "300ms" } });
-    one.clear();
-    one.script = async (request) => {
+    reader.one.script = async (request) => {
       await request.send("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\none");
       await rest.promise;
       await request.send("two");
@@ -266,35 +174,35 @@ const drivers: Record<string, (reader: Reader) => Promise<void>> = {
     await reader.next();
     const response = await reader.ask("GET /", "X-Request-Id: mine");
     expect(response.field("x-request-id")).toMatch(/^[0-9a-f]{32}$/);
-    expect(one.last.field("x-request-id")).toBe(response.field("x-request-id"));
+    expect(reader.one.last.field("x-request-id")).toBe(response.field("x-request-id"));
 
     await reader.next({}, (text) => text.replace("10.0.0.0/8", "127.0.0.0/8"));
     const kept = await reader.ask("GET /", "X-Correlation-Id: theirs", "X-Forwarded-For: 192.0.2.1");
-    expect(one.last.field("x-correlation-id")).toBe("theirs");
+    expect(reader.one.last.field("x-correlation-id")).toBe("theirs");
     expect(kept.field("x-correlation-id")).toBeUndefined();
     await reader.ask("GET /", "X-Correlation-Id: mine");
-    expect(one.last.field("x-correlation-id")).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7/);
+    expect(reader.one.last.field("x-correlation-id")).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-7/);
   },
 
   async "error-pages"(reader) {
-    const away = (text: string) => text.replaceAll("localhost:3000", `127.0.0.1:${closed}`);
+    const away = (text: string) => text.replaceAll("localhost:3000", `127.0.0.1:${reader.closed}`);
     await reader.next({}, away);
     const down = await reader.ask("GET /");
     expect(down.status).toBe(502);
     expect(down.text).toContain("<p>Something went wrong (502).");
 
     await reader.next();
-    one.script = (request) => request.reply({ status: 503, content: "the application's own" });
+    reader.one.script = (request) => request.reply({ status: 503, content: "the application's own" });
     expect(await reader.ask("GET /")).toMatchObject({ status: 503, text: expect.stringContaining("<title>Back soon") });
     const api = await reader.ask("GET /", "Accept: application/json");
     expect(JSON.parse(api.text)).toMatchObject({ title: "Service Unavailable", status: 503 });
-    one.script = (request) => request.reply({ status: 500, content: "the application's own" });
+    reader.one.script = (request) => request.reply({ status: 500, content: "the application's own" });
     expect(await reader.ask("GET /")).toMatchObject({ status: 500, text: "the application's own" });
 
     await reader.next({}, away);
     const problem = await reader.ask("GET /api/x");
     expect(problem.field("content-type")).toBe("application/problem+json");
-    const example = /^```json\n(.*)\n```$/m.exec(readFileSync(join(folder, "error-pages.md"), "utf8"))![1]!;
+    const example = /^```json\n(.*)\n```$/m.exec(textOf("middleware/error-pages.md"))![1]!;
     expect(Object.keys(JSON.parse(problem.text))).toEqual(Object.keys(JSON.parse(example)));
     expect(JSON.parse(problem.text)).toMatchObject({ title: "Bad Gateway", status: 502 });
     expect(JSON.parse((await reader.ask("GET /gone")).text)).toMatchObject({ title: "Gone", status: 410 });
@@ -313,8 +221,8 @@ const drivers: Record<string, (reader: Reader) => Promise<void>> = {
         "Content-Type: application/grpc-web+proto",
         "Content-Length: 0",
       );
-    for (const _ of examplesOf("grpc-web")) {
-      await reader.next();
+    while (reader.left > 0) {
+      await reader.next({}, (text) => text.replaceAll("10.0.0.5:50051", `127.0.0.1:${reader.closed}`));
       const answer = await call();
       expect(answer.status).toBe(200);
       expect(answer.field("content-type")).toBe("application/grpc-web+proto");
@@ -331,10 +239,9 @@ test.each(pages)(
   async (page) => {
     const drive = drivers[page];
     if (drive === undefined) throw new Error(`nothing here drives the examples of ${page}`);
-    await using gateway = await Gateway.start(withOurs({ sites: [{ use: [{ respond: 404 }] }] }));
-    const reader = new Reader(gateway, examplesOf(page));
+    await using reader = await PageReader.open(`middleware/${page}.md`);
     await drive(reader);
-    expect(reader.isDone).toBe(true);
+    expect(reader.left).toBe(0);
   },
   60_000,
 );
