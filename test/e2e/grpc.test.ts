@@ -1,9 +1,12 @@
 /** Calls of gRPC through the whole program, between a client and a server of another making (@grpc/grpc-js). */
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import net from "node:net";
 import { join } from "node:path";
 import { needs, program } from "../../src/base/testing.ts";
+import { Code, data, type FieldLine, Flag, headers, settings, settingsAck, Type } from "../conformance/http2/wire.ts";
 import { Gateway } from "../support/gateway.ts";
 import { type GrpcOrigin, startGrpcOrigin } from "../support/grpc-origin.ts";
+import { RawHttp2, requestTo } from "../support/http2-raw.ts";
 import { closedPort } from "../support/origin.ts";
 import { CertificateFolder } from "../support/tls.ts";
 
@@ -134,6 +137,57 @@ needs(program("node")).describe("gRPC", () => {
     expect(results["gateway-limit"]).toMatchObject({ code: 4, details: "exchange-timeout" });
     expect(results["gateway-limit-stream"]).toMatchObject({ code: 4, details: "exchange-timeout", some: true });
   });
+
+  test("grpc-timeout ends a call here, whoever else has a clock: the origin server hears of both", async () => {
+    const connections: RawHttp2[] = [];
+    // It knows of no limits.
+    const silent = net.createServer((socket) => {
+      const connection = new RawHttp2(socket, true);
+      connections.push(connection);
+      void connection.send(settings(), settingsAck());
+    });
+    await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+    await using own = await Gateway.start({
+      workers: 1,
+      listeners: ["127.0.0.1:0"],
+      upstreams: {
+        calls: { endpoints: `127.0.0.1:${(silent.address() as net.AddressInfo).port}`, protocol: "http2" },
+      },
+      sites: [{ to: "calls" }],
+    });
+    using client = await RawHttp2.connect(own.port);
+    const call = (stream: number, ...more: FieldLine[]) =>
+      client.send(
+        headers(
+          stream,
+          [...requestTo("/test.Peer/Hang", "POST"), ["content-type", "application/grpc"], ["te", "trailers"], ...more],
+          Flag.endHeaders,
+        ),
+        data(stream, Buffer.of(0, 0, 0, 0, 0), Flag.endStream),
+      );
+    await call(1);
+    await call(3, ["grpc-timeout", "200m"]);
+    await client.until(() => client.ended(3), "the end of the call with a limit");
+    expect(Object.fromEntries(client.heads(3)[0]!)).toMatchObject({
+      ":status": "200",
+      "grpc-status": "4",
+      "grpc-message": "exchange-timeout",
+    });
+    const [connection] = connections;
+    await connection!.until(
+      () => connection!.of(Type.rstStream).length > 0,
+      "the end of the call at the origin server",
+    );
+    expect(connection!.of(Type.rstStream).map(({ stream }) => [stream, connection!.resetCode(stream)])).toEqual([
+      [3, Code.cancel],
+    ]);
+    const limits = [1, 3].map((stream) => connection!.heads(stream)[0]!.find(([name]) => name === "grpc-timeout")?.[1]);
+    expect(limits).toEqual([undefined, "200m"]);
+    // The call without a limit goes on.
+    expect([client.ended(1), client.resetCode(1)]).toEqual([false, null]);
+    connection![Symbol.dispose]();
+    silent.close();
+  }, 60_000);
 
   test("what fails here has a status: no endpoint, a refusal of a middleware", async () => {
     const { unavailable, denied } = await calls(address, "unavailable", "denied");
