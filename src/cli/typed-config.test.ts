@@ -1,4 +1,7 @@
 import { expect, test } from "bun:test";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
   type Balancers,
   type Checks,
@@ -9,9 +12,11 @@ import {
   upstream,
 } from "lintel";
 import type { z } from "zod";
+import { oneLine } from "../config/diagnostic.ts";
 import { loadConfig } from "../config/load.ts";
 import type { configSchema } from "../config/schema.ts";
 import { catalog } from "./catalog.ts";
+import { prepare } from "./prepare.ts";
 
 /** What the types allow, the schema reads. Upstream objects are taken out before it sees them. */
 type Written = z.input<ReturnType<typeof configSchema>>;
@@ -126,6 +131,20 @@ test("everything about an upstream compiles, and the schema reads it", async () 
   });
   const { diagnostics } = await loadConfig({ tree: config, origin: "test" }, catalog, {});
   expect(diagnostics.map(({ message }) => message)).toEqual([]);
+});
+
+test("a route that can never match names the file of the one before it", async () => {
+  const place = mkdtempSync(join(tmpdir(), "lintel-typed-"));
+  await Bun.write(join(place, "first.ts"), 'export const first = {\n  match: "/*",\n  to: "a:1",\n};\n');
+  const file = join(place, "lintel.config.ts");
+  const text =
+    'import { first } from "./first.ts";\nexport default { sites: [{ order: "file", routes: [\n  first,\n  { match: "/x", to: "a:1" },\n] }] };\n';
+  await Bun.write(file, text);
+  const { diagnostics } = await prepare({ file });
+  rmSync(place, { recursive: true });
+  expect(diagnostics.map((one) => oneLine(one).replaceAll(`${place}/`, ""))).toEqual([
+    'lintel.config.ts:4:3: error[unreachable-route]: route "site-1/2" can never match: route "site-1/1" at first.ts:1 takes every request first',
+  ]);
 });
 
 test("what the schema would refuse does not compile", () => {

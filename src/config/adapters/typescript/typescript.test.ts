@@ -162,15 +162,16 @@ test("the message that docs/config.md shows is what is said", async () => {
   const file = join(folder, "lintel.config.ts");
   await Bun.write(
     file,
-    `import { defineConfig } from "lintel";
-
-export default defineConfig({
-  sites: ["en", "de"].map((language) => ({
-    hosts: \`\${language}.example.com\`,
-    to: \`app-\${language}\`,
-  })),
-});
-`,
+    [
+      'import { defineConfig } from "lintel";',
+      "",
+      "export default defineConfig({",
+      '  sites: ["en", "de"].map((language) => ({',
+      "    hosts: `${language}.example.com`,",
+      "    to: `app-${language}`,",
+      "  })),",
+      "});",
+    ].join("\n"),
   );
   const { diagnostics } = await loadConfig({ file }, testCatalog, {});
   const page = await Bun.file(new URL("../../../../docs/config.md", import.meta.url)).text();
@@ -181,10 +182,11 @@ test("of what is no data, nothing else is said", async () => {
   const file = join(folder, "refused.config.ts");
   await Bun.write(
     file,
-    `import { upstream } from "lintel";
-const app = upstream("app", { endpoints: new Set(["a:1"]) as never, retry: (() => 1) as never });
-export default { workers: 1n, sites: [{ hosts: [Symbol("a")], to: app }] };
-`,
+    [
+      'import { upstream } from "lintel";',
+      'const app = upstream("app", { endpoints: new Set(["a:1"]) as never, retry: (() => 1) as never });',
+      'export default { workers: 1n, sites: [{ hosts: [Symbol("a")], to: app }] };',
+    ].join("\n"),
   );
   const { diagnostics } = await loadConfig({ file }, testCatalog, {});
   expect(diagnostics.map((one) => oneLine(one).replaceAll(`${folder}/`, ""))).toEqual([
