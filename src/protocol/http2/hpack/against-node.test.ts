@@ -135,7 +135,6 @@ const out = new FrameOutput();
 
 /** A request with these fields, as a HEADERS frame. */
 function request(encoder: HpackEncoder, id: number, fields: Section): Buffer {
-  out.length = 0;
   const at = out.beginHeaders(id);
   encoder.begin(out);
   encoder.pseudo(":method", "GET");
@@ -144,7 +143,9 @@ function request(encoder: HpackEncoder, id: number, fields: Section): Buffer {
   encoder.pseudo(":path", `/${id}`);
   for (const [name, value] of fields) encoder.onLine(fieldId(name), name, value);
   out.endHeaders(at, id, true, 16_384);
-  return Buffer.from(out.buffer.subarray(0, out.length));
+  const octets = Buffer.from(out.buffer.subarray(0, out.length));
+  out.length = 0; // Or the loop would look for a connection to write it to.
+  return octets;
 }
 
 /** Names and values in turn, as Node has them. */
