@@ -5,6 +5,7 @@
 import type { Candidate } from "./candidate.ts";
 import { CoverTree } from "./cover-tree.ts";
 import { mayMeet } from "./host-overlap.ts";
+import type { PathPattern } from "./path-pattern.ts";
 import type { Route, RouteTable, Site } from "./table.ts";
 
 export interface ShadowedRoute<T> {
@@ -27,10 +28,10 @@ export function shadowedRoutes<T>({ sites }: Pick<RouteTable<T>, "sites">): Shad
 function shadowedIn<T>(site: Site<T>): ShadowedRoute<T>[] {
   const reachable = new Set<Route<T>>();
   const shadowed = new Map<Route<T>, Set<Route<T>>>();
-  const demands = new Map(site.candidates.map((one, i) => [one, new Demands(one, i)]));
-  const earlier = new CoverTree<T>();
-  for (const later of site.candidates) {
-    const covering = coveringOf(earlier.coversOf(later.path), later, demands);
+  const earlier = new CoverTree<Demands<T>>();
+  for (const [place, candidate] of site.candidates.entries()) {
+    const later = new Demands(candidate, place);
+    const covering = coveringOf(earlier.coversOf(later.path), later);
     earlier.add(later);
     if (covering.length === 0) {
       reachable.add(later.route);
@@ -44,31 +45,26 @@ function shadowedIn<T>(site: Site<T>): ShadowedRoute<T>[] {
 }
 
 /** The first one that takes all of it, or those that do so together; empty: something is left. */
-function coveringOf<T>(
-  before: readonly Candidate<T>[],
-  later: Candidate<T>,
-  demands: ReadonlyMap<Candidate<T>, Demands>,
-): readonly Candidate<T>[] {
-  const theirs = demands.get(later)!;
-  const place = (one: Candidate<T>) => demands.get(one)!.place;
-  let alone: Candidate<T> | null = null;
+function coveringOf<T>(before: readonly Demands<T>[], later: Demands<T>): readonly Demands<T>[] {
+  let alone: Demands<T> | null = null;
   /** Those that take some of it, by the choice of which they take some values. */
-  const some = new Map<string, Candidate<T>[]>();
+  const some = new Map<string, Demands<T>[]>();
   for (const one of before) {
-    const unmet = theirs.unmetOf(demands.get(one)!);
+    const unmet = later.unmetOf(one);
     if (unmet === null || one.route === later.route) continue;
     if (one.path !== null && (later.path === null || !one.path.covers(later.path))) continue;
-    if (unmet === "") alone = alone === null || place(one) < place(alone) ? one : alone;
-    else some.set(unmet, [...(some.get(unmet) ?? []), one]);
+    if (unmet === "") alone = alone === null || one.place < alone.place ? one : alone;
+    else if (some.has(unmet)) some.get(unmet)!.push(one);
+    else some.set(unmet, [one]);
   }
   if (alone !== null) return [alone];
   for (const [of, candidates] of some) {
-    const left = new Set(theirs.valuesOf(of));
+    const left = new Set(later.valuesOf(of));
     const together = candidates
-      .sort((a, b) => place(a) - place(b))
+      .sort((a, b) => a.place - b.place)
       .filter((one) => {
         const size = left.size;
-        for (const value of demands.get(one)!.valuesOf(of)) left.delete(value);
+        for (const value of one.valuesOf(of)) left.delete(value);
         return left.size < size;
       });
     if (left.size === 0) return together;
@@ -76,8 +72,10 @@ function coveringOf<T>(
   return [];
 }
 
-/** What a candidate's conditions ask for, in a form that can be compared. */
-class Demands {
+/** What a candidate's path and conditions ask for, in a form that can be compared. */
+class Demands<T> {
+  readonly route: Route<T>;
+  readonly path: PathPattern | null;
   /** Lists, as all pairs of 10,000 routes may be compared. */
   readonly #choices: { readonly of: string; readonly values: readonly string[]; readonly set: ReadonlySet<string> }[] =
     [];
@@ -86,9 +84,11 @@ class Demands {
 
   /** @param place in the order of matching */
   constructor(
-    { conditions }: Candidate<unknown>,
+    { route, path, conditions }: Candidate<T>,
     readonly place: number,
   ) {
+    this.route = route;
+    this.path = path;
     for (const condition of conditions) {
       const { choice } = condition;
       if (choice === undefined) this.#texts.push(condition.describe());
@@ -105,7 +105,7 @@ class Demands {
    * What an earlier candidate leaves of everything that these demands let through: "" is nothing; else a choice, of
    * whose values it takes only some; null if none of that can be said.
    */
-  unmetOf(earlier: Demands): string | null {
+  unmetOf(earlier: Demands<T>): string | null {
     for (const text of earlier.#texts) if (!this.#texts.includes(text)) return null;
     let unmet = "";
     for (const { of, set } of earlier.#choices) {
