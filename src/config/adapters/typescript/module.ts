@@ -118,6 +118,15 @@ export class Module {
         else if (node.type !== "TSDeclareFunction") this.#exports.set("default", { node });
         return;
       }
+      case "TSExportAssignment":
+        this.#exports.set("default", { node: statement.expression });
+        return;
+      case "ExpressionStatement": {
+        const node = statement.expression;
+        if (node.type === "AssignmentExpression" && isModuleExports(node.left))
+          this.#exports.set("default", { node: node.right });
+        return;
+      }
       case "ExportAllDeclaration":
         this.#stars.push(statement.source.value);
         return;
@@ -150,6 +159,9 @@ export class Module {
     this.references.push({ from: source.value, name, node, source });
   }
 }
+
+const isModuleExports = (node: Node_ & { readonly object?: Node_; readonly property?: Node_ }): boolean =>
+  node.type === "MemberExpression" && node.object?.name === "module" && node.property?.name === "exports";
 
 const nameOf = (node: { type: string; name?: string; value?: unknown }): string => node.name ?? String(node.value);
 

@@ -151,6 +151,7 @@ export interface Node_ {
   readonly type: string;
   readonly start?: number | null;
   readonly end?: number | null;
+  readonly name?: unknown;
   readonly value?: unknown;
   readonly argument?: Node_ | null;
   readonly callee?: Node_;

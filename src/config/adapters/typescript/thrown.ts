@@ -2,7 +2,9 @@
  * Why a config file could not be evaluated, with the place to look at. The runtime tells the place of
  * syntax errors and of `Error`s; for the rest the text is searched.
  */
+import { dirname, join } from "node:path";
 import { suggestion } from "../../nearest.ts";
+import { readJson } from "../json/json.ts";
 import { type Module, Modules, readText } from "./module.ts";
 import type { Node_ } from "./syntax.ts";
 
@@ -59,6 +61,8 @@ function describe(thrown: unknown, file: string, ours: readonly string[]): Throw
   }
   const missing = MISSING_EXPORT.map((words) => words.exec(String(message))).find((found) => found !== null);
   if (missing != null) return missingExport(missing[1]!, missing[2]!, file, ours);
+  const json = thrown instanceof SyntaxError ? brokenJson(String(stack), file) : null;
+  if (json !== null) return json;
   const name = thrown instanceof Error && thrown.name !== "Error" ? `${thrown.name}: ` : "";
   return fromStack(String(stack), file, `the file throws ${name}${String(message)}`);
 }
@@ -66,9 +70,11 @@ function describe(thrown: unknown, file: string, ours: readonly string[]): Throw
 const hasPlace = (thrown: unknown): thrown is object =>
   typeof thrown === "object" && thrown !== null && ("position" in thrown || "specifier" in thrown || "stack" in thrown);
 
+const FRAME = /\(?(?:file:\/\/)?(\/[^():\n]+):(\d+):(\d+)\)?$/m;
+
 /** At the innermost frame of the user's own files: not ours, not a package's. */
 export function fromStack(stack: string, file: string, message: string): Thrown {
-  for (const frame of stack.matchAll(/\(?(?:file:\/\/)?(\/[^():\n]+):(\d+):(\d+)\)?$/gm)) {
+  for (const frame of stack.matchAll(new RegExp(FRAME, "gm"))) {
     const [, path, line, column] = frame as unknown as [string, string, string, string];
     if (path.includes("/node_modules/") || path.startsWith(`${import.meta.dir}/`)) continue;
     return { ...atStart(path, message), line: Number(line), column: Number(column) };
@@ -119,6 +125,22 @@ function missingExport(name: string, path: string, file: string, ours: readonly 
     }
   }
   return atStart(file, `${path} does not export ${JSON.stringify(name)}`);
+}
+
+/** A JSON file that is imported and is none: the runtime names neither file nor line. */
+function brokenJson(stack: string, file: string): Thrown | null {
+  if (FRAME.test(stack)) return null;
+  for (const module of modulesOf(file).all()) {
+    for (const { from } of module.references) {
+      const path = join(dirname(module.path), from);
+      const text = from.endsWith(".json") ? readText(path) : null;
+      const [first] = text === null ? [] : readJson(text, path).diagnostics;
+      if (first === undefined) continue;
+      const { message, hint, line, column, length } = first;
+      return { file: path, message, hint, line: line ?? 1, column: column ?? 1, length };
+    }
+  }
+  return null;
 }
 
 function modulesOf(file: string): Modules {

@@ -232,6 +232,8 @@ describe("files that a config imports", () => {
       "sites[0].hosts[1]",
     ],
     [{ "lintel.config.mjs": "export default { a: «1» };" }, "a"],
+    [{ "lintel.config.js": "module.exports = { a: «1» };" }, "a"],
+    [{ "lintel.config.ts": "const a = «1»;\nexport = { a };" }, "a"],
   ])("%j", async (files, path) => {
     expect(await find(files, path)).toMatchObject({ ...wanted(files), exact: true });
   });

@@ -15,6 +15,7 @@ await Bun.write(
   join(folder, "shop.ts"),
   'export const shops = [{}];\nexport const boom = () => { throw new RangeError("boom"); };\n',
 );
+await Bun.write(join(folder, "broken.json"), '{\n  "a": }\n');
 await Bun.write(join(folder, "pass.ts"), '// Passes on.\nexport { shop } from "./shop.ts";\n');
 
 async function read(text: string, timeLimitMs?: number) {
@@ -91,6 +92,10 @@ test.each([
   [
     'import { shop as a } from "./pass.ts";\nexport default { a };',
     'pass.ts:2:10: error[config-failed]: "./shop.ts" does not export "shop" (did you mean "shops"?',
+  ],
+  [
+    'import broken from "./broken.json";\nexport default { broken };',
+    "broken.json:2:8: error[config-failed]: a value should stand here",
   ],
   [
     'import { boom } from "./shop.ts";\nexport default { a: boom() };',
