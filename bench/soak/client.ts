@@ -1,13 +1,19 @@
 /**
  * The clients of the soak: begins exchanges of all kinds at the rate it is told, and reports how
  * they ended. It runs on Node.js, so that nothing of it shares code with what it judges. Bundled
- * and started by soak.ts with the port as its argument.
+ * and started by soak.ts with its arguments: the port, the one with TLS, the file of the authority,
+ * and what the names of kinds must hold.
  */
-import { type Bench, type Kind, kinds, type Verdict } from "./kinds.ts";
+import type { ClientHttp2Session } from "node:http2";
+import { Http2Sessions } from "./http2-sessions.ts";
+import { kinds as allKinds, type Bench, type Kind } from "./kinds.ts";
 import type { Counts, FromClient, ToClient } from "./messages.ts";
+import type { Verdict } from "./verdict.ts";
 import { Wire } from "./wire.ts";
 
 const port = Number(process.argv[2]);
+const sessions = new Http2Sessions({ plain: port, secure: Number(process.argv[3]), ca: process.argv[4]! });
+const kinds = allKinds.filter(({ name }) => name.includes(process.argv[5] ?? ""));
 const TICK_MS = 20;
 /** Beyond this many at once the machine is too slow for the rate; further ones are left out and counted. */
 const MOST_RUNNING = 400;
@@ -49,6 +55,7 @@ async function exchange(kind: Kind): Promise<void> {
     own.add(wire);
     return wire;
   };
+  const ownSessions = new Set<ClientHttp2Session>();
   const bench: Bench = {
     port,
     seed,
@@ -58,6 +65,12 @@ async function exchange(kind: Kind): Promise<void> {
       own.delete(wire);
       giveBack(wire);
     },
+    openHttp2(over) {
+      const session = sessions.open(over);
+      ownSessions.add(session);
+      return session;
+    },
+    shareHttp2: (over) => sessions.share(over),
   };
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<Verdict>((resolve) => {
@@ -72,6 +85,7 @@ async function exchange(kind: Kind): Promise<void> {
   }
   clearTimeout(timer);
   for (const wire of own) wire.close();
+  for (const session of ownSessions) session.destroy();
   running--;
   if (typeof verdict === "string") {
     counts[kind.name]![verdict]++;
@@ -97,6 +111,7 @@ function giveBack(wire: Wire): void {
 }
 
 function sweep(maxIdleMs: number): void {
+  sessions.sweep(maxIdleMs);
   const now = Date.now();
   for (let i = idle.length - 1; i >= 0; i--) {
     if (now - idle[i]!.since < maxIdleMs) continue;

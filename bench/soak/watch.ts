@@ -1,4 +1,5 @@
 /** Memory, descriptors and CPU time of Lintel's workers while the soak runs. */
+import type { MemoryProbe } from "../../test/support/memory-probe.ts";
 import { cpuOf, descriptorsOf, memoryOfProcess, treeOf } from "../system/process-tree.ts";
 
 export interface WorkerReading {
@@ -6,6 +7,12 @@ export interface WorkerReading {
   /** Resident octets. */
   readonly rss: number;
   readonly descriptors: number;
+}
+
+/** After a collection. */
+export interface RestReading extends WorkerReading {
+  /** Octets of live objects. */
+  readonly heap: number;
 }
 
 /**
@@ -28,6 +35,17 @@ export function leavesOf(root: number): number[] {
 
 export function readWorkers(pids: readonly number[]): WorkerReading[] {
   return pids.map((pid) => ({ pid, rss: memoryOfProcess(pid)?.rss ?? 0, descriptors: descriptorsOf(pid) }));
+}
+
+/** One that is gone reads as nothing. */
+export function readAtRest(pids: readonly number[], probe: MemoryProbe): Promise<RestReading[]> {
+  return Promise.all(
+    pids.map(async (pid) => {
+      const none = { residentOctets: 0, heapOctets: 0 };
+      const { residentOctets: rss, heapOctets: heap } = await probe.read(pid).catch(() => none);
+      return { pid, rss, heap, descriptors: descriptorsOf(pid) };
+    }),
+  );
 }
 
 /** The part of one core that the process trees used since the last call. */

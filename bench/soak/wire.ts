@@ -5,6 +5,7 @@
  */
 import { connect, type Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Check } from "./verdict.ts";
 
 export interface Received {
   readonly status: number;
@@ -196,27 +197,17 @@ export class Wire {
     return true;
   }
 
+  /** All octets up to the end of the connection. */
+  async untilEnd(): Promise<Buffer> {
+    const pieces = [this.#rest];
+    this.#rest = EMPTY;
+    for (let more = await this.#more(); more !== null; more = await this.#more()) pieces.push(more);
+    return Buffer.concat(pieces);
+  }
+
   /** True if the connection ends with nothing more to read; for use after the last response. */
   async endsHere(): Promise<boolean> {
     return this.#rest.length === 0 && (await this.#more()) === null;
-  }
-}
-
-/** Compares content with what is expected as it arrives; with null anything goes. */
-class Check {
-  length = 0;
-  matches = true;
-  readonly #expected: Buffer | null;
-
-  constructor(expected: Buffer | null) {
-    this.#expected = expected;
-  }
-
-  add(octets: Buffer): void {
-    if (this.#expected !== null) {
-      this.matches &&= this.#expected.subarray(this.length, this.length + octets.length).equals(octets);
-    }
-    this.length += octets.length;
   }
 }
 
