@@ -7,6 +7,9 @@ import type { HttpRequest, HttpResponse } from "../http/message.ts";
 /** The cause of a failure where a connection was given up because nothing came on it any more. */
 export const NO_SIGN_OF_LIFE = Symbol("no sign of life");
 
+/** Interim responses that a response may have before it: each is relayed at once, and kept for a client that does not read. */
+export const MOST_INTERIMS = 100;
+
 /** Who made a request. */
 export interface ResponseTaker {
   /** 100 and 103 and their like; not 101. */

@@ -462,6 +462,19 @@ describe("interim responses (RFC 9110 §15.2)", () => {
     }
   });
 
+  test("a hundred for a request, and no more: each is kept for a client that does not read", () => {
+    const hint = wire("HTTP/1.1 103 x", "Link: a", "", "");
+    const upstream = new Upstream();
+    for (const after of ["", hint]) {
+      const taker = upstream.get();
+      upstream.origin.arrive(hint.repeat(100) + after + (after === "" ? `${ok("Content-Length: 1")}x` : ""));
+      expect(taker.interim).toHaveLength(100);
+      if (after === "") expect(taker.result).toEqual([200, "x", "end"]);
+      else expect(taker.told).toEqual(["upstream-malformed"]);
+    }
+    expect(upstream.origin.fate).not.toBe("open");
+  });
+
   test("then nothing is not a response", () => {
     const upstream = new Upstream();
     const taker = upstream.get();

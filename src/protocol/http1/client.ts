@@ -22,7 +22,7 @@ import { Field, fieldSet } from "../../http/field-name.ts";
 import type { FieldSection } from "../../http/field-section.ts";
 import { type HttpRequest, HttpResponse, type Tunnel } from "../../http/message.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
-import type { ClientConnection, ResponseTaker, SentRequest } from "../client-connection.ts";
+import { type ClientConnection, MOST_INTERIMS, type ResponseTaker, type SentRequest } from "../client-connection.ts";
 import { ContentDecoder, type ContentLimits } from "./content-decoder.ts";
 import { HeadDecoder, type HeadLimits } from "./head-decoder.ts";
 import { IncomingContent } from "./incoming-content.ts";
@@ -86,6 +86,7 @@ export class Http1ClientConnection implements ClientConnection, SentRequest, Con
   #inTunnel = false;
   /** Octets of a response have arrived. */
   #answered = false;
+  #interims = 0;
 
   readonly #timer = new Timer(() => this.#expired());
   #firstOctetTime: TimerList | null = null;
@@ -125,6 +126,7 @@ export class Http1ClientConnection implements ClientConnection, SentRequest, Con
     this.#upgrade = request.upgrade;
     this.#reusable = false;
     this.#answered = false;
+    this.#interims = 0;
     this.#firstOctetTime = firstOctetTime;
     this.#idleTime = idleTime;
     this.requests++;
@@ -307,6 +309,8 @@ export class Http1ClientConnection implements ClientConnection, SentRequest, Con
     const { status, fields } = decoder;
     const connected = this.#method === "CONNECT" && status >= 200 && status < 300;
     if (status < 200 && status !== 101) {
+      if (++this.#interims > MOST_INTERIMS)
+        throw new Failure("upstream-malformed", `more than ${MOST_INTERIMS} interim responses`);
       this.#dropOptions(fields);
       this.#taker!.onInterim(status, fields);
       return;

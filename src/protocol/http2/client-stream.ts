@@ -11,7 +11,7 @@ import { type BodySource, DeclaredLength, NO_BODY } from "../../http/body.ts";
 import type { FieldSection } from "../../http/field-section.ts";
 import { StreamReset } from "../../http/grpc.ts";
 import { type HttpRequest, HttpResponse, isContentless, type Tunnel } from "../../http/message.ts";
-import type { ResponseTaker, SentRequest } from "../client-connection.ts";
+import { MOST_INTERIMS, type ResponseTaker, type SentRequest } from "../client-connection.ts";
 import type { ContentOwner } from "../http1/incoming-content.ts";
 import type { Http2ClientConnection } from "./client.ts";
 import { ErrorCode, errorName } from "./error-code.ts";
@@ -385,7 +385,5 @@ export class ClientStream implements SentRequest, ContentOwner, OutgoingOwner, T
 }
 
 const SENT_BY_PEER = -1;
-/** Each is relayed at once, and kept for a client that does not read. */
-const MOST_INTERIMS = 100;
 
 const malformed = (problem: string): Failure => new Failure("upstream-malformed", problem);

@@ -168,20 +168,22 @@ describe("large and long heads", () => {
     expect(peer.goneWith).toBe(CALM);
   });
 
-  test("a bomb: a large entry of the table, named thousands of times, is neither kept nor put together", () => {
+  // What it costs, in memory and processor time, is in test/e2e/http2-floods.test.ts.
+  test("a bomb: a large entry of the table, named thousands of times, makes no request, and then it is enough", () => {
     const peer = new TestClient(hello);
     const entry = peer.block([["x-bomb", "x".repeat(900)]]);
     // 62: what was inserted last.
     const block = Buffer.concat([entry, Buffer.alloc(15_000, 0x80 | 62)]);
-    const before = process.memoryUsage().heapUsed;
-    for (let id = 1; id < 300; id += 2) {
-      const again = id === 1 ? block : Buffer.alloc(16_000, 0x80 | 62);
-      peer.send(peer.frame(FrameType.headers, Flag.endHeaders | Flag.endStream, id, again));
-    }
-    // 2.1 GB if each were put together: less than 64 MiB of garbage.
-    expect(process.memoryUsage().heapUsed - before).toBeLessThan(64 * 1024 * 1024);
-    expect(peer.exchanges).toHaveLength(0);
-    expect(peer.refused.every(({ code }) => code === "fields-too-large")).toBe(true);
+    const turns = until(peer, 1000, (turn) => {
+      const again = turn === 1 ? block : Buffer.alloc(16_000, 0x80 | 62);
+      peer.send(peer.frame(FrameType.headers, Flag.endHeaders | Flag.endStream, turn * 2 - 1, again));
+    });
+    expect([turns, peer.goneWith, peer.exchanges.length]).toEqual([floods.resets + 1, CALM, 0]);
+    expect<string[]>(peer.refused.map(({ code }) => code)).toEqual([
+      ...Array.from({ length: turns }, () => "fields-too-large"),
+      "flooding",
+    ]);
+    expect(peer.refused[0]!.message).not.toContain("xxxx");
   });
 
   test("more fields than allowed, within all sizes", () => {
