@@ -3,8 +3,9 @@
  * peers do, and what was written arrives at once. LINTEL_LONG=1 moves 1 GiB instead of 256 MiB, and
  * says by how much memory grew.
  */
-import { describe, expect, test } from "bun:test";
-import { type Gateway, SMALL_HEAP } from "../support/gateway.ts";
+import { afterAll, describe, expect, test } from "bun:test";
+import type { Gateway } from "../support/gateway.ts";
+import { MemoryProbe } from "../support/memory-probe.ts";
 import { pair } from "../support/pair.ts";
 import { get, RawClient, wire } from "../support/raw.ts";
 
@@ -15,21 +16,31 @@ const GROWTH = 20 * MIB;
 const PIECE = Buffer.alloc(256 * 1024, "lintel streams ");
 const LONG_MS = 120_000;
 
-const it = pair(() => ({ limits: { content: "off" }, timeouts: { send: "60s" } }), { env: SMALL_HEAP });
+const probe = new MemoryProbe();
+afterAll(() => probe[Symbol.dispose]());
 
-/** Highest resident memory over what it was, watched while `work` runs. */
+const it = pair(() => ({ limits: { content: "off" }, timeouts: { send: "60s" } }), { env: probe.environment });
+
+/**
+ * Highest resident memory over what it was, read again and again while `work` runs, each time after a collection:
+ * what is queued lives, and counts; garbage does not.
+ */
 async function growthDuring(what: string, gateway: Gateway, work: () => Promise<void>): Promise<number> {
-  const before = gateway.residentOctets();
+  const read = async () => (await probe.read(gateway.workers[0]!)).residentOctets;
+  const before = await read();
   let most = 0;
-  const watch = setInterval(() => {
-    most = Math.max(most, gateway.residentOctets() - before);
-  }, 10);
-  try {
-    await work();
-  } finally {
-    clearInterval(watch);
-  }
-  if (IS_LONG) console.log(`${what}: memory grew by ${(most / MIB).toFixed(1)} MiB`);
+  let readings = 0;
+  let isOver = false;
+  const watching = (async () => {
+    for (; !isOver; readings++) {
+      most = Math.max(most, (await read()) - before);
+      await Bun.sleep(50);
+    }
+  })();
+  await work().finally(() => (isOver = true));
+  await watching;
+  expect(readings).toBeGreaterThan(5);
+  if (IS_LONG) console.log(`${what}: memory grew by ${(most / MIB).toFixed(1)} MiB at most, of ${readings} readings`);
   return most;
 }
 
