@@ -35,14 +35,14 @@ const DESCRIPTOR_SLACK = 4;
 
 /**
  * What may be more in the middle than at the start, and at the end than in the middle. Live objects come and go with
- * code that the engine compiles, by some hundred KiB; 10 octets left behind by each exchange of ten minutes would be more.
+ * code that the engine compiles, by some hundred KiB; in ten minutes, 30 octets left behind by each exchange would be more.
  */
 const HEAP_GROWTH_MIB = 2;
 /**
- * Resident memory is what allocators took at the busiest moment and keep for later, so it rises to a
- * level that depends on chance; a leak outside the engine's heap of 50 octets per exchange would be more.
+ * Resident memory is what allocators took at the busiest moment and keep for later, so it rises to a level that depends
+ * on chance. Outside of the engine's heap a leak of 240 octets per exchange would be more.
  */
-const RESIDENT_GROWTH_MIB = 24;
+const RESIDENT_GROWTH_MIB = 16;
 
 const options = readOptions();
 const children = new Children();
