@@ -77,7 +77,7 @@ const scenarios = {
   },
 
   large: (client) =>
-    unary(client, "Echo", "x".repeat(3_000_000)).then(({ answer, code }) => ({ length: answer.length, code })),
+    unary(client, "Echo", "x".repeat(3_000_000)).then(({ answer, code }) => ({ length: answer?.length ?? 0, code })),
   status: (client) => unary(client, "Fail", "such thing"),
   unknown: (client) => elsewhere(client, "Other"),
   unavailable: (client) => elsewhere(client, "Dead"),
