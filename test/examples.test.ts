@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { needs, program } from "../src/base/testing.ts";
 import { prepare } from "../src/cli/prepare.ts";
 import { curl, curlPath } from "./support/curl.ts";
 import { Gateway } from "./support/gateway.ts";
@@ -277,7 +278,7 @@ test.each(configs)(
   60_000,
 );
 
-test.skipIf(curlPath === null)(
+needs(program("curl", curlPath)).test(
   "two tiers let HTTP/2 and TLS through as they are, and the second one knows the client",
   async () => {
     await using plain = await run("two-tier-web.yaml", { APP: one.address, EDGE: "127.0.0.0/8" });
