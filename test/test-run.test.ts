@@ -113,7 +113,7 @@ describe("a test run", () => {
     );
     expect([passed, failures]).toMatchObject([2, [{ file: "a.test.ts", isTest: false }]]);
     expect(failures[0]!.what).toStartWith("hangs, or a test of it does");
-  });
+  }, 60_000);
 
   test("fails for a file that has no test, or cannot be loaded", async () => {
     expect((await run({ "a.test.ts": "" })).failures).toEqual([
