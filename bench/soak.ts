@@ -24,6 +24,8 @@ const USAGE = `Usage: bun bench/soak.ts [options]
 Example: bun bench/soak.ts --minutes 1`;
 
 const WORKERS = 2;
+/** Until all code is compiled and allocators have what they need: after less, memory still rises by tens of MiB. */
+const WARM_UP_S = 30;
 const FIRST_RATE = 100;
 const MOST_RATE = 1500;
 const MOST_WAITING = 120;
@@ -85,7 +87,7 @@ let rate = FIRST_RATE;
 const startedAt = performance.now();
 
 const half = (options.minutes * 60) / 2;
-await traffic("warm-up", Math.min(30, half / 2));
+await traffic("warm-up", WARM_UP_S);
 await takeReading("start");
 await traffic("first half", half);
 await takeReading("middle");
