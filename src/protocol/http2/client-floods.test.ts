@@ -124,6 +124,20 @@ describe("an origin server that has work to do may send as many", () => {
     expect([turns, server.receive().goawayCode]).toEqual([2001, null]);
   });
 
+  // As grpc-go measures the round trip: before each PING it opens the connection's window, so that nobody takes it for a flood.
+  test("small messages make up for the windows and the PING that each comes with", () => {
+    const server = limited();
+    const body = new HandSource();
+    server.post(body);
+    server.send(headers(1, ok(), Flag.endHeaders));
+    const turns = until(server, 5000, () => {
+      body.write("a message of no more than 40 octets");
+      server.receive();
+      return Buffer.concat([windowUpdate(0, 40), windowUpdate(1, 40), ping(), data(1, Buffer.alloc(40))]);
+    });
+    expect([turns, server.receive().goawayCode]).toEqual([5001, null]);
+  });
+
   test("a window that opens by one octet at a time is ended, however much there is to send", () => {
     const server = HostileServer.with({ floods: { frames: FRAMES, framesPerSecond: 0 } });
     server.send(settings([Setting.initialWindowSize, 0]));

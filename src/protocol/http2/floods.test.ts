@@ -137,6 +137,19 @@ describe("frames that carry nothing: after 1000 of them", () => {
     expect(turns).toBe(1001);
   });
 
+  test("small messages, whichever way they go, make up for the windows and the PING that each comes with", () => {
+    const source = new HandSource();
+    const peer = new TestClient(() => new HttpResponse(200, undefined, source));
+    peer.post(1);
+    peer.exchanges[0]!.request.body.sendTo(new HandSink());
+    const down = until(peer, 5000, () => {
+      source.write("a message of no more than 40 octets");
+      peer.read().window(0, 40).window(1, 40).ping();
+    });
+    const up = until(peer, 5000, () => peer.data(1, "a message").window(0, 1).ping());
+    expect([down, up, peer.goneWith]).toEqual([5001, 5001, null]);
+  });
+
   test("a window that opens by one octet at a time is ended, however much there is to send (CVE-2019-9511)", () => {
     const peer = new TestClient(() => new HttpResponse(200, undefined, new MemoryBody(Buffer.alloc(100_000))));
     peer.settings(Setting.initialWindowSize, 0).get(1);

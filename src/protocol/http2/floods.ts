@@ -13,7 +13,7 @@ import { clock } from "../../base/timer.ts";
 import { ConnectionError, ErrorCode } from "./error-code.ts";
 
 export interface FrameFloodLimits {
-  /** Frames that carry nothing, and how many are forgotten per second. Content makes up for them: one per 2 KiB, and a stream for `FRAMES_PER_STREAM`. */
+  /** Frames that carry nothing, and how many are forgotten per second. Content makes up for them, and so does each stream. */
   readonly frames: number;
   readonly framesPerSecond: number;
 }
@@ -44,6 +44,8 @@ export const originLimits = ({ frames, framesPerSecond }: FrameFloodLimits): Fra
 const FRAMES_PER_STREAM = 8;
 /** Two windows are updated at most for each of these. */
 const CONTENT_PER_FRAME_OCTETS = 2048;
+/** However small a message is: both windows, and a PING by which gRPC measures the round trip. */
+const FRAMES_PER_MESSAGE = 3;
 /** A SETTINGS frame makes us go through all streams, and GOAWAY a client. */
 const WALK_WEIGHT = 10;
 
@@ -78,6 +80,7 @@ export class FrameGuard {
   readonly #frames: Budget;
   /** Sent content that has been counted. */
   #countedOctets = 0;
+  #countedMessages = 0;
 
   constructor({ frames, framesPerSecond }: FrameFloodLimits) {
     this.#frames = new Budget(frames, framesPerSecond);
@@ -93,16 +96,21 @@ export class FrameGuard {
     this.#frames.earn(FRAMES_PER_STREAM);
   }
 
-  /** Octets of content that came. */
+  /** Content that came in a frame. */
   content(octets: number): void {
-    this.#frames.earn(octets / CONTENT_PER_FRAME_OCTETS);
+    if (octets > 0) this.#makeUp(octets, 1);
   }
 
-  /** A WINDOW_UPDATE frame: what was sent so far makes up for it. @param sentOctets of content, since the connection began */
-  windowUpdate(sentOctets: number): void {
-    this.content(sentOctets - this.#countedOctets);
+  /** A WINDOW_UPDATE frame: what was sent so far makes up for it. Both parameters are since the connection began. */
+  windowUpdate(sentOctets: number, sentMessages: number): void {
+    this.#makeUp(sentOctets - this.#countedOctets, sentMessages - this.#countedMessages);
     this.#countedOctets = sentOctets;
+    this.#countedMessages = sentMessages;
     this.frame("WINDOW_UPDATE");
+  }
+
+  #makeUp(octets: number, messages: number): void {
+    this.#frames.earn(octets / CONTENT_PER_FRAME_OCTETS + messages * FRAMES_PER_MESSAGE);
   }
 }
 

@@ -29,6 +29,8 @@ export class Link {
   readonly receiveWindow: ReceiveWindow;
   /** Octets of content sent so far. */
   contentOctets = 0;
+  /** Frames of content sent so far that held all there was, and not what a window left room for. */
+  contentMessages = 0;
   /** Streams that wait for their turn. */
   readonly line = new SendLine();
   #isGoingOn = false;

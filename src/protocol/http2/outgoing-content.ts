@@ -184,6 +184,7 @@ export class OutgoingContent implements BodySink, InLine {
     this.#window -= most;
     link.sendWindow -= most;
     link.contentOctets += most;
+    if (most === length) link.contentMessages++;
     return most;
   }
 

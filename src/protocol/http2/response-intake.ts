@@ -117,7 +117,7 @@ export class ResponseIntake implements FrameTaker {
 
   onWindowUpdate(streamId: number, octets: number): void {
     const { link } = this.#client;
-    this.#floods.windowUpdate(link.contentOctets);
+    this.#floods.windowUpdate(link.contentOctets, link.contentMessages);
     if (streamId === 0) {
       if (octets === 0) throw new ConnectionError(ErrorCode.protocol, "an increment of 0 (RFC 9113 §6.9)");
       link.sendWindow += octets;

@@ -223,7 +223,7 @@ export class ServerStreams implements FrameTaker {
   onWindowUpdate(id: number, octets: number): void {
     this.#checkFirst();
     const { link } = this;
-    this.#floods.windowUpdate(link.contentOctets);
+    this.#floods.windowUpdate(link.contentOctets, link.contentMessages);
     if (id === 0) {
       if (octets === 0) throw protocolError("WINDOW_UPDATE of 0 (RFC 9113 §6.9)");
       link.sendWindow += octets;
