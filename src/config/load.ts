@@ -8,6 +8,7 @@ import { FileReader } from "./include.ts";
 import { problemsOf } from "./issue.ts";
 import { type ConfigNode, fromPlain, locate, toPlain } from "./node.ts";
 import { parsePath } from "./path.ts";
+import { withProtoKeys } from "./proto-key.ts";
 import { keepSame } from "./same.ts";
 import { gatewaySchema } from "./schema.ts";
 
@@ -79,10 +80,10 @@ function judgeTree(config: Written, catalog: Catalog, { diagnostics, unresolved,
   }
   const schema = gatewaySchema(catalog);
   const result = schema.safeParse(tree);
-  const problems = [
+  const problems = withProtoKeys(tree, [
     ...(result.success ? [] : problemsOf(result.error.issues, tree, schema, catalog)),
     ...check(tree, catalog),
-  ];
+  ]);
   const all = [...diagnostics];
   for (const problem of problems) {
     const span = locate(root(), problem.path, problem.at);

@@ -92,10 +92,9 @@ class Flattener {
   }
 
   #members(value: object, path: Path): Record<string, unknown> {
-    const plain: Record<string, unknown> = {};
-    for (const [key, item] of Object.entries(value))
-      if (item !== undefined) plain[key] = this.value(item, [...path, key]);
-    return plain;
+    const members = Object.entries(value).filter(([, item]) => item !== undefined);
+    // An assignment would lose a member "__proto__", which is for the schema to refuse.
+    return Object.fromEntries(members.map(([key, item]) => [key, this.value(item, [...path, key])]));
   }
 
   #upstream(name: string, value: object, path: Path): unknown {
