@@ -262,7 +262,10 @@ export function readerFor(name: string): Read {
   for (const { prefix, create } of FAMILIES) {
     if (name.startsWith(prefix) && name.length > prefix.length) return create(name.slice(prefix.length));
   }
-  throw new TypeError(`there is no variable {${name}}: did you mean {${nearestVariable(name)}}?`);
+  const wayOut = /^[\w.<>*-]+$/.test(name)
+    ? `did you mean {${nearestVariable(name)}}?`
+    : 'for the braces themselves write "{{" and "}}"';
+  throw new TypeError(`there is no variable {${name}}: ${wayOut}`);
 }
 
 /** A string option that may hold variables; gives a Template. */
