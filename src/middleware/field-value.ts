@@ -108,33 +108,6 @@ export function fieldValueOption(doc: string) {
     });
 }
 
-/**
- * What takes the place of a match within a field value (`String.replace`); gives a Template. `$1` in it is a group of
- * the match, while a `$` that a variable brings in is only itself. Outer spaces stay: they may become inner ones.
- */
-export function replacementOption(doc: string) {
-  return z
-    .string()
-    .meta({ description: doc, format: "template" })
-    .transform((text, ctx) => {
-      try {
-        const octets = utf8Octets(text);
-        if (!isFieldValue(octets))
-          throw new TypeError(`${JSON.stringify(text)} holds a line end or another control character`);
-        return compileTemplate(octets, replacementEscape);
-      } catch (error) {
-        const message = error instanceof Error ? error.message : String(error);
-        ctx.addIssue({ code: "custom", message, params: { code: "bad-field-value" } });
-        return z.NEVER;
-      }
-    });
-}
-
-const replacementEscape: EscapeFor = (name) => {
-  const makeSafe = fieldEscape(name);
-  return (value) => makeSafe(value).replaceAll("$", "$$$$");
-};
-
 /** A field value without variables. */
 export function constantValueOption(doc: string) {
   return z

@@ -4,22 +4,22 @@ import { fieldId } from "../../http/field-name.ts";
 import { type FieldSection, trimOws } from "../../http/field-section.ts";
 import type { Template } from "../../http/variable.ts";
 import { isEditable } from "../field-value.ts";
+import type { Replacement } from "./replacement.ts";
 
 export type Edit = (fields: FieldSection, exchange: Exchange) => void;
 
 /** What may be done to one section; see the options of `headers`. */
 export interface Edits {
   readonly remove: readonly string[];
-  readonly replace: Readonly<Record<string, readonly Replacement[]>>;
+  readonly replace: Readonly<Record<string, readonly PatternEdit[]>>;
   readonly set: Readonly<Record<string, readonly Template[]>>;
   readonly add: Readonly<Record<string, readonly Template[]>>;
   readonly default: Readonly<Record<string, readonly Template[]>>;
 }
 
-export interface Replacement {
+export interface PatternEdit {
   readonly pattern: RegExp;
-  /** Its text may hold groups of the pattern. */
-  readonly with: Template;
+  readonly with: Replacement;
 }
 
 /** In the order they are done. */
@@ -122,7 +122,7 @@ function defaulting(name: string, values: readonly Template[]): Edit {
   };
 }
 
-function replacing(name: string, replacements: readonly Replacement[]): Edit {
+function replacing(name: string, replacements: readonly PatternEdit[]): Edit {
   const append = appending(name);
   return (fields, exchange) => {
     if (!fields.has(name)) return;
@@ -134,7 +134,8 @@ function replacing(name: string, replacements: readonly Replacement[]): Edit {
   };
 }
 
-function replaceAll(value: string, replacements: readonly Replacement[], exchange: Exchange): string {
-  for (const { pattern, with: text } of replacements) value = value.replace(pattern, text(exchange));
+function replaceAll(value: string, replacements: readonly PatternEdit[], exchange: Exchange): string {
+  for (const { pattern, with: expand } of replacements)
+    value = value.replace(pattern, (...found: unknown[]) => expand(found, exchange));
   return value;
 }

@@ -112,6 +112,18 @@ test("a variable in a replacement brings in no group, no line end and no other t
   expect(await up({ replace: lines }, sent, "/?q=a%0d%0ax-c:%201")).toMatchObject({ "x-a": ["a  x-c: 1"] });
 });
 
+test("what stands before a variable makes no group with what the variable brings in", async () => {
+  const replace = { "x-a": { pattern: "a(b)", with: "${client.address}" } };
+  expect(await up({ replace }, { "x-a": "ab!" })).toEqual({ "x-a": ["$192.0.2.1!"] });
+});
+
+test("JSON in a replacement has its braces twice, and who writes them once is told so", async () => {
+  const replace = { "x-a": { pattern: "x", with: '{{"a":1}}' } };
+  expect(await up({ replace }, { "x-a": "x" })).toEqual({ "x-a": ['{"a":1}'] });
+  const once = { "x-a": { pattern: "x", with: '{"a":1}' } };
+  expect(problems(headers, { request: { replace: once } }).join()).toContain('write "{{" and "}}"');
+});
+
 test("spaces around a replacement are part of it", async () => {
   expect(await up({ replace: { "x-a": { pattern: ",", with: " ; " } } }, { "x-a": "a,b," })).toEqual({
     "x-a": ["a ; b ;"],

@@ -16,9 +16,10 @@ import { oneOrMany } from "../../base/option.ts";
 import { defineMiddleware } from "../../http/define.ts";
 import type { Exchange } from "../../http/exchange.ts";
 import type { HttpResponse } from "../../http/message.ts";
-import { checkFieldNames, fieldNameProblem, fieldValueOption, replacementOption } from "../field-value.ts";
+import { checkFieldNames, fieldNameProblem, fieldValueOption } from "../field-value.ts";
 import { regexOption } from "../regex.ts";
 import { compileEdits, type Edit, readsResponse } from "./edit.ts";
+import { replacementOption } from "./replacement.ts";
 
 type Side = "request" | "response";
 
