@@ -1,5 +1,6 @@
 /** Goes from an expression to the ones its value comes from, and into members of it. */
 import { returned } from "./calls.ts";
+import type { Effort } from "./effort.ts";
 import type { Module, Modules } from "./module.ts";
 import { ABSENT, type Finding, type Place, topLevel, UNKNOWN, within } from "./place.ts";
 import {
@@ -7,23 +8,19 @@ import {
   type Call,
   type ListLiteral,
   literalValue,
-  type MemberAccess,
   memberName,
-  type Node_,
   type ObjectLiteral,
   type Written,
 } from "./syntax.ts";
 
-/** Steps from one expression to another for one place; functions that call themselves end there. */
-const MOST_STEPS = 2000;
-
 /** For one search. */
 export class Expressions {
   readonly #modules: Modules;
-  #steps = 0;
+  readonly #effort: Effort;
 
-  constructor(modules: Modules) {
+  constructor(modules: Modules, effort: Effort) {
     this.#modules = modules;
+    this.#effort = effort;
   }
 
   /** What an expression with conditions may come out as; itself if there are none. */
@@ -48,7 +45,7 @@ export class Expressions {
   /** The expression that a place's value comes from. */
   resolve(place: Place, functions = true): Place {
     for (;;) {
-      if (++this.#steps > MOST_STEPS) return place;
+      if (!this.#effort.step()) return place;
       const next = this.#next(place, functions);
       if (next === null) return place;
       place = next;
@@ -101,7 +98,7 @@ export class Expressions {
   }
 
   exported(module: Module, name: string): Place | null {
-    if (++this.#steps > MOST_STEPS) return null;
+    if (!this.#effort.step()) return null;
     const { node, from } = module.exported(name);
     if (node !== null) return topLevel(module, node);
     for (const next of from) {
@@ -173,6 +170,7 @@ export class Expressions {
   }
 
   #property(holder: Place, node: ObjectLiteral, step: string | number, actual: unknown): Finding {
+    this.#effort.look(node.properties.length);
     const name = String(step);
     const perhaps: Finding[] = [];
     let certain: Finding | null = null;
@@ -254,17 +252,15 @@ export class Expressions {
   /** An item of a list that others were pushed to after it was written: of that number, or the one of a loop. */
   #pushed(list: Place, { elements }: ListLiteral, index: number, length: number): Finding {
     const { module, constant } = list;
-    if (constant === null) return ABSENT;
-    const pushes = pushesTo(constant, module);
-    if (pushes.length === 0) return ABSENT;
+    const pushed = constant === null ? null : module.pushed(constant);
+    if (pushed === null) return ABSENT;
     const written = elements.some((one) => one === null || one.type === "SpreadElement") ? null : elements[index];
     if (written === null) return ABSENT;
     if (written !== undefined) return { kind: "found", key: null, value: within(list, written as Written) };
-    const given = pushes.flatMap((call) => call.arguments);
-    const isInTurn = given.length === length - elements.length && pushes.every((call) => module.isStatement(call));
+    const { given } = pushed;
+    const isInTurn = pushed.isInTurn && given.length === length - elements.length;
     const node = isInTurn ? given[index - elements.length] : given[0];
-    if ((!isInTurn && given.length > 1) || node === undefined || given.some((one) => one.type === "SpreadElement"))
-      return ABSENT;
+    if ((!isInTurn && given.length > 1) || node === undefined || pushed.hasSpread) return ABSENT;
     return { kind: "found", key: null, value: { ...topLevel(module, node as Written), shared: true } };
   }
 
@@ -273,6 +269,7 @@ export class Expressions {
    * that came out has another length than was written.
    */
   #lengths(holder: Place, { elements }: ListLiteral, whole: number | null): (number | null)[] | null {
+    this.#effort.look(elements.length);
     const lengths = elements.map((element) =>
       element?.type === "SpreadElement" ? this.#length(within(holder, element.argument)) : 1,
     );
@@ -305,36 +302,6 @@ export class Expressions {
     const value = this.#returned(callback, (i) => (i === 0 ? given : null));
     return value === null ? UNKNOWN : { kind: "found", key: null, value };
   }
-}
-
-const CHANGES = new Set([
-  "push",
-  "unshift",
-  "splice",
-  "pop",
-  "shift",
-  "sort",
-  "reverse",
-  "fill",
-  "copyWithin",
-  "length",
-]);
-
-const isAccess = (node: Node_): node is MemberAccess => node.type === "MemberExpression";
-
-/** The calls that add to a list; none if it is changed in other ways too. */
-function pushesTo(name: string, module: Module): readonly Call[] {
-  const isChange = (node: Node_): node is MemberAccess =>
-    isAccess(node) &&
-    node.object.type === "Identifier" &&
-    node.object.name === name &&
-    CHANGES.has(String(accessed(node)));
-  const changes = module.nodes(isChange).filter(isChange);
-  const calls = module.nodes(
-    ({ type, callee }) => type === "CallExpression" && changes.some((change) => change === callee),
-  );
-  const isPushed = changes.every((change) => accessed(change) === "push");
-  return isPushed && calls.length === changes.length ? (calls as unknown as Call[]) : [];
 }
 
 function mapReceiver({ callee }: Call): Written | null {

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { dirname, extname, join, relative, resolve } from "node:path";
 import { Source } from "../../source.ts";
+import { type Pushed, pushesOf } from "./pushes.ts";
 import { type Node_, nodesOf, type Program, parseProgram, parseValue, type Statement, type Written } from "./syntax.ts";
 
 /** A name that is imported; "*" for all of the other file. */
@@ -26,6 +27,7 @@ export class Module {
   readonly #exports = new Map<string, Exported>();
   readonly #stars: string[] = [];
   readonly references: Reference[] = [];
+  #pushes: ReadonlyMap<string, Pushed> | null = null;
 
   private constructor(
     readonly path: string,
@@ -82,10 +84,16 @@ export class Module {
     return this.#program === null ? [] : nodesOf(this.#program, wanted);
   }
 
-  /** Is an expression a statement of the top level, so that it runs once, in its turn? */
-  isStatement(node: Node_): boolean {
+  /** What is pushed to a list of the top level; null if nothing is, or if it is changed in other ways too. */
+  pushed(name: string): Pushed | null {
+    this.#pushes ??= pushesOf((wanted) => this.nodes(wanted), this.#statements());
+    return this.#pushes.get(name) ?? null;
+  }
+
+  /** Expressions that are statements of the top level: each runs once, in its turn. */
+  #statements(): ReadonlySet<Node_> {
     const statements = this.#program?.body ?? [];
-    return statements.some((one) => one.type === "ExpressionStatement" && one.expression === node);
+    return new Set(statements.flatMap((one) => (one.type === "ExpressionStatement" ? [one.expression] : [])));
   }
 
   #take(statement: Statement): void {

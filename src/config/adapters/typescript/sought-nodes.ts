@@ -13,6 +13,8 @@ export class SoughtNodes {
   readonly #flat: Flat;
   /** Where upstream objects stood that are entries of `upstreams` now. */
   readonly #origins: readonly { readonly name: string; readonly path: Path }[];
+  /** Paths of what is no data. */
+  readonly #refused: ReadonlySet<string>;
   #tracer: Tracer | null = null;
 
   /** @param file  as shown in messages */
@@ -20,6 +22,7 @@ export class SoughtNodes {
     this.#source = new Source(file, null);
     this.#text = text;
     this.#flat = flat;
+    this.#refused = new Set(flat.problems.map(({ path }) => path));
     this.#origins = Object.entries(flat.origins).map(([name, path]) => ({ name, path: parsePath(path) }));
   }
 
@@ -45,10 +48,9 @@ export class SoughtNodes {
   }
 
   #nodes(value: unknown, path: Path, refused: Span[]): ConfigNode {
-    const paths = new Set(this.#flat.problems.map((problem) => problem.path));
     const valueSpan = (steps: Path) => {
       const span = this.span(steps);
-      if (paths.size > 0 && paths.has(formatPath(steps))) refused.push(span);
+      if (this.#refused.size > 0 && this.#refused.has(formatPath(steps))) refused.push(span);
       return span;
     };
     return nodeOf(value, path, valueSpan, (steps) => this.span(steps, "key"));
@@ -79,6 +81,7 @@ class SoughtSpan extends Span {
   readonly #path: Path;
   readonly #at: "key" | "value";
   readonly #find: (path: Path, at: "key" | "value") => Stretch | null;
+  #placed: Stretch | null = null;
 
   constructor(
     source: Source,
@@ -94,6 +97,7 @@ class SoughtSpan extends Span {
 
   /** Itself, which has no text, if it cannot be found: then the path is the place. */
   override placed(): Stretch {
-    return this.#find(this.#path, this.#at) ?? this;
+    this.#placed ??= this.#find(this.#path, this.#at) ?? this;
+    return this.#placed;
   }
 }

@@ -1,12 +1,15 @@
-import { afterAll, describe, expect, test } from "bun:test";
+import { afterAll, describe, expect, spyOn, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import fc from "fast-check";
 import { diagnose, oneLine, render } from "../../diagnostic.ts";
+import { loadConfig } from "../../load.ts";
 import { locate } from "../../node.ts";
 import { type Path, parsePath } from "../../path.ts";
-import { Modules } from "./module.ts";
+import { testCatalog } from "../../testing.ts";
+import { Effort, MOST_IN_ALL, MOST_SEARCHES, MOST_STEPS } from "./effort.ts";
+import { Module, Modules } from "./module.ts";
 import { Tracer } from "./tracer.ts";
 import { readTypescript } from "./typescript.ts";
 
@@ -251,6 +254,74 @@ test("a text that the parser cannot read leaves the path", () => {
   expect(new Tracer(modules, () => undefined).find(["a"], "value")).toBeNull();
 });
 
+describe("of a config with a mistake in each of its many parts", () => {
+  const many = MOST_SEARCHES + 100;
+  const pushes = [
+    "const routes: unknown[] = [];",
+    ...Array.from({ length: many }, (_, i) => `routes.push({ match: "/${i}", to: "a:1", usee: [] });`),
+    "export default { sites: [{ routes }] };",
+  ].join("\n");
+  const tree = { sites: [{ routes: Array.from({ length: many }, () => ({ usee: [] })) }] };
+  const valueIn = (value: unknown) => (path: Path) =>
+    path.reduce<unknown>((held, step) => (held as never)?.[step], value);
+
+  test("some hundred are placed; the others have their path and the name of the file", async () => {
+    const file = join(folder, "many.config.ts");
+    await Bun.write(file, pushes);
+    const { diagnostics } = await loadConfig({ file }, testCatalog, {});
+    expect(diagnostics).toHaveLength(many);
+    expect(new Set(diagnostics.map((one) => one.file))).toEqual(new Set([file]));
+    for (const one of diagnostics) {
+      const route = Number(/\d+/.exec(one.message)![0]) - 1;
+      expect(one.path).toBe(`sites[0].routes[${route}].usee`);
+      expect(one.line).toBe(route < MOST_SEARCHES ? route + 2 : null);
+    }
+  });
+
+  test("the file is searched once for what it pushes, however many are asked for", () => {
+    const modules = new Modules("x.config.ts", pushes);
+    const tracer = new Tracer(modules, valueIn(tree));
+    using nodes = spyOn(Module.prototype, "nodes");
+    for (let i = 0; i < 100; i++) {
+      const found = tracer.find(["sites", 0, "routes", i, "usee"], "key");
+      expect(found).toMatchObject({ start: pushes.indexOf("usee", pushes.indexOf(`"/${i}"`)) });
+    }
+    expect(nodes).toHaveBeenCalledTimes(1);
+  });
+
+  test("a list that doubles sixteen times is given up, each time, and costs no more after that", () => {
+    const doubled = Array.from({ length: 16 }, (_, i) => `const a${i + 1} = [...a${i}, ...a${i}];`).join("\n");
+    const text = `const a0 = [1];\n${doubled}\nexport default { a: a16.map((x) => ({ q: x })) };`;
+    const effort = new Effort();
+    const value = { a: Array.from({ length: 65_536 }, () => ({ q: 1 })) };
+    const tracer = new Tracer(new Modules("x.config.ts", text), valueIn(value), effort);
+    const costs = value.a.map((_, i) => {
+      const before = effort.spent;
+      tracer.find(["a", i, "q"], "key");
+      return effort.spent - before;
+    });
+    // Each step may look at a list of two.
+    expect(Math.max(...costs.slice(0, MOST_SEARCHES))).toBeWithin(20, 3 * MOST_STEPS);
+    expect(Math.max(...costs.slice(MOST_SEARCHES))).toBe(0);
+  });
+
+  test("long lists are gone through until all that may be spent is spent", () => {
+    const length = 100_000;
+    const text = `export default { a: [${"1,".repeat(length)}] };`;
+    const effort = new Effort();
+    const tracer = new Tracer(
+      new Modules("x.config.ts", text),
+      valueIn({ a: Array.from({ length }, () => 1) }),
+      effort,
+    );
+    const found = Array.from({ length: 100 }, (_, i) => tracer.find(["a", i], "value")?.start ?? null);
+    const placed = found.indexOf(null);
+    expect(found).toEqual(found.map((_, i) => (i < placed ? text.indexOf("1,") + 2 * i : null)));
+    expect(placed).toBeWithin(10, 100);
+    expect(effort.spent).toBeWithin(MOST_IN_ALL, MOST_IN_ALL + 2 * length);
+  });
+});
+
 /** A value as somebody may write it: its text, and where each piece of it begins and ends. */
 interface Piece {
   readonly value: unknown;
@@ -354,9 +425,11 @@ test("whatever is written, each part of it is found where it was written", () =>
       if (isSpread && (typeof written.value !== "object" || written.value === null || Array.isArray(written.value)))
         return;
       const valueAt = (path: Path) => path.reduce<unknown>((value, step) => (value as never)?.[step], written.value);
-      const tracer = new Tracer(new Modules("x.config.ts", text), valueAt);
+      const modules = new Modules("x.config.ts", text);
       for (const { path, key, start, end } of shifted(written.places, before.length, null)) {
         if (isSpread && path.length === 0) continue;
+        // One for each: there may be more places than are looked for.
+        const tracer = new Tracer(modules, valueAt);
         const found = tracer.find(path, "value");
         expect({ text, path, ...found }).toMatchObject({ start, end, exact: true });
         if (key !== null) expect({ text, path, start: tracer.find(path, "key")?.start }).toMatchObject({ start: key });

@@ -8,6 +8,7 @@
  */
 import type { Path } from "../../path.ts";
 import type { Stretch } from "../../source.ts";
+import { Effort } from "./effort.ts";
 import { Expressions } from "./expressions.ts";
 import type { Modules } from "./module.ts";
 import type { Place } from "./place.ts";
@@ -16,17 +17,20 @@ import { isWrittenOut, literalValue, type Node_ } from "./syntax.ts";
 export class Tracer {
   readonly #modules: Modules;
   readonly #valueAt: (path: Path) => unknown;
+  readonly #effort: Effort;
 
   /** @param valueAt  what the config gave at a path; undefined if that is not known */
-  constructor(modules: Modules, valueAt: (path: Path) => unknown) {
+  constructor(modules: Modules, valueAt: (path: Path) => unknown, effort = new Effort()) {
     this.#modules = modules;
     this.#valueAt = valueAt;
+    this.#effort = effort;
   }
 
-  /** Where a path was written; null if nothing is known of it. */
+  /** Where a path was written; null if nothing is known of it, or after too many searches. */
   find(path: Path, at: "key" | "value"): Stretch | null {
+    if (!this.#effort.begin()) return null;
     const { main } = this.#modules;
-    const expressions = new Expressions(this.#modules);
+    const expressions = new Expressions(this.#modules, this.#effort);
     const root = main === null ? null : expressions.exported(main, "default");
     if (root === null) return null;
     let place = root;
