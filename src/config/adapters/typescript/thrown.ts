@@ -31,8 +31,27 @@ interface Position {
  * @param ours  what `lintel` exports
  */
 export function describeThrown(thrown: unknown, file: string, ours: readonly string[]): Thrown[] {
-  const causes: unknown[] = thrown instanceof AggregateError && thrown.errors.length > 0 ? thrown.errors : [thrown];
-  return causes.map((cause) => describe(cause, file, ours));
+  return causesOf(thrown).map((cause) => {
+    try {
+      return describe(cause, file, ours);
+    } catch {
+      // A config may throw what throws itself when somebody looks at it.
+      return thrownValue(cause, file);
+    }
+  });
+}
+
+function causesOf(thrown: unknown): readonly unknown[] {
+  const errors = tried(() => (thrown instanceof AggregateError ? (thrown.errors as unknown) : null), null);
+  return Array.isArray(errors) && errors.length > 0 ? errors : [thrown];
+}
+
+function tried<T>(look: () => T, otherwise: T): T {
+  try {
+    return look();
+  } catch {
+    return otherwise;
+  }
 }
 
 /** A problem of the whole file. */
@@ -84,8 +103,11 @@ export function fromStack(stack: string, file: string, message: string): Thrown 
 
 /** Something that is no Error knows nothing of where it was thrown; if only one place can be it, that is it. */
 function thrownValue(thrown: unknown, file: string): Thrown {
-  const text = typeof thrown === "object" && thrown !== null && "message" in thrown ? thrown.message : thrown;
-  const message = `the file throws ${String(text)}`;
+  const text = tried(
+    () => String(typeof thrown === "object" && thrown !== null && "message" in thrown ? thrown.message : thrown),
+    "something that has no text",
+  );
+  const message = `the file throws ${text}`;
   const places = modulesOf(file)
     .all()
     .flatMap((module) => {

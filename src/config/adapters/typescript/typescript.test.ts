@@ -75,6 +75,19 @@ test.each([
     'if (!process.argv) throw "a";\nthrow "b";\nexport default {};',
     "c.ts:1:1: error[config-failed]: the file throws b (an Error would know",
   ],
+  // What throws itself when somebody looks at it.
+  ...[
+    "Object.create(null)",
+    "{ toString: no }",
+    "{ get message() { return no(); } }",
+    "Object.assign(Error(), { message: Object.create(null) })",
+    "Object.defineProperty(Error(), 'message', { get: no })",
+    "new Proxy({}, { get: no, has: no, getPrototypeOf: no })",
+    "AggregateError([Object.create(null)])",
+  ].map((value) => [
+    `const no: any = Function("throw 1");\nconst a: any = ${value};\nthrow a;\nexport default {};`,
+    "c.ts:3:1: error[config-failed]: the file throws something that has no text",
+  ]),
   ['import "./missing.ts";\nexport default {};', 'c.ts:1:8: error[config-failed]: there is no module "./missing.ts"'],
   [
     '// ./missing.ts\nimport {\n  a,\n} from "./missing.ts";\nexport default { a };',
