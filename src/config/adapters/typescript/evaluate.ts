@@ -7,9 +7,12 @@
 import { pathToFileURL } from "node:url";
 import { plugin } from "bun";
 import { type Flat, flatten } from "./flatten.ts";
+import { Strays } from "./strays.ts";
 import { atStart, describeThrown, fromStack, type Thrown } from "./thrown.ts";
 
-/** What the parent is sent. */
+/** What the parent is sent: the evaluation, and before it whenever that changes, what went wrong beside it. */
+export type Message = Evaluation | { readonly kind: "beside"; readonly failures: readonly Thrown[] };
+
 export type Evaluation =
   | ({ readonly kind: "data" } & Flat)
   | { readonly kind: "failed"; readonly failures: readonly Thrown[] };
@@ -25,13 +28,15 @@ plugin({
   },
 });
 
-async function evaluate(file: string): Promise<Evaluation> {
+async function evaluate(file: string, strays: Strays): Promise<Evaluation> {
   try {
     const module = (await import(pathToFileURL(file).href)) as { default?: unknown };
     if ("default" in module) return { kind: "data", ...flatten(await module.default) };
-    return failed(atStart(file, "the file has no default export: write `export default defineConfig({ … })`"));
+    const message = "the file has no default export: write `export default defineConfig({ … })`";
+    return failed(atStart(file, message), ...strays.failures());
   } catch (thrown) {
-    return failed(...describeThrown(thrown, file, OURS));
+    await strays.settle();
+    return failed(...describeThrown(thrown, file, OURS), ...strays.failures({ thrown }));
   }
 }
 
@@ -43,15 +48,16 @@ const OURS = ["defineConfig", "upstream"];
 if (import.meta.main) {
   const file = process.argv[2]!;
   const { exit } = process;
-  const { promise, resolve } = Promise.withResolvers<Evaluation>();
-  // What goes wrong beside the evaluation belongs to it as long as it lasts.
-  const stray = (thrown: unknown) => resolve(failed(...describeThrown(thrown, file, OURS)));
-  process.on("uncaughtException", stray);
-  process.on("unhandledRejection", stray);
+  const send = (message: Message, sent?: () => void) =>
+    process.send!(JSON.stringify(message), undefined, undefined, sent);
+  const strays = new Strays(
+    (thrown) => describeThrown(thrown, file, OURS),
+    (failures) => send({ kind: "beside", failures }),
+  );
   process.exit = (status) => {
     const message = `the file ends its process: process.exit(${status ?? ""})`;
     const failure = fromStack(String(new Error().stack), file, message);
-    answer(failed(failure));
+    answer(failed(failure, ...strays.failures()));
     // Whoever called it expects nothing behind it to run.
     throw new Error(message);
   };
@@ -59,7 +65,10 @@ if (import.meta.main) {
   const answer = (evaluation: Evaluation) => {
     if (isAnswered) return;
     isAnswered = true;
-    process.send!(JSON.stringify(evaluation), undefined, undefined, () => exit(0));
+    send(evaluation, async () => {
+      if (evaluation.kind === "data") await strays.print();
+      exit(0);
+    });
   };
-  answer(await Promise.race([evaluate(file), promise]));
+  answer(await evaluate(file, strays));
 }

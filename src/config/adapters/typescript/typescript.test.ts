@@ -1,4 +1,4 @@
-import { afterAll, expect, test } from "bun:test";
+import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -134,16 +134,82 @@ test.each([
     "process.kill(process.pid, 9);\nexport default {};",
     "c.ts: error[config-failed]: the file ended its process with status 137",
   ],
-  [
-    'setTimeout(() => {\n  throw new Error("late");\n});\nawait new Promise(() => {});\nexport default {};',
-    "c.ts:2:13: error[config-failed]: the file throws late",
-  ],
-  [
-    'Promise.reject(new Error("loose"));\nawait new Promise(() => {});\nexport default {};',
-    "c.ts:1:20: error[config-failed]: the file throws loose",
-  ],
 ])("%j", async (text, message) => {
   expect((await read(text)).said.join("\n").replaceAll(`${folder}/`, "")).toStartWith(message);
+});
+
+describe("what goes wrong beside the evaluation", () => {
+  const late = 'setTimeout(() => { throw new Error("late"); });';
+  const turns = "for (let i = 0; i < 5; i++) await new Promise((done) => setTimeout(done, 1));";
+  const fine = "export default { workers: 2 };";
+
+  test.each([
+    [
+      `${late}\n${turns} throw new Error("first");`,
+      [
+        "c.ts:2:89: error[config-failed]: the file throws first",
+        "c.ts:1:30: error[config-failed]: the file throws late",
+      ],
+    ],
+    [
+      `${late}\n${turns} process.exit(3);`,
+      [
+        "c.ts:2:87: error[config-failed]: the file ends its process: process.exit(3)",
+        "c.ts:1:30: error[config-failed]: the file throws late",
+      ],
+    ],
+    [
+      `${late}\n${turns} process.kill(process.pid, 9);`,
+      [
+        "c.ts: error[config-failed]: the file ended its process with status 137 before it exported anything",
+        "c.ts:1:30: error[config-failed]: the file throws late",
+      ],
+    ],
+    [
+      `${late}\n${turns} export {};`,
+      [
+        "c.ts:1:1: error[config-failed]: the file has no default export: write `export default defineConfig({ … })`",
+        "c.ts:1:30: error[config-failed]: the file throws late",
+      ],
+    ],
+    // It is the same error when the promise is awaited after all.
+    [
+      `const p = Promise.reject(new Error("loose"));\n${turns} await p;`,
+      ["c.ts:1:30: error[config-failed]: the file throws loose"],
+    ],
+    [
+      `const p = Promise.reject(new Error("loose"));\n${turns} p.catch(() => {}); throw new Error("other");`,
+      ["c.ts:2:108: error[config-failed]: the file throws other"],
+    ],
+    [
+      `for (let i = 0; i < 99; i++) Promise.reject(new Error("loose " + i));\n${turns} throw new Error("other");`,
+      [
+        "c.ts:2:89: error[config-failed]: the file throws other",
+        ...Array.from({ length: 10 }, (_, i) => `c.ts:1:49: error[config-failed]: the file throws loose ${i}`),
+      ],
+    ],
+  ])("explains why nothing came: %j", async (text, said) => {
+    expect(await read(text)).toEqual({ tree: null, said });
+  });
+
+  test.each([
+    [`${late}\n${turns} ${fine}`, "late"],
+    [`Promise.reject(new Error("loose"));\n${turns} ${fine}`, "loose"],
+    [`const p = Promise.reject(new Error("loose")); ${turns} await p.catch(() => {}); ${fine}`, null],
+    [`const p = Promise.reject(new Error("loose")); ${turns} p.catch(() => {}); ${turns} ${fine}`, null],
+  ])("refuses nothing that comes to an end: %j prints %j", async (text, printed) => {
+    const program = `
+      const { readTypescript } = await import(${JSON.stringify(new URL("typescript.ts", import.meta.url).href)});
+      const { node, diagnostics } = await readTypescript("", process.argv[1]);
+      console.log(JSON.stringify([[...node.entries.keys()], diagnostics]));`;
+    const file = join(folder, `c${count++}.config.ts`);
+    await Bun.write(file, text);
+    const child = Bun.spawnSync([process.execPath, "-e", program, file]);
+    expect(JSON.parse(child.stdout.toString())).toEqual([["workers"], []]);
+    const errors = child.stderr.toString();
+    if (printed === null) expect(errors).toBe("");
+    else expect(errors).toContain(`error: ${printed}\n`);
+  });
 });
 
 test("a file that never ends is ended", async () => {

@@ -9,7 +9,7 @@ import type { Adapter, Reading } from "../../adapter.ts";
 import { type Diagnostic, diagnose } from "../../diagnostic.ts";
 import { parsePath } from "../../path.ts";
 import { Source, Span } from "../../source.ts";
-import type { Evaluation } from "./evaluate.ts";
+import type { Evaluation, Message } from "./evaluate.ts";
 import { shownAs } from "./module.ts";
 import { SoughtNodes } from "./sought-nodes.ts";
 import type { Thrown } from "./thrown.ts";
@@ -26,10 +26,12 @@ const TIME_LIMIT_MS = 10_000;
 export async function readTypescript(text: string, file: string, timeLimitMs = TIME_LIMIT_MS): Promise<Reading> {
   const whole = new Span(new Source(file, null), 0, 0, []);
   const evaluation = await run(resolve(file), timeLimitMs);
-  if (typeof evaluation === "string")
-    return { node: null, diagnostics: [diagnose(whole, { code: "config-failed", message: evaluation })] };
-  if (evaluation.kind === "failed")
-    return { node: null, diagnostics: await Promise.all(evaluation.failures.map((thrown) => place(thrown, file))) };
+  if (evaluation.kind !== "data") {
+    const failures = await Promise.all(evaluation.failures.map((thrown) => place(thrown, file)));
+    if (evaluation.kind === "ended")
+      failures.unshift(diagnose(whole, { code: "config-failed", message: evaluation.how }));
+    return { node: null, diagnostics: failures };
+  }
   const nodes = new SoughtNodes(file, text, evaluation);
   const diagnostics = evaluation.problems.map(({ path, code, message }) =>
     diagnose(nodes.span(parsePath(path)), { code, message }),
@@ -37,9 +39,16 @@ export async function readTypescript(text: string, file: string, timeLimitMs = T
   return { ...nodes.root(), diagnostics };
 }
 
+/** Nothing came; what went wrong beside the evaluation may be why. */
+interface Ended {
+  readonly kind: "ended";
+  readonly how: string;
+  readonly failures: readonly Thrown[];
+}
+
 /** What the file exports, or why nothing came. */
-async function run(path: string, timeLimitMs: number): Promise<Evaluation | string> {
-  let answer: string | null = null;
+async function run(path: string, timeLimitMs: number): Promise<Evaluation | Ended> {
+  let last: Message | null = null as Message | null;
   const program = new URL("evaluate.ts", import.meta.url).pathname;
   // Without that word, the runtime fetches a package that is imported and not installed, and runs it.
   const child = Bun.spawn([process.execPath, "--no-install", program, path], {
@@ -48,7 +57,8 @@ async function run(path: string, timeLimitMs: number): Promise<Evaluation | stri
     env: process.env,
     serialization: "json",
     ipc(message) {
-      answer = String(message);
+      // After the evaluation nothing more is of interest.
+      if (last === null || last.kind === "beside") last = JSON.parse(String(message)) as Message;
     },
   });
   let late = false;
@@ -58,9 +68,11 @@ async function run(path: string, timeLimitMs: number): Promise<Evaluation | stri
   }, timeLimitMs);
   const status = await child.exited;
   clearTimeout(timer);
-  if (answer !== null) return JSON.parse(answer) as Evaluation;
-  if (late) return `the file did not finish within ${timeLimitMs / 1000} s`;
-  return `the file ended its process with status ${status} before it exported anything`;
+  if (last !== null && last.kind !== "beside") return last;
+  const how = late
+    ? `the file did not finish within ${timeLimitMs / 1000} s`
+    : `the file ended its process with status ${status} before it exported anything`;
+  return { kind: "ended", how, failures: last?.failures ?? [] };
 }
 
 async function place(thrown: Thrown, file: string): Promise<Diagnostic> {
