@@ -154,10 +154,14 @@ export class Pebble {
     rmSync(this.#directory, { recursive: true, force: true });
   }
 
-  /** It goes on without the port if somebody else has it: it is there once it answers. */
+  /** If somebody else has got one of its ports meanwhile, it ends, or goes on without: it is there once it answers. */
   async #startDns(): Promise<string> {
-    for (;;) {
-      const address = await this.#spawnDns();
+    for (let tried = 1; ; tried++) {
+      const address = await this.#spawnDns().catch((thrown) => {
+        if (tried === 10) throw thrown;
+        return null;
+      });
+      if (address === null) continue;
       const resolver = new Resolver({ timeout: 1000, tries: 2 });
       resolver.setServers([address]);
       if ((await resolver.resolve4("a.test").catch((): string[] => [])).includes("127.0.0.1")) return address;
