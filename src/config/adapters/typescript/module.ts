@@ -3,7 +3,18 @@ import { readFileSync } from "node:fs";
 import { dirname, extname, join, relative, resolve } from "node:path";
 import { Source } from "../../source.ts";
 import { type Pushed, pushesOf } from "./pushes.ts";
-import { type Node_, nodesOf, type Program, parseProgram, parseValue, type Statement, type Written } from "./syntax.ts";
+import {
+  type Assignment,
+  accessed,
+  type Expression,
+  type Node_,
+  nodesOf,
+  type Program,
+  parseProgram,
+  parseValue,
+  type Statement,
+  type Written,
+} from "./syntax.ts";
 
 /** A name that is imported; "*" for all of the other file. */
 export interface Imported {
@@ -28,6 +39,7 @@ export class Module {
   readonly #stars: string[] = [];
   readonly references: Reference[] = [];
   #pushes: ReadonlyMap<string, Pushed> | null = null;
+  #assigned: ReadonlyMap<string, readonly Assignment[]> | null = null;
 
   private constructor(
     readonly path: string,
@@ -88,6 +100,14 @@ export class Module {
   pushed(name: string): Pushed | null {
     this.#pushes ??= pushesOf((wanted) => this.nodes(wanted), this.#statements());
     return this.#pushes.get(name) ?? null;
+  }
+
+  /** What is assigned to members of a name, of whatever object. */
+  assigned(member: string): readonly Expression[] {
+    this.#assigned ??= Map.groupBy(this.nodes(isAssignment).filter(isAssignment), ({ left }) =>
+      left.type === "MemberExpression" ? String(accessed(left)) : "",
+    );
+    return this.#assigned.get(member)?.map(({ right }) => right) ?? [];
   }
 
   /** Expressions that are statements of the top level: each runs once, in its turn. */
@@ -167,6 +187,9 @@ export class Module {
     this.references.push({ from: source.value, name, node, source });
   }
 }
+
+const isAssignment = (node: Node_): node is Assignment =>
+  node.type === "AssignmentExpression" && (node as Assignment).operator === "=";
 
 const isModuleExports = (node: Node_ & { readonly object?: Node_; readonly property?: Node_ }): boolean =>
   node.type === "MemberExpression" && node.object?.name === "module" && node.property?.name === "exports";

@@ -10,6 +10,7 @@ export type ObjectLiteral = Of<Expression, "ObjectExpression">;
 export type ListLiteral = Of<Expression, "ArrayExpression">;
 export type Member = Exclude<ObjectLiteral["properties"][number], { readonly type: "SpreadElement" }>;
 export type MemberAccess = Of<Expression, "MemberExpression">;
+export type Assignment = Of<Expression, "AssignmentExpression">;
 export type Call = Of<Expression, "CallExpression">;
 export type Function_ =
   | Of<Statement, "FunctionDeclaration">

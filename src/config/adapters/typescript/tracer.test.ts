@@ -192,7 +192,11 @@ describe("what is computed has the nearest expression and its path", () => {
     ],
     ["const list: number[] = [];\nlist.push(...[1, 2]);\nexport default { a: «list» };", "a[1]"],
     ["const x: Record<string, number> = {};\nx.b = 1;\nexport default { a: «x» };", "a.b"],
-    ["const x = { b: «1» };\nx.b = 2;\nexport default { a: x };", "a.b"],
+    ["const x = { b: 1 };\nx.b = «2»;\nexport default { a: x };", "a.b"],
+    ["const x = { b: 1 };\nx['b'] = «'y'»;\nexport default { a: [x] };", "a[0].b"],
+    ["const x = { b: «1» };\nx.b = 2;\nx.b = 2;\nexport default { a: x };", "a.b"],
+    ["const x = { b: «1» };\nx.b += 1;\nexport default { a: x };", "a.b"],
+    ["const x = { b: «1», c: 1 };\nx.b = 1 + 1;\nx.c = 2;\nexport default { a: x };", "a.b"],
   ])("%s at %s (%s)", async (text, path, at = "value") => {
     const files = { "lintel.config.ts": text };
     const found = await find(files, path, at);

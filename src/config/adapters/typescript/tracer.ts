@@ -47,17 +47,20 @@ export class Tracer {
       if (at === "key" && i === path.length - 1 && key !== null)
         return stretch({ module: place.module, node: key }, !place.shared);
     }
-    return leaf(expressions, place, this.#valueAt(path));
+    return leaf(expressions, place, path.at(-1), this.#valueAt(path));
   }
 }
 
-/** The place of the whole value that an expression gives. */
-function leaf(expressions: Expressions, place: Place, value: unknown): Stretch {
+/** The place of the whole value that an expression gives to a member. */
+function leaf(expressions: Expressions, place: Place, member: string | number | undefined, value: unknown): Stretch {
   const deepest = chosen(expressions, place, value);
   if (isWhole(expressions, deepest)) {
     const written = literalValue(deepest.node);
     const isChanged = written !== undefined && value !== undefined && written !== value;
-    return isChanged ? stretch(place, false) : stretch(deepest, !deepest.shared);
+    if (!isChanged) return stretch(deepest, !deepest.shared);
+    // Somebody gave it another value later: if one line says just that, this is the place.
+    const given = deepest.module.assigned(String(member)).filter((node) => literalValue(node) === value);
+    return stretch(given.length === 1 ? { module: deepest.module, node: given[0]! } : place, false);
   }
   const origin = expressions.origin(place);
   return stretch(origin, !origin.shared && isWhole(expressions, origin));
