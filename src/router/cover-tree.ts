@@ -1,59 +1,68 @@
 /**
- * Things with a path, such as candidates, by its segments, to find those whose path takes everything
- * another one's takes: instead of asking each of 10,000 earlier ones, a walk along the path.
+ * Things that belong to paths, such as candidates, in a bucket for each pattern, by its segments, to find those whose
+ * path takes everything another one's takes: instead of asking each of 10,000 earlier ones, a walk along the path.
  */
 import { isParam, type PathPattern } from "./path-pattern.ts";
 
-interface WithPath {
-  /** null: any. */
-  readonly path: PathPattern | null;
+class Node<Bucket> {
+  readonly literals = new Map<string, Node<Bucket>>();
+  param: Node<Bucket> | null = null;
+  /** Of patterns that end here. */
+  end: Bucket | null = null;
+  /** Of those that take whatever follows. */
+  prefix: Bucket | null = null;
 }
 
-class Node<T> {
-  readonly literals = new Map<string, Node<T>>();
-  param: Node<T> | null = null;
-  /** Their pattern ends here. */
-  readonly ends: T[] = [];
-  /** They take whatever follows. */
-  readonly prefixes: T[] = [];
-}
-
-export class CoverTree<T extends WithPath> {
-  readonly #root = new Node<T>();
+export class CoverTree<Bucket extends object> {
+  readonly #make: () => Bucket;
+  readonly #root = new Node<Bucket>();
   /** Without a path they take every one. */
-  readonly #anyPath: T[] = [];
+  #anyPath: Bucket | null = null;
   /** By text: a regex is known to cover only its like. */
-  readonly #regexes = new Map<string, T[]>();
+  readonly #regexes = new Map<string, Bucket>();
 
-  add(one: T): void {
-    const { path } = one;
-    if (path === null) this.#anyPath.push(one);
-    else if (path.kind === "regex") {
-      const same = this.#regexes.get(path.text);
-      if (same === undefined) this.#regexes.set(path.text, [one]);
-      else same.push(one);
-    } else {
-      let node = this.#root;
-      for (const segment of path.segments) node = isParam(segment) ? below(node) : belowLiteral(node, segment);
-      (path.kind === "prefix" ? node.prefixes : node.ends).push(one);
-    }
+  constructor(make: () => Bucket) {
+    this.#make = make;
   }
 
-  /** Those added whose path may cover this one: all that do, and perhaps some that do not. */
-  coversOf(path: PathPattern | null): T[] {
-    const found = [...this.#anyPath];
-    if (path?.kind === "regex") found.push(...(this.#regexes.get(path.text) ?? []));
-    else if (path !== null) collect(this.#root, path, 0, found);
+  /** The bucket of this path, null being any; patterns that differ in the names of their params share it. */
+  at(path: PathPattern | null): Bucket {
+    if (path === null) {
+      this.#anyPath ??= this.#make();
+      return this.#anyPath;
+    }
+    if (path.kind === "regex") {
+      const bucket = this.#regexes.get(path.text) ?? this.#make();
+      this.#regexes.set(path.text, bucket);
+      return bucket;
+    }
+    let node = this.#root;
+    for (const segment of path.segments) node = isParam(segment) ? below(node) : belowLiteral(node, segment);
+    if (path.kind === "prefix") {
+      node.prefix ??= this.#make();
+      return node.prefix;
+    }
+    node.end ??= this.#make();
+    return node.end;
+  }
+
+  /** Buckets of paths that may cover this one: all that do, and perhaps some that do not. */
+  coversOf(path: PathPattern | null): Bucket[] {
+    const found = this.#anyPath === null ? [] : [this.#anyPath];
+    if (path?.kind === "regex") {
+      const same = this.#regexes.get(path.text);
+      if (same !== undefined) found.push(same);
+    } else if (path !== null) collect(this.#root, path, 0, found);
     return found;
   }
 }
 
-function below<T>(node: Node<T>): Node<T> {
+function below<Bucket>(node: Node<Bucket>): Node<Bucket> {
   node.param ??= new Node();
   return node.param;
 }
 
-function belowLiteral<T>(node: Node<T>, segment: string): Node<T> {
+function belowLiteral<Bucket>(node: Node<Bucket>, segment: string): Node<Bucket> {
   let next = node.literals.get(segment);
   if (next === undefined) {
     next = new Node();
@@ -62,11 +71,11 @@ function belowLiteral<T>(node: Node<T>, segment: string): Node<T> {
   return next;
 }
 
-function collect<T>(node: Node<T>, path: PathPattern, at: number, found: T[]): void {
-  found.push(...node.prefixes);
+function collect<Bucket>(node: Node<Bucket>, path: PathPattern, at: number, found: Bucket[]): void {
+  if (node.prefix !== null) found.push(node.prefix);
   const segment = path.segments[at];
   if (segment === undefined) {
-    found.push(...node.ends);
+    if (node.end !== null) found.push(node.end);
     return;
   }
   const literal = node.literals.get(segment);

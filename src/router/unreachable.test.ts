@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
 import fc from "fast-check";
 import type { MatchConfig } from "../config/gateway-config.ts";
 import { explainRoute } from "./explain.ts";
@@ -139,6 +139,78 @@ describe("shadowed routes", () => {
       ),
       { numRuns: 2000 },
     );
+  });
+});
+
+describe("what is looked at for shadowed routes", () => {
+  const many = (count: number, match: (i: number) => MatchConfig) =>
+    tableOf(Object.fromEntries(Array.from({ length: count }, (_, i) => [`r${i}`, match(i)])));
+
+  /** What is found, and how often a value or a route was looked up in a set meanwhile. */
+  function lookups(table: RouteTable<string>, mostCompared?: number) {
+    const has = spyOn(Set.prototype, "has");
+    try {
+      const found = shadowedRoutes(table, mostCompared).length;
+      return { found, count: has.mock.calls.length };
+    } finally {
+      has.mockRestore();
+    }
+  }
+
+  const block = (i: number) => `10.0.${i}.0/24`;
+
+  test.each<[string, (i: number) => MatchConfig]>([
+    ["a host of its own", (i) => ({ host: [`h${i}.example`] })],
+    [
+      "a host of its own, and what others have too",
+      (i) => ({ host: [`h${i}.example`], method: ["GET"], path: ["/x"] }),
+    ],
+    [
+      "a field of its own, and a list that others have too",
+      (i) => ({ field: { a: [`${i}`] }, client: ["10.0.0.0/8"] }),
+    ],
+  ])("routes are not compared with those that share nothing rare with them: %s", (_what, match) => {
+    const { found, count } = lookups(many(300, match));
+    expect(found).toBe(0);
+    expect(count).toBeLessThan(300 * 10);
+  });
+
+  test("equal lists are counted through once for each route", () => {
+    const { found, count } = lookups(many(100, () => ({ client: Array.from({ length: 50 }, (_, i) => block(i)) })));
+    expect(found).toBe(99);
+    expect(count).toBeLessThan(100 * 150);
+  });
+
+  test("of lists that overlap, so many pairs are compared as the limit says", () => {
+    const methods = many(400, (i) => ({ path: ["/x"], method: ["GET", `M${i}`] }));
+    expect(lookups(methods, 10).count).toBeLessThan(400 * 10 * 5);
+    const clients = many(100, (i) => ({ client: Array.from({ length: 20 }, (_, j) => block(i + j)) }));
+    expect(lookups(clients, 10).count).toBeLessThan(100 * 10 * 25);
+  });
+
+  test("a route with one that takes all of it finds it beside any number of those that take a part", () => {
+    const table = many(3000, (i) => ({ method: i === 2999 ? ["GET", "M7"] : ["GET", `M${i}`] }));
+    expect(shadowedRoutes(table).map(({ route, by }) => [route.name, ...by.map(({ name }) => name)])).toEqual([
+      ["r2999", "r7"],
+    ]);
+  });
+
+  test("nor are those lost that take it together, where they are the only ones for a value", () => {
+    const table = many(3000, (i) => ({ method: i === 2999 ? ["GET", "M7", "M8"] : ["GET", `M${i}`] }));
+    expect(shadowedRoutes(table).map(({ route, by }) => [route.name, ...by.map(({ name }) => name)])).toEqual([
+      ["r2999", "r0", "r7", "r8"],
+    ]);
+  });
+
+  test("one that takes all of it is found wherever its conditions are common", () => {
+    const grid = (i: number): MatchConfig => ({
+      host: [`h${i % 40}.example`],
+      query: { q: [`${Math.floor(i / 40)}`] },
+    });
+    const table = many(1601, (i) => grid(i === 1600 ? 815 : i));
+    expect(shadowedRoutes(table).map(({ route, by }) => [route.name, ...by.map(({ name }) => name)])).toEqual([
+      ["r1600", "r815"],
+    ]);
   });
 });
 

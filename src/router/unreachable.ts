@@ -20,19 +20,30 @@ export interface ShadowedRoute<T> {
  * each of its conditions is met by what the later one's conditions let through, and of one condition that is a list
  * (methods, say) all values are taken by one or the other of them. A route with several paths is named only if all
  * of them are covered.
+ *
+ * @param mostCompared earlier ones that share a condition with it or a value, as often as they do so, that a route is
+ *                     compared with; what else may take its requests is not looked for
  */
-export function shadowedRoutes<T>({ sites }: Pick<RouteTable<T>, "sites">): ShadowedRoute<T>[] {
-  return sites.flatMap(shadowedIn);
+export function shadowedRoutes<T>(
+  { sites }: Pick<RouteTable<T>, "sites">,
+  mostCompared = MOST_COMPARED,
+): ShadowedRoute<T>[] {
+  return sites.flatMap((site) => shadowedIn(site, mostCompared));
 }
 
-function shadowedIn<T>(site: Site<T>): ShadowedRoute<T>[] {
+/** Of thousands of routes that all take some of each other's methods, say, each pair would have to be looked at. */
+const MOST_COMPARED = 1000;
+
+function shadowedIn<T>(site: Site<T>, mostCompared: number): ShadowedRoute<T>[] {
   const reachable = new Set<Route<T>>();
   const shadowed = new Map<Route<T>, Set<Route<T>>>();
-  const earlier = new CoverTree<Demands<T>>();
-  for (const [place, candidate] of site.candidates.entries()) {
-    const later = new Demands(candidate, place);
-    const covering = coveringOf(earlier.coversOf(later.path), later);
-    earlier.add(later);
+  const all = site.candidates.map((candidate, place) => new Demands(candidate, place));
+  const frequency = new Map<string, number>();
+  for (const { keys } of all) for (const key of keys.flat()) frequency.set(key, (frequency.get(key) ?? 0) + 1);
+  const earlier = new CoverTree(() => new Earlier<T>(frequency));
+  for (const later of all) {
+    const covering = coveringOf(earlier.coversOf(later.path), later, mostCompared);
+    earlier.at(later.path).add(later);
     if (covering.length === 0) {
       reachable.add(later.route);
       continue;
@@ -45,17 +56,26 @@ function shadowedIn<T>(site: Site<T>): ShadowedRoute<T>[] {
 }
 
 /** The first one that takes all of it, or those that do so together; empty: something is left. */
-function coveringOf<T>(before: readonly Demands<T>[], later: Demands<T>): readonly Demands<T>[] {
+function coveringOf<T>(before: readonly Earlier<T>[], later: Demands<T>, mostCompared: number): readonly Demands<T>[] {
   let alone: Demands<T> | null = null;
   /** Those that take some of it, by the choice of which they take some values. */
   const some = new Map<string, Demands<T>[]>();
-  for (const one of before) {
-    const unmet = later.unmetOf(one);
-    if (unmet === null || one.route === later.route) continue;
-    if (one.path !== null && (later.path === null || !one.path.covers(later.path))) continue;
-    if (unmet === "") alone = alone === null || one.place < alone.place ? one : alone;
-    else if (some.has(unmet)) some.get(unmet)!.push(one);
-    else some.set(unmet, [one]);
+  const seen = new Set<Demands<T>>();
+  let looksLeft = mostCompared;
+  // Short lists first: what takes all values of a choice is in the list of each of them.
+  const lists = before.flatMap((earlier) => earlier.listsFor(later)).sort((a, b) => a.length - b.length);
+  for (const list of lists) {
+    for (const one of list) {
+      if (looksLeft === 0 || (alone !== null && one.place > alone.place)) break;
+      looksLeft--;
+      if (seen.has(one) || one.route === later.route) continue;
+      seen.add(one);
+      if (one.path !== null && (later.path === null || !one.path.covers(later.path))) continue;
+      const unmet = later.unmetOf(one);
+      if (unmet === "") alone = one;
+      else if (unmet !== null && some.has(unmet)) some.get(unmet)!.push(one);
+      else if (unmet !== null) some.set(unmet, [one]);
+    }
   }
   if (alone !== null) return [alone];
   for (const [of, candidates] of some) {
@@ -72,11 +92,48 @@ function coveringOf<T>(before: readonly Demands<T>[], later: Demands<T>): readon
   return [];
 }
 
+/**
+ * Those with one path, to find the few that may take what another one demands: each of their conditions has to be
+ * one of its own, or to share a value with it. So each lies where its rarest condition is.
+ */
+class Earlier<T> {
+  readonly #frequency: ReadonlyMap<string, number>;
+  readonly #unconditional: Demands<T>[] = [];
+  readonly #byKey = new Map<string, Demands<T>[]>();
+
+  /** @param frequency how many candidates have a key */
+  constructor(frequency: ReadonlyMap<string, number>) {
+    this.#frequency = frequency;
+  }
+
+  add(one: Demands<T>): void {
+    const count = (keys: readonly string[]) => keys.reduce((most, key) => Math.max(most, this.#frequency.get(key)!), 0);
+    let rarest: readonly string[] | null = null;
+    for (const keys of one.keys) if (rarest === null || count(keys) < count(rarest)) rarest = keys;
+    if (rarest === null) this.#unconditional.push(one);
+    else for (const key of rarest) this.#listOf(key).push(one);
+  }
+
+  #listOf(key: string): Demands<T>[] {
+    const list = this.#byKey.get(key) ?? [];
+    this.#byKey.set(key, list);
+    return list;
+  }
+
+  /** Lists of those that may take some of it, each in the order of matching. */
+  listsFor({ keys }: Demands<T>): (readonly Demands<T>[])[] {
+    const found = this.#unconditional.length > 0 ? [this.#unconditional] : [];
+    if (this.#byKey.size === 0) return found;
+    return [...found, ...keys.flat().flatMap((key) => [this.#byKey.get(key) ?? []])];
+  }
+}
+
 /** What a candidate's path and conditions ask for, in a form that can be compared. */
 class Demands<T> {
   readonly route: Route<T>;
   readonly path: PathPattern | null;
-  /** Lists, as all pairs of 10,000 routes may be compared. */
+  /** Of each condition what must be found in another one's for both to hold at once: a text, or one of some values. */
+  readonly keys: readonly (readonly string[])[];
   readonly #choices: { readonly of: string; readonly values: readonly string[]; readonly set: ReadonlySet<string> }[] =
     [];
   /** All other conditions in words: equal texts are equal conditions. */
@@ -94,6 +151,10 @@ class Demands<T> {
       if (choice === undefined) this.#texts.push(condition.describe());
       else this.#choices.push({ ...choice, set: new Set(choice.values) });
     }
+    this.keys = [
+      ...this.#texts.map((text) => [text]),
+      ...this.#choices.map(({ of, set }) => [...set].map((value) => `${of}\0${value}`)),
+    ];
   }
 
   /** @param of "method": what is chosen from; there must be such a condition */
@@ -111,9 +172,9 @@ class Demands<T> {
     for (const { of, set } of earlier.#choices) {
       const own = this.#choices.find((choice) => choice.of === of);
       if (own === undefined) return null;
-      const taken = sharedBy(own.values, set);
-      if (taken === own.values.length) continue;
-      if (taken === 0 || unmet !== "") return null;
+      const taken = takenOf(own.values, set);
+      if (taken === "all") continue;
+      if (taken === "none" || unmet !== "") return null;
       unmet = of;
     }
     return unmet;
@@ -121,10 +182,10 @@ class Demands<T> {
 }
 
 /** How many of the values are in the set. */
-function sharedBy(own: readonly string[], values: ReadonlySet<string>): number {
-  let shared = 0;
-  for (const value of own) if (values.has(value)) shared++;
-  return shared;
+function takenOf(own: readonly string[], values: ReadonlySet<string>): "all" | "some" | "none" {
+  const first = values.has(own[0]!);
+  for (const value of own) if (values.has(value) !== first) return "some";
+  return first ? "all" : "none";
 }
 
 export interface Homeless<T> {
