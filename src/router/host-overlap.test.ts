@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
+import fc from "fast-check";
 import { HostMap } from "./host-map.ts";
-import { mayMeet } from "./host-overlap.ts";
+import { HostPatterns, mayMeet } from "./host-overlap.ts";
 
 /** Every host of one to four labels out of two. */
 const HOSTS = ["a", "b"];
@@ -34,4 +35,16 @@ test.each([
 ])("%s and %s: %p", (one, other, expected) => {
   expect(mayMeet(one, other)).toBe(expected);
   expect(mayMeet(other, one)).toBe(expected);
+});
+
+test("of several patterns one is met exactly if it is one by one", () => {
+  const one = fc.constantFrom(...PATTERNS, "A.B", "b.a.", "~^a", "~b$", "[::1]");
+  fc.assert(
+    fc.property(fc.array(one, { maxLength: 4 }), one, (patterns, asked) => {
+      const known = new HostPatterns(patterns);
+      const expected = patterns.some((pattern) => mayMeet(asked, pattern));
+      expect([known.mayMeet(asked), known.mayMeet(asked)]).toEqual([expected, expected]);
+    }),
+    { numRuns: 3000 },
+  );
 });

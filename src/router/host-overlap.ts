@@ -1,9 +1,48 @@
 /** Whether two host patterns can hold for one host; by the rules of host-map.ts. */
 import { compileRegex, isRegex, readHostPattern } from "../config/pattern.ts";
 
+/** Host patterns, of which it is asked whether another one may meet any: 5000 routes ask that of 1000 hosts. */
+export class HostPatterns {
+  readonly #texts: ReadonlySet<string>;
+  readonly #regexes: readonly string[];
+  readonly #known = new Map<string, boolean>();
+
+  constructor(patterns: readonly string[]) {
+    this.#texts = new Set(patterns.map(tidy));
+    this.#regexes = [...this.#texts].filter(isRegex);
+  }
+
+  /** False only if it is sure. */
+  mayMeet(pattern: string): boolean {
+    let may = this.#known.get(pattern);
+    if (may === undefined) {
+      may = this.#search(tidy(pattern));
+      this.#known.set(pattern, may);
+    }
+    return may;
+  }
+
+  #search(text: string): boolean {
+    if (this.#texts.has(text) || this.#texts.has("*")) return true;
+    if (text === "*" || isPattern(text)) return [...this.#texts].some((one) => tidyMayMeet(text, one));
+    return wildcardsOf(text).some((one) => this.#texts.has(one)) || this.#regexes.some((one) => tidyMayMeet(text, one));
+  }
+}
+
+/** All wildcards that hold for a name. */
+function wildcardsOf(name: string): string[] {
+  const wildcards: string[] = [];
+  for (let dot = name.indexOf("."); dot >= 0; dot = name.indexOf(".", dot + 1)) {
+    if (wildcards.length === 0) wildcards.push(`*${name.slice(dot)}`);
+    wildcards.push(name.slice(dot));
+  }
+  return wildcards;
+}
+
 /** False only if it is sure: two regexes, or a regex and a wildcard, are not compared. */
-export function mayMeet(one: string, other: string): boolean {
-  const [a, b] = [tidy(one), tidy(other)];
+export const mayMeet = (one: string, other: string): boolean => tidyMayMeet(tidy(one), tidy(other));
+
+function tidyMayMeet(a: string, b: string): boolean {
   if (a === "*" || b === "*" || a === b) return true;
   if (isRegex(a) || isRegex(b)) {
     const [regex, text] = isRegex(a) ? [a, b] : [b, a];

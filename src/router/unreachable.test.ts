@@ -240,6 +240,25 @@ describe("routes whose host is none of the site's", () => {
     expect(names(hosts, { host })).toEqual([]);
   });
 
+  test("hosts and patterns are read once, not for each pair of them", () => {
+    const hosts = Array.from({ length: 100 }, (_, i) => `h${i}.example`);
+    const of = (i: number) => [i === 0 ? "other.example" : `h${i % 100}.example`];
+    const routes = Array.from({ length: 300 }, (_, i): [string, MatchConfig] => [
+      `r${i}`,
+      { host: of(i), path: [`/${i}`, `/${i}/*`] },
+    ]);
+    const table = tableOf(Object.fromEntries(routes), { hosts });
+    const reads = spyOn(RegExp.prototype, "test");
+    try {
+      expect(homelessRoutes(table).map(({ route }) => route.name)).toEqual(["r0"]);
+      const count = reads.mock.calls.length;
+      expect(count).toBeGreaterThan(0);
+      expect(count).toBeLessThan((100 + 300) * 10);
+    } finally {
+      reads.mockRestore();
+    }
+  });
+
   test("a host within nested conditions is not looked at", () => {
     expect(names(["a.example"], { not: { host: ["b.example"] } })).toEqual([]);
   });

@@ -4,7 +4,7 @@
  */
 import type { Candidate } from "./candidate.ts";
 import { CoverTree } from "./cover-tree.ts";
-import { mayMeet } from "./host-overlap.ts";
+import { HostPatterns } from "./host-overlap.ts";
 import type { PathPattern } from "./path-pattern.ts";
 import type { Route, RouteTable, Site } from "./table.ts";
 
@@ -201,10 +201,11 @@ export interface Homeless<T> {
 export function homelessRoutes<T>({ sites }: Pick<RouteTable<T>, "sites">): Homeless<T>[] {
   return sites.flatMap(({ hosts, candidates }) => {
     if (hosts.length === 0) return [];
+    const patterns = new HostPatterns(hosts);
     const found = new Map<Route<T>, Homeless<T>>();
     for (const { route, conditions } of candidates) {
       const wanted = conditions.find(({ choice }) => choice?.of === "host")?.choice?.values;
-      if (wanted === undefined || wanted.some((one) => hosts.some((host) => mayMeet(one, host)))) continue;
+      if (wanted === undefined || wanted.some((one) => patterns.mayMeet(one))) continue;
       found.set(route, { route, wanted, hosts });
     }
     return [...found.values()];
