@@ -70,10 +70,18 @@ export class Pebble {
   /** What it said. */
   output = "";
 
+  /** If somebody else has got one of its ports meanwhile, it ends: it is started again, on others. */
   static async start(options: PebbleOptions = {}): Promise<Pebble> {
-    const pebble = new Pebble();
-    await pebble.#start(options);
-    return pebble;
+    for (let tried = 1; ; tried++) {
+      const pebble = new Pebble();
+      try {
+        await pebble.#start(options);
+        return pebble;
+      } catch (thrown) {
+        await pebble.stop();
+        if (tried === 5) throw thrown;
+      }
+    }
   }
 
   async #start(options: PebbleOptions): Promise<void> {
@@ -154,14 +162,10 @@ export class Pebble {
     rmSync(this.#directory, { recursive: true, force: true });
   }
 
-  /** If somebody else has got one of its ports meanwhile, it ends, or goes on without: it is there once it answers. */
+  /** It goes on without the port if somebody else has it: it is there once it answers. */
   async #startDns(): Promise<string> {
-    for (let tried = 1; ; tried++) {
-      const address = await this.#spawnDns().catch((thrown) => {
-        if (tried === 10) throw thrown;
-        return null;
-      });
-      if (address === null) continue;
+    for (;;) {
+      const address = await this.#spawnDns();
       const resolver = new Resolver({ timeout: 1000, tries: 2 });
       resolver.setServers([address]);
       if ((await resolver.resolve4("a.test").catch((): string[] => [])).includes("127.0.0.1")) return address;
