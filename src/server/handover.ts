@@ -162,6 +162,11 @@ export class Handover {
     return this.#ended(graceMs);
   }
 
+  /** They open their log files again. */
+  reopen(): void {
+    for (const pid of this.workers) process.kill(pid, "SIGUSR1");
+  }
+
   kill(): void {
     for (const pid of this.workers) process.kill(pid, "SIGKILL");
   }

@@ -110,9 +110,9 @@ export type ToWorker =
    * The supervisor is about to become another program with the same process id. After the answer
    * (`handed-over`) the loss of this channel is no reason to stop: the worker serves on. Once the channel is gone,
    * SIGTERM means to drain gently, another SIGTERM to drain as usual; if the parent process id
-   * changes, the successor has died and the worker drains as usual.
+   * is another, the successor has died and the worker drains as usual.
    */
-  | { readonly kind: "handover" };
+  | { readonly kind: "handover" /** Its process id. */; readonly supervisor: number };
 
 export type FromWorker =
   /** Traffic is being served. */

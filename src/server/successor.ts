@@ -4,7 +4,7 @@
  */
 import type { Log } from "../base/log.ts";
 import type { Handover } from "./handover.ts";
-import { admitSignals } from "./process-image.ts";
+import { Signals } from "./signals.ts";
 import { type ProgramCommand, takeOver } from "./upgrade.ts";
 
 const FIRST_DELAY_MS = 1000;
@@ -12,23 +12,24 @@ const MAX_DELAY_MS = 30_000;
 const END_MS = 30_000;
 
 /**
- * @param begin starts and serves. @returns exit code
+ * @param begin starts and serves until it is told to stop, by these signals too; gives the exit code
  * @returns exit code
  */
 export async function succeed(
   handover: Handover,
-  begin: () => Promise<number>,
+  begin: (signals: Signals) => Promise<number>,
   command: ProgramCommand,
   log: Log,
 ): Promise<number> {
+  const signals = new Signals();
   for (let delayMs = FIRST_DELAY_MS; ; delayMs = Math.min(delayMs * 2, MAX_DELAY_MS)) {
-    const code = await begin();
+    const code = await begin(signals);
     // It was stopped, or there is nobody left to serve.
     if (code === 0 || handover.isComplete || handover.workers.length === 0) return code;
     const facts = { version: handover.facts.version, workers: handover.workers.length };
     const when = `trying again in ${delayMs / 1000} s, or at SIGHUP; SIGUSR2 starts the program on the disk`;
     log.error(`the new program does not start, the old workers serve on: ${when}`, facts);
-    switch (await wish(delayMs)) {
+    switch (await wish(signals, handover, delayMs)) {
       case "stop":
         log.info("finishing what is in flight");
         return (await handover.end(END_MS)) ? 0 : 1;
@@ -57,19 +58,15 @@ async function startAnew(handover: Handover, command: ProgramCommand, log: Log):
 }
 
 /** What to do next: the time or a signal says it. */
-async function wish(delayMs: number): Promise<"retry" | "upgrade" | "stop"> {
-  const wished = Promise.withResolvers<"retry" | "upgrade" | "stop">();
-  const timer = setTimeout(() => wished.resolve("retry"), delayMs);
-  const retry = () => wished.resolve("retry");
-  const upgrade = () => wished.resolve("upgrade");
-  const stop = () => wished.resolve("stop");
-  const handlers = { SIGHUP: retry, SIGUSR2: upgrade, SIGTERM: stop, SIGINT: stop } as const;
-  for (const [signal, handler] of Object.entries(handlers)) process.on(signal, handler);
-  admitSignals();
-  try {
-    return await wished.promise;
-  } finally {
-    clearTimeout(timer);
-    for (const [signal, handler] of Object.entries(handlers)) process.off(signal, handler);
-  }
+function wish(signals: Signals, handover: Handover, delayMs: number): Promise<"retry" | "upgrade" | "stop"> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve("retry"), delayMs);
+    signals.onReload = () => resolve("retry");
+    signals.onUpgrade = () => resolve("upgrade");
+    signals.onReopen = () => handover.reopen();
+    void signals.first.then(() => {
+      clearTimeout(timer);
+      resolve("stop");
+    });
+  });
 }

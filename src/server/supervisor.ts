@@ -27,7 +27,7 @@ import { type HeldListener, ListenErrors, ListenerSet } from "./listener-set.ts"
 import { dropPrivileges, findAccount, prepareLogFile } from "./privileges.ts";
 import { type LoadedConfig, Reloader } from "./reload.ts";
 import { type Servable, Service } from "./service.ts";
-import { StopSignals } from "./shutdown.ts";
+import { Signals } from "./signals.ts";
 import { stateFolder } from "./state-folder.ts";
 import { filesNeeded, raiseFileLimit } from "./supervisor-limits.ts";
 import { bindListener } from "./supervisor-listen.ts";
@@ -49,6 +49,8 @@ export interface SupervisorOptions extends Servable {
   readonly command?: ProgramCommand;
   /** What the program before left to us. */
   readonly handover?: Handover | null;
+  /** Default: they are heard once there are workers to start. */
+  readonly signals?: Signals | null;
   /** Starts an admin listener; it lives on a higher floor. */
   readonly startAdmin?: (config: AdminConfig, control: Control) => Admin;
   /** Program and arguments of a worker; default: this runtime with worker.ts. */
@@ -158,35 +160,34 @@ class Supervisor {
   /** From the start of the workers to their end. @returns exit code */
   async run(): Promise<number> {
     const { config, handover, tree, origin, files = [] } = this.#options;
-    const signals = new StopSignals(() => void this.#reloader.reload("SIGHUP"));
-    const reopen = () => this.#service.workers.reopen();
-    const upgrade = () => void this.#upgrade("SIGUSR2").catch(({ message }) => this.#log.error(`SIGUSR2: ${message}`));
-    process.on("SIGUSR1", reopen);
-    process.on("SIGUSR2", upgrade);
-    try {
-      this.#startAdmin(config.admin);
-      this.#follow(files);
-      // Nothing else is exchanged before the first config is served.
-      const starting = this.#reloader.alone(() => this.#start());
-      const begun = await Promise.race([starting, signals.first]);
-      if (begun === "failed") return 1;
-      if (begun === "started") {
-        for (const listener of this.#listeners.all) {
-          this.#log.info(`listening on ${this.#urlOf(listener)}`, { listener: listener.name });
-        }
-        if (this.#admin !== undefined) this.#log.info(`admin on ${this.#admin.url}`);
-        this.#versions.record({ tree, origin, trigger: handover ? "upgrade" : "start" });
-        handover?.complete(config.timeouts.drain, this.#log);
+    const signals = this.#options.signals ?? new Signals();
+    signals.onReload = () => void this.#reloader.reload("SIGHUP");
+    signals.onReopen = () => {
+      this.#service.workers.reopen();
+      handover?.reopen();
+    };
+    signals.onUpgrade = () =>
+      void this.#upgrade("SIGUSR2").catch(({ message }) => this.#log.error(`SIGUSR2: ${message}`));
+    this.#startAdmin(config.admin);
+    this.#follow(files);
+    // Nothing else is exchanged before the first config is served.
+    const starting = this.#reloader.alone(() => this.#start());
+    const begun = await Promise.race([starting, signals.first]);
+    if (begun === "failed") return 1;
+    if (begun === "started") {
+      for (const listener of this.#listeners.all) {
+        this.#log.info(`listening on ${this.#urlOf(listener)}`, { listener: listener.name });
       }
-      return await this.#stop(await signals.first, signals.second);
-    } finally {
-      process.off("SIGUSR1", reopen);
-      process.off("SIGUSR2", upgrade);
-      signals.dispose();
+      if (this.#admin !== undefined) this.#log.info(`admin on ${this.#admin.url}`);
+      this.#versions.record({ tree, origin, trigger: handover ? "upgrade" : "start" });
+      handover?.complete(config.timeouts.drain, this.#log);
     }
+    return this.#stop(await signals.first, signals.second);
   }
 
   close(): void {
+    // An upgrade may still be under way.
+    this.#stopping = true;
     this.#watch.stop();
     this.#admin?.stop();
     this.#socket?.stop();

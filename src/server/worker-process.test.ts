@@ -84,3 +84,10 @@ test("a worker counts in the zone of its supervisor and hands the drain time to 
   expect(await workers.drain(1000)).toBe(true);
   expect(zone.totals[0]).toContain(100);
 });
+
+test("a worker that is handed over when its supervisor is gone already drains", async () => {
+  const { workers, said } = create(`{ async prepare() { return { commit() {} }; }, async drain() {} }`);
+  await workers.start();
+  workers.send({ kind: "handover", supervisor: 1 });
+  expect(await death(said)).toBe(0);
+});

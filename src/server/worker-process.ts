@@ -111,7 +111,7 @@ export function runWorker(parts: WorkerParts): void {
       case "handover":
         handedOver = true;
         tell({ kind: "handed-over" });
-        watchParent(() => {
+        watchParent(message.supervisor, () => {
           state.log.warn("the supervisor's successor is gone: draining");
           drain(false);
         });
@@ -357,9 +357,8 @@ const messageOf = (error: unknown): string => (error instanceof Error ? error.me
 
 const PARENT_LOOK_MS = 1000;
 
-/** Calls once this process has another parent. The runtime remembers the first one; the kernel knows. */
-function watchParent(onGone: () => void): void {
-  const parent = parentPid();
+/** Calls once this process has another parent than that one. The runtime remembers its first; the kernel knows. */
+function watchParent(parent: number, onGone: () => void): void {
   const timer = setInterval(() => {
     if (parentPid() === parent) return;
     clearInterval(timer);
@@ -367,8 +366,8 @@ function watchParent(onGone: () => void): void {
   }, PARENT_LOOK_MS);
 }
 
-function parentPid(): string {
+function parentPid(): number {
   const stat = readFileSync("/proc/self/stat", "latin1");
   // "pid (name) state ppid …"; the name may have anything in it.
-  return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]!;
+  return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
 }

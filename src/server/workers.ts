@@ -110,7 +110,7 @@ export class Workers {
     for (const worker of this.#workers) if (!asked.includes(worker)) worker.signal("SIGKILL");
     const answers = asked.map(async (worker) => {
       const answer = worker.answer("handed-over", COMMIT_WITHIN_MS);
-      worker.send({ kind: "handover" });
+      worker.send({ kind: "handover", supervisor: process.pid });
       await answer.catch(() => worker.signal("SIGKILL"));
     });
     await Promise.all(answers);

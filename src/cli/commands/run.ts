@@ -5,6 +5,7 @@ import { startAdmin } from "../../admin/server.ts";
 import type { ConfigOrigin } from "../../config/load.ts";
 import { isIp } from "../../net/address.ts";
 import { Handover } from "../../server/handover.ts";
+import type { Signals } from "../../server/signals.ts";
 import { succeed } from "../../server/successor.ts";
 import { runSupervisor } from "../../server/supervisor.ts";
 import { programCommand } from "../../server/upgrade.ts";
@@ -68,16 +69,16 @@ export const run: Command = {
     // Relative paths start at the file, also where flags change what it says.
     const start = file === null ? process.cwd() : dirname(file);
     const read = async (before: unknown) => load(await originOf(flags), start, before);
-    const begin = async () => {
+    const begin = async (signals: Signals | null) => {
       const prepared = await usable(await originOf(flags), terminal, start);
       if (prepared === null) return 1;
       const { config, tree, origin, directory, files } = prepared;
       const loadTree = (kept: unknown, name: string, before: unknown) =>
         load({ tree: kept, origin: name }, directory, before);
       const facts = { tree, origin, directory, config, file, files };
-      return runSupervisor({ ...facts, load: read, loadTree, command, handover, startAdmin });
+      return runSupervisor({ ...facts, load: read, loadTree, command, handover, signals, startAdmin });
     };
-    if (handover === null) return begin();
+    if (handover === null) return begin(null);
     return succeed(handover, begin, command, processLog({ level: "info", format: "text" }));
   },
 };
