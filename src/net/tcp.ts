@@ -39,6 +39,7 @@ import {
   WRITABLE,
   watch,
 } from "./loop.ts";
+import { LowWaterMark } from "./low-water-mark.ts";
 import { Pipe, refusePipes, takePipe } from "./pipe.ts";
 import { isFull, queuedOctets, SendQueue } from "./send-queue.ts";
 
@@ -109,6 +110,8 @@ export class TcpConnection implements Connection, Pollable {
   readonly #fd: number;
   /** What the kernel did not take. */
   #queue: SendQueue | null = null;
+  /** Of long content, from its first burst on. */
+  #mark: LowWaterMark | null = null;
   #paused = false;
   /** The kernel may hold octets (or an end) that we have not read: edge-triggered, nobody will tell us again. */
   #readable = false;
@@ -135,6 +138,7 @@ export class TcpConnection implements Connection, Pollable {
    */
   surrender(): number {
     this.flush();
+    this.#mark?.clear();
     this.open = false;
     this.handler = nobody;
     unwatch(this.#fd);
@@ -195,6 +199,7 @@ export class TcpConnection implements Connection, Pollable {
     if (queuesAreFull()) most = SMALL_READ_OCTETS;
     else if (this.handler.expectsHead) most = HEAD_READ_OCTETS;
     else if (this.handler.unseen! > 0 && this.#error === 0 && this.#move()) return;
+    this.#mark?.clear();
     const length = libc.recv(this.#fd, roomAddress, most, 0);
     if (length > 0) {
       this.octetsIn += length;
@@ -217,18 +222,25 @@ export class TcpConnection implements Connection, Pollable {
   /** Hands on octets without reading them. @returns false if nothing was done, and they have to be read */
   #move(): boolean {
     let wanted = this.handler.unseen!;
+    let burst = 0;
     for (let moves = 0; moves < MOVES_PER_TURN; moves++) {
       const pipe = takePipe();
       if (pipe === null) return moves > 0 && this.#moveOn();
       const length = pipe.fillFrom(this.#fd, wanted);
       const error = length < 0 ? errno() : 0;
-      if (length > 0) this.octetsIn += length;
+      if (length > 0) {
+        this.octetsIn += length;
+        burst += length;
+      }
       try {
         if (length > 0) this.handler.onUnseen!(pipe);
       } finally {
         pipe.releaseUntaken();
       }
-      if (length <= 0) return this.#moved(length, error);
+      if (length <= 0) {
+        if (error === EAGAIN && burst > 0) (this.#mark ??= new LowWaterMark(this.#fd)).waitFor(burst, wanted);
+        return this.#moved(length, error);
+      }
       if (!this.open || this.#paused) return true;
       wanted = this.handler.unseen ?? 0;
       if (wanted === 0) break;
@@ -433,6 +445,7 @@ export class TcpConnection implements Connection, Pollable {
     if (!this.open) return;
     this.open = false;
     this.#linger?.cancel();
+    this.#mark?.clear();
     this.#dropQueue();
     if (corked === this) {
       corked = null;
