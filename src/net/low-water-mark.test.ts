@@ -26,7 +26,7 @@ class Counter extends Recorder {
 }
 
 test.each([
-  ["a burst of long content", 64 * KIB, 900 * KIB, 128 * KIB],
+  ["a burst of long content", 64 * KIB, 900 * KIB, 256 * KIB],
   ["the end of content, of which less is to come than is worth waking for", 64 * KIB, 1000, 1000],
   ["little at a time", 1000, 900 * KIB, 1],
   ["an end that nobody knows", 64 * KIB, Infinity, 1],

@@ -7,7 +7,7 @@
 import { Timer, timerList } from "../base/timer.ts";
 import { SO_RCVLOWAT, SOL_SOCKET, setOption } from "./libc.ts";
 
-const WORTH_WAKING_OCTETS = 128 * 1024;
+const WORTH_WAKING_OCTETS = 256 * 1024;
 /** A peer that sends less at a time is slow: whoever waits for it wants it as it comes. */
 const BURST_OCTETS = 32 * 1024;
 const PATIENCE_MS = 4;
