@@ -11,8 +11,9 @@ import { libc } from "./libc.ts";
 import { Listener } from "./listener.ts";
 import { listening, Recorder, until } from "./testing.ts";
 import type { TlsConnection } from "./tls-connection.ts";
+import type { HandshakeFacts } from "./tls-handshake-facts.ts";
 import { alpnWire, createTlsContext } from "./tls-runtime.ts";
-import { type HandshakeFacts, TlsServer } from "./tls-server.ts";
+import { TlsServer } from "./tls-server.ts";
 
 const authority = new Authority();
 const pair = authority.issue(["app.test", "localhost"]);

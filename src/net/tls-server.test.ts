@@ -7,15 +7,11 @@ import { Listener } from "./listener.ts";
 import type { TcpConnection } from "./tcp.ts";
 import { listening, openSockets, Peer, Recorder, until, wait } from "./testing.ts";
 import type { TlsConnection } from "./tls-connection.ts";
+import type { TlsAcceptOwner, TlsHandshake } from "./tls-handshake.ts";
+import type { HandshakeFacts } from "./tls-handshake-facts.ts";
+import type { TlsIdentity } from "./tls-identity.ts";
 import { alpnWire, createTlsContext, type TlsContextOptions } from "./tls-runtime.ts";
-import {
-  type HandshakeFacts,
-  type TlsAcceptOwner,
-  type TlsHandshake,
-  type TlsIdentity,
-  TlsServer,
-  type TlsServerSettings,
-} from "./tls-server.ts";
+import { TlsServer, type TlsServerSettings } from "./tls-server.ts";
 
 const authority = new Authority();
 const clients = new Authority("Client CA");

@@ -13,13 +13,10 @@ import { type ProxyHeaderOwner, ProxyHeaderStage } from "../net/proxy-header-sta
 import type { ProxyHeader } from "../net/proxy-protocol.ts";
 import type { TcpConnection } from "../net/tcp.ts";
 import type { TlsConnection } from "../net/tls-connection.ts";
-import {
-  type HandshakeFacts,
-  type HandshakeFailure,
-  type TlsAcceptOwner,
-  type TlsHandshake,
-  TlsServer,
-} from "../net/tls-server.ts";
+import type { TlsAcceptOwner, TlsHandshake } from "../net/tls-handshake.ts";
+import type { HandshakeFacts } from "../net/tls-handshake-facts.ts";
+import type { HandshakeFailure } from "../net/tls-handshake-failure.ts";
+import { TlsServer } from "../net/tls-server.ts";
 import { CidrSet } from "../router/cidr.ts";
 import { type ArrivalMetrics, handshakeFailureNumber } from "../telemetry/metrics.ts";
 import type { Certificates } from "./certificates.ts";

@@ -19,7 +19,7 @@ import {
   type QuicSessionTaker,
   type Session,
 } from "../net/quic-runtime.ts";
-import type { HandshakeFailure } from "../net/tls-server.ts";
+import type { HandshakeFailure } from "../net/tls-handshake-failure.ts";
 import type { ExchangeHooks } from "../protocol/http1/server.ts";
 import { runtimeFieldOctets, SPARE_LINES } from "../protocol/http3/head.ts";
 import type { HoldBudget } from "../protocol/http3/held-octets.ts";

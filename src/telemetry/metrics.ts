@@ -6,7 +6,7 @@
 import { FAILURES, type FailureCode } from "../base/failure.ts";
 import { runSteps, type Steps } from "../base/steps.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
-import { HANDSHAKE_FAILURES, type HandshakeFailure } from "../net/tls-server.ts";
+import { HANDSHAKE_FAILURES, type HandshakeFailure } from "../net/tls-handshake-failure.ts";
 import { type Placement, Sequence } from "../state/placement.ts";
 import type { Zone } from "../state/zone.ts";
 import {

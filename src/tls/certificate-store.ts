@@ -9,6 +9,7 @@
  */
 import type { ClientAuthConfig, GatewayConfig, SiteTlsConfig, TlsEndConfig } from "../config/gateway-config.ts";
 import type { ClientHello } from "../net/tls-client-hello.ts";
+import type { TlsIdentity } from "../net/tls-identity.ts";
 import {
   alpnWire,
   createTlsContext,
@@ -16,7 +17,6 @@ import {
   type TlsContextOptions,
   type TlsVersion,
 } from "../net/tls-runtime.ts";
-import type { TlsIdentity } from "../net/tls-server.ts";
 import { hasRules, ListenerNames, rulesOf } from "./listener-names.ts";
 import { NameSet, NameTable } from "./name-table.ts";
 import { PROFILES } from "./profiles.ts";
