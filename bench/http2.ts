@@ -13,7 +13,7 @@ import { FieldSection } from "../src/http/field-section.ts";
 import { HttpResponse } from "../src/http/message.ts";
 import { PendingResponse } from "../src/http/pending-response.ts";
 import type { Connection, ConnectionHandler } from "../src/net/connection.ts";
-import type { ExchangeHooks } from "../src/protocol/http1/server.ts";
+import type { ExchangeHooks } from "../src/protocol/exchange-hooks.ts";
 import { DEFAULT_FLOOD_LIMITS } from "../src/protocol/http2/floods.ts";
 import { CLIENT_PREFACE, Setting } from "../src/protocol/http2/frame.ts";
 import { FrameOutput, flushFrames } from "../src/protocol/http2/frame-output.ts";

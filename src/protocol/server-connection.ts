@@ -2,7 +2,7 @@
 import { Member } from "../base/chain.ts";
 import type { Failure } from "../base/failure.ts";
 import type { ClientInfo } from "../http/exchange.ts";
-import type { ExchangeHooks } from "./http1/server.ts";
+import type { ExchangeHooks } from "./exchange-hooks.ts";
 
 export abstract class ServerConnection extends Member {
   abstract readonly client: ClientInfo;

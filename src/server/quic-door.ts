@@ -20,7 +20,7 @@ import {
   type Session,
 } from "../net/quic-runtime.ts";
 import type { HandshakeFailure } from "../net/tls-handshake-failure.ts";
-import type { ExchangeHooks } from "../protocol/http1/server.ts";
+import type { ExchangeHooks } from "../protocol/exchange-hooks.ts";
 import { runtimeFieldOctets, SPARE_LINES } from "../protocol/http3/head.ts";
 import type { HoldBudget } from "../protocol/http3/held-octets.ts";
 import { Http3ServerConnection } from "../protocol/http3/server.ts";

@@ -11,8 +11,9 @@ import type { FieldSection } from "../../http/field-section.ts";
 import type { HttpResponse } from "../../http/message.ts";
 import { PendingResponse } from "../../http/pending-response.ts";
 import type { ResponseTaker } from "../client-connection.ts";
+import type { ExchangeHooks } from "../exchange-hooks.ts";
 import { type ClientOwner, Http1ClientConnection } from "./client.ts";
-import { type ExchangeHooks, Http1ServerConnection } from "./server.ts";
+import { Http1ServerConnection } from "./server.ts";
 import { CONTENT_LIMITS, FakeConnection, HEAD_LIMITS, latin1, RUNS, settle, wire } from "./testing.ts";
 import { type ReadMessage, readMessages } from "./testing-bodies.ts";
 

@@ -7,7 +7,9 @@ import type { Handler } from "../../http/define.ts";
 import type { ClientInfo, Exchange } from "../../http/exchange.ts";
 import { FieldSection } from "../../http/field-section.ts";
 import { HttpResponse } from "../../http/message.ts";
-import { type ExchangeHooks, Http1ServerConnection, type Http1ServerSettings } from "./server.ts";
+import type { ExchangeHooks } from "../exchange-hooks.ts";
+import { Http1ServerConnection } from "./server.ts";
+import type { Http1ServerSettings } from "./server-settings.ts";
 import {
   CONTENT_LIMITS,
   cut,

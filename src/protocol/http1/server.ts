@@ -12,55 +12,22 @@ import { Failure } from "../../base/failure.ts";
 import { clock, Timer, type TimerList, timerList } from "../../base/timer.ts";
 import { type BodySink, type BodySource, type Flow, NO_BODY, type UnseenOctets } from "../../http/body.ts";
 import { nowHttpDate } from "../../http/date.ts";
-import type { Handler } from "../../http/define.ts";
 import { failureResponse } from "../../http/error-response.ts";
 import { type ClientInfo, Exchange, type Informer } from "../../http/exchange.ts";
 import { FieldSection } from "../../http/field-section.ts";
-import { HttpRequest, HttpResponse, type Scheme } from "../../http/message.ts";
+import { HttpRequest, HttpResponse } from "../../http/message.ts";
 import { PendingResponse, type ResponseWaiter } from "../../http/pending-response.ts";
 import { statusLine } from "../../http/status.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
+import type { ExchangeHooks } from "../exchange-hooks.ts";
 import { ServerConnection } from "../server-connection.ts";
-import { ContentClock, type ContentTimes } from "./content-clock.ts";
-import { ContentDecoder, type ContentLimits, type ContentReceiver } from "./content-decoder.ts";
-import { HeadDecoder, type HeadLimits } from "./head-decoder.ts";
+import { ContentClock } from "./content-clock.ts";
+import { ContentDecoder, type ContentReceiver } from "./content-decoder.ts";
+import { HeadDecoder } from "./head-decoder.ts";
 import { IncomingContent } from "./incoming-content.ts";
 import { resolveTarget } from "./request-target.ts";
 import { ResponseEncoder } from "./response-encoder.ts";
-
-/** What all connections of a listener share. */
-export interface Http1ServerSettings extends ContentTimes {
-  readonly scheme: Scheme;
-  readonly head: HeadLimits;
-  readonly content: ContentLimits;
-  /** Time limits as lists; null = none. */
-  readonly headTime: TimerList | null;
-  readonly keepAliveTime: TimerList | null;
-  readonly sendTime: TimerList | null;
-  readonly tunnelIdleTime: TimerList | null;
-  /** What the listener tells every client: an Alt-Svc. Shared: never changed. */
-  readonly listenerFields?: FieldSection | null;
-}
-
-/** What the engine is handed; it knows nothing above. */
-export interface ExchangeHooks {
-  readonly handle: Handler;
-  /** Called once per exchange, when nothing of it is left to do. */
-  finish(exchange: Exchange): void;
-  /** A head that made no exchange. @param octets what was read of it */
-  malformed(client: ClientInfo, failure: Failure, octets: number): void;
-  /** The connection is gone. */
-  closed(connection: ServerConnection): void;
-  /** A handler threw something that is not a Failure. */
-  fault(thrown: unknown): void;
-  /**
-   * The connection began with the preface of HTTP/2 (RFC 9113 §3.3): another engine goes on with these
-   * octets, and `from` is done. Without this the preface is refused as a version that is not spoken.
-   */
-  switchToHttp2?(from: ServerConnection, connection: Connection, octets: Buffer): void;
-  /** True while the server stops: no connection is kept alive. */
-  readonly draining: boolean;
-}
+import type { Http1ServerSettings } from "./server-settings.ts";
 
 /** Request content that is read on over when the response did not wait for it. */
 const DISCARD_OCTETS = 64 * 1024;

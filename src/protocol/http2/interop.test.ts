@@ -13,7 +13,7 @@ import { HttpResponse } from "../../http/message.ts";
 import { libc } from "../../net/libc.ts";
 import { Listener } from "../../net/listener.ts";
 import { listening } from "../../net/testing.ts";
-import type { ExchangeHooks } from "../http1/server.ts";
+import type { ExchangeHooks } from "../exchange-hooks.ts";
 import { Http2ServerConnection } from "./server.ts";
 import { CLIENT, SETTINGS } from "./testing.ts";
 

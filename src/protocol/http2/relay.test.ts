@@ -12,7 +12,7 @@ import { FieldSection } from "../../http/field-section.ts";
 import { HttpRequest, HttpResponse } from "../../http/message.ts";
 import { PendingResponse } from "../../http/pending-response.ts";
 import type { ResponseTaker } from "../client-connection.ts";
-import type { ExchangeHooks } from "../http1/server.ts";
+import type { ExchangeHooks } from "../exchange-hooks.ts";
 import { FakeConnection, HEAD_LIMITS, latin1, RUNS, settle } from "../http1/testing.ts";
 import { HandSource } from "../http1/testing-bodies.ts";
 import { Http2ClientConnection, type Http2ClientOwner } from "./client.ts";

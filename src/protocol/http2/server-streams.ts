@@ -7,7 +7,7 @@ import { Failure } from "../../base/failure.ts";
 import { Table } from "../../base/table.ts";
 import type { ClientInfo } from "../../http/exchange.ts";
 import type { FieldSection } from "../../http/field-section.ts";
-import type { ExchangeHooks } from "../http1/server.ts";
+import type { ExchangeHooks } from "../exchange-hooks.ts";
 import { ConnectionError, ErrorCode, errorName } from "./error-code.ts";
 import { FloodGuard } from "./floods.ts";
 import { DEFAULT_WINDOW_OCTETS, MAX_WINDOW_OCTETS } from "./frame.ts";

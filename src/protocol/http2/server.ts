@@ -8,7 +8,7 @@ import { Failure, type FailureCode } from "../../base/failure.ts";
 import { Timer } from "../../base/timer.ts";
 import type { ClientInfo } from "../../http/exchange.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
-import type { ExchangeHooks } from "../http1/server.ts";
+import type { ExchangeHooks } from "../exchange-hooks.ts";
 import { ServerConnection } from "../server-connection.ts";
 import { ConnectionError, ErrorCode } from "./error-code.ts";
 import { CLIENT_PREFACE } from "./frame.ts";

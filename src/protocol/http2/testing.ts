@@ -6,7 +6,7 @@ import type { Handler } from "../../http/define.ts";
 import type { ClientInfo, Exchange } from "../../http/exchange.ts";
 import { fieldId } from "../../http/field-name.ts";
 import type { HttpResponse } from "../../http/message.ts";
-import type { ExchangeHooks } from "../http1/server.ts";
+import type { ExchangeHooks } from "../exchange-hooks.ts";
 import { FakeConnection, HEAD_LIMITS, latin1, settle } from "../http1/testing.ts";
 import { DEFAULT_FLOOD_LIMITS } from "./floods.ts";
 import { CLIENT_PREFACE, Flag, FrameType, LEAST_MAX_FRAME_OCTETS } from "./frame.ts";

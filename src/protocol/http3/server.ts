@@ -15,7 +15,7 @@ import {
   type RequestStream,
   type Session,
 } from "../../net/quic-runtime.ts";
-import type { ExchangeHooks } from "../http1/server.ts";
+import type { ExchangeHooks } from "../exchange-hooks.ts";
 import { ConnectionError } from "../http2/error-code.ts";
 import { FloodGuard } from "../http2/floods.ts";
 import { ServerConnection } from "../server-connection.ts";

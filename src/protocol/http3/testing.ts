@@ -6,7 +6,7 @@ import type { Handler } from "../../http/define.ts";
 import type { ClientInfo, Exchange } from "../../http/exchange.ts";
 import { HttpResponse } from "../../http/message.ts";
 import type { QuicFields, QuicStreamTaker, RequestStream, Session } from "../../net/quic-runtime.ts";
-import type { ExchangeHooks } from "../http1/server.ts";
+import type { ExchangeHooks } from "../exchange-hooks.ts";
 import { HEAD_LIMITS } from "../http1/testing.ts";
 import { DEFAULT_FLOOD_LIMITS } from "../http2/floods.ts";
 import { HoldBudget } from "./held-octets.ts";
