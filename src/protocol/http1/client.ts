@@ -23,9 +23,9 @@ import type { FieldSection } from "../../http/field-section.ts";
 import { type HttpRequest, HttpResponse, type Tunnel } from "../../http/message.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
 import { type ClientConnection, MOST_INTERIMS, type ResponseTaker, type SentRequest } from "../client-connection.ts";
+import { IncomingContent } from "../incoming-content.ts";
 import { ContentDecoder, type ContentLimits } from "./content-decoder.ts";
 import { HeadDecoder, type HeadLimits } from "./head-decoder.ts";
-import { IncomingContent } from "./incoming-content.ts";
 
 /** What all connections of an upstream share. */
 export interface Http1ClientSettings {

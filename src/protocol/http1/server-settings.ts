@@ -2,7 +2,7 @@
 import type { TimerList } from "../../base/timer.ts";
 import type { FieldSection } from "../../http/field-section.ts";
 import type { Scheme } from "../../http/message.ts";
-import type { ContentTimes } from "./content-clock.ts";
+import type { ContentTimes } from "../content-clock.ts";
 import type { ContentLimits } from "./content-decoder.ts";
 import type { HeadLimits } from "./head-decoder.ts";
 
@@ -14,7 +14,6 @@ export interface Http1ServerSettings extends ContentTimes {
   readonly headTime: TimerList | null;
   readonly keepAliveTime: TimerList | null;
   readonly sendTime: TimerList | null;
-  readonly tunnelIdleTime: TimerList | null;
   /** What the listener tells every client: an Alt-Svc. Shared: never changed. */
   readonly listenerFields?: FieldSection | null;
 }

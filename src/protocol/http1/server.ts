@@ -9,7 +9,7 @@
  * RFC 9112; RFC 9110 §6.6.1 (Date), §10.1.1 (Expect), §15.2 (1xx).
  */
 import { Failure } from "../../base/failure.ts";
-import { clock, Timer, type TimerList, timerList } from "../../base/timer.ts";
+import { clock, Timer } from "../../base/timer.ts";
 import { type BodySink, type BodySource, type Flow, NO_BODY, type UnseenOctets } from "../../http/body.ts";
 import { nowHttpDate } from "../../http/date.ts";
 import { failureResponse } from "../../http/error-response.ts";
@@ -19,12 +19,12 @@ import { HttpRequest, HttpResponse } from "../../http/message.ts";
 import { PendingResponse, type ResponseWaiter } from "../../http/pending-response.ts";
 import { statusLine } from "../../http/status.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
+import { ContentClock } from "../content-clock.ts";
 import type { ExchangeHooks } from "../exchange-hooks.ts";
+import { IncomingContent } from "../incoming-content.ts";
 import { ServerConnection } from "../server-connection.ts";
-import { ContentClock } from "./content-clock.ts";
 import { ContentDecoder, type ContentReceiver } from "./content-decoder.ts";
 import { HeadDecoder } from "./head-decoder.ts";
-import { IncomingContent } from "./incoming-content.ts";
 import { resolveTarget } from "./request-target.ts";
 import { ResponseEncoder } from "./response-encoder.ts";
 import type { Http1ServerSettings } from "./server-settings.ts";
@@ -77,7 +77,6 @@ export class Http1ServerConnection
   readonly #encoder: ResponseEncoder;
   #flow: Flow | null = null;
   #peerEnded = false;
-  #tunnelIdleTime: TimerList | null = null;
   #retired = false;
 
   readonly #timer = new Timer(() => this.#expired());
@@ -286,17 +285,13 @@ export class Http1ServerConnection
 
   /** Somebody takes the content now. Called by its IncomingContent, as the next two. */
   contentWanted(): void {
-    if (!this.#inTunnel) {
-      const idleMs = this.#exchange?.timeouts?.contentIdleMs;
-      if (idleMs !== undefined) this.#contentClock.limit(idleMs);
-      this.#contentClock.wait();
-    }
+    this.#contentClock.wait(this.#exchange?.timeouts?.contentIdleMs);
     this.#processHeld();
   }
 
   contentPaused(): void {
     this.connection.pause();
-    if (!this.#inTunnel) this.#contentClock.pause();
+    this.#contentClock.pause();
   }
 
   /** The rest is read and dropped, so that the connection can go on. */
@@ -307,12 +302,11 @@ export class Http1ServerConnection
   #octetsOfContent(octets: number): void {
     if (octets === 0 || this.#content === null || this.#exchange === null) return;
     this.#exchange.requestOctets = this.#content.octets;
-    if (this.#inTunnel) this.#tunnelActive();
-    else this.#contentClock.arrived(octets);
+    this.#contentClock.arrived(octets);
   }
 
   #requestComplete(): void {
-    this.#timer.cancel();
+    this.#contentClock.complete();
     // The taker may have been full at the last octets.
     this.connection.resume();
     const content = this.#content!;
@@ -385,7 +379,7 @@ export class Http1ServerConnection
     if (this.#exchange === null || octets.length === 0) return;
     this.#exchange.responseOctets += octets.length;
     if (!this.#encoder.write(octets)) return this.#overrun(octets.length);
-    if (this.#inTunnel) this.#tunnelActive();
+    this.#contentClock.passed();
     if (this.connection.full) this.#sinkFull();
   }
 
@@ -443,7 +437,7 @@ export class Http1ServerConnection
 
   onRoom(): void {
     this.#sendTimer?.cancel();
-    this.#tunnelActive();
+    this.#contentClock.passed();
     this.#flow?.resume();
     if (this.#exchange === null && this.#held !== null) this.#processHeld();
   }
@@ -496,27 +490,19 @@ export class Http1ServerConnection
 
   #beginTunnel(exchange: Exchange, response: HttpResponse): void {
     exchange.phase = "tunnel";
-    const idleMs = exchange.timeouts?.tunnelIdleMs;
-    this.#tunnelIdleTime = idleMs === undefined ? this.#settings.tunnelIdleTime : timerList(idleMs);
+    this.#contentClock.openTunnel(exchange.timeouts?.tunnelIdleMs);
     this.#keepAlive = false;
     this.#encoder.writeTunnelHead(response);
     this.#contentDecoder.startUntilClose();
     this.#content = new IncomingContent(this, null);
     response.tunnel!.accept(this.#content);
     response.body.sendTo(this);
-    this.#tunnelActive();
     if (this.#peerEnded) this.onPeerEnd();
     else this.#processHeld();
   }
 
   get #inTunnel(): boolean {
     return this.#responding && this.#encoder.isTunnel;
-  }
-
-  /** Octets passed: the idle limit starts anew. */
-  #tunnelActive(): void {
-    if (this.#inTunnel && this.#exchange !== null && this.#tunnelIdleTime !== null)
-      this.#timer.arm(this.#tunnelIdleTime);
   }
 
   // ── ends ───────────────────────────────────────────────────────────────────────────────────
@@ -589,7 +575,7 @@ export class Http1ServerConnection
     if (this.#retired) return;
     this.#retired = true;
     this.#held = null;
-    this.#timer.cancel();
+    this.#contentClock.stop();
     this.#sendTimer?.cancel();
     this.#hooks.closed(this);
   }
@@ -630,18 +616,14 @@ export class Http1ServerConnection
         this.#held.length,
       );
     }
-    if (this.#inTunnel) {
-      this.#lost(new Failure("tunnel-idle", "nothing passed the tunnel for timeouts.tunnelIdle"));
-      this.connection.destroy();
-      return;
-    }
-    if (this.#contentClock.awaitsContinue) {
-      // Nobody upstream said 100 in time: the client may begin (RFC 9110 §10.1.1).
+    const failure = this.#contentClock.expired();
+    if (failure === null) {
       this.sendInterim(100, NO_FIELDS);
       this.#contentClock.wait();
-      return;
-    }
-    this.#refuse(new Failure("content-timeout", "no request content for timeouts.contentIdle"), 0);
+    } else if (this.#inTunnel) {
+      this.#lost(failure);
+      this.connection.destroy();
+    } else this.#refuse(failure, 0);
   }
 
   /** Closes if no exchange is in work; else after the one that is. */

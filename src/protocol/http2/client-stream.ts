@@ -12,7 +12,7 @@ import type { FieldSection } from "../../http/field-section.ts";
 import { StreamReset } from "../../http/grpc.ts";
 import { type HttpRequest, HttpResponse, isContentless, type Tunnel } from "../../http/message.ts";
 import { MOST_INTERIMS, type ResponseTaker, type SentRequest } from "../client-connection.ts";
-import type { ContentOwner } from "../http1/incoming-content.ts";
+import type { ContentOwner } from "../incoming-content.ts";
 import type { Http2ClientConnection } from "./client.ts";
 import { ErrorCode, errorName } from "./error-code.ts";
 import { MAX_WINDOW_OCTETS } from "./frame.ts";

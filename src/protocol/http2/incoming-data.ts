@@ -5,7 +5,7 @@
  */
 import type { Failure } from "../../base/failure.ts";
 import type { FieldSection } from "../../http/field-section.ts";
-import { type ContentOwner, IncomingContent } from "../http1/incoming-content.ts";
+import { type ContentOwner, IncomingContent } from "../incoming-content.ts";
 import type { Link } from "./link.ts";
 import { OctetQueue } from "./octet-queue.ts";
 import type { ReceiveWindow } from "./receive-window.ts";

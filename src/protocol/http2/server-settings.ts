@@ -2,7 +2,7 @@
 import type { TimerList } from "../../base/timer.ts";
 import type { FieldSection } from "../../http/field-section.ts";
 import type { Scheme } from "../../http/message.ts";
-import type { ContentTimes } from "../http1/content-clock.ts";
+import type { ContentTimes } from "../content-clock.ts";
 import type { HeadLimits } from "../http1/head-decoder.ts";
 import type { FloodLimits } from "./floods.ts";
 import { DEFAULT_WINDOW_OCTETS, LEAST_MAX_FRAME_OCTETS, Setting } from "./frame.ts";
@@ -24,7 +24,6 @@ export interface Http2ServerSettings extends ContentTimes {
   readonly headTime: TimerList | null;
   readonly keepAliveTime: TimerList | null;
   readonly sendTime: TimerList | null;
-  readonly tunnelIdleTime: TimerList | null;
   /** What the listener tells every client: an Alt-Svc. Shared: never changed. */
   readonly listenerFields?: FieldSection | null;
   /** Until the client says that it has our settings (RFC 9113 §6.5.3). */

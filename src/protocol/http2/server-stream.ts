@@ -5,7 +5,7 @@
  * RFC 9113 §5.1 (states), §8.1 (messages), §8.5 (CONNECT); RFC 8441 (WebSockets).
  */
 import { Failure } from "../../base/failure.ts";
-import { Timer, type TimerList, timerList } from "../../base/timer.ts";
+import { Timer } from "../../base/timer.ts";
 import { type BodySink, type Flow, NO_BODY } from "../../http/body.ts";
 import { failureResponse } from "../../http/error-response.ts";
 import type { Exchange, Informer } from "../../http/exchange.ts";
@@ -14,8 +14,8 @@ import { FieldSection } from "../../http/field-section.ts";
 import { grpcAnswer, isGrpc, statusFields } from "../../http/grpc.ts";
 import { type HttpRequest, HttpResponse } from "../../http/message.ts";
 import { PendingResponse, type ResponseWaiter } from "../../http/pending-response.ts";
-import { ContentClock } from "../http1/content-clock.ts";
-import type { ContentOwner } from "../http1/incoming-content.ts";
+import { ContentClock } from "../content-clock.ts";
+import type { ContentOwner } from "../incoming-content.ts";
 import { ErrorCode } from "./error-code.ts";
 import { endHandshake } from "./extended-connect.ts";
 import { IncomingData } from "./incoming-data.ts";
@@ -40,7 +40,6 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
   #isRequestComplete: boolean;
   /** Octets still to come of a declared length; -1: nobody knows. */
   #left = -1;
-  #timer: Timer | null = null;
   #clock: ContentClock | null = null;
 
   #isResponding = false;
@@ -48,7 +47,6 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
   #isTunnel = false;
   /** The response is one of gRPC: its last word is a status. */
   #isCall = false;
-  #tunnelIdleTime: TimerList | null = null;
 
   constructor(streams: ServerStreams, id: number, endStream: boolean, exchange: Exchange) {
     this.id = id;
@@ -70,12 +68,11 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
 
   /** Content follows. @param length octets if declared, -1 if not */
   expectContent(request: HttpRequest, length: number, awaitsContinue: boolean): void {
-    const { settings, link } = this.#streams;
+    const { link } = this.#streams;
     const declared = length < 0 ? null : length;
     this.#left = length;
     this.#incoming = new IncomingData(link, this.id, this.#streams.newReceiveWindow(), declared, this);
-    this.#timer = new Timer(() => this.#expired());
-    this.#clock = new ContentClock(this.#timer, settings);
+    this.#clock = this.#newClock();
     this.#clock.reset(awaitsContinue);
     // Messages of a call come when they come.
     if (isGrpc(request.fields)) this.#clock.allowSlow();
@@ -86,7 +83,11 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
   expectTunnel(accept: string | null): void {
     this.#accept = accept;
     this.#incoming = new IncomingData(this.#streams.link, this.id, this.#streams.newReceiveWindow(), null, this);
-    this.#timer = new Timer(() => this.#expired());
+    this.#clock = this.#newClock();
+  }
+
+  #newClock(): ContentClock {
+    return new ContentClock(new Timer(() => this.#expired()), this.#streams.settings);
   }
 
   /** Hands on the exchange. The stream must be known to the connection by then. */
@@ -128,8 +129,7 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     incoming.arrive(octets);
     if (this.#exchange === null) return;
     this.#exchange.requestOctets = incoming.content.octets;
-    if (this.#isTunnel || this.#isCall) this.#tunnelActive();
-    else this.#clock?.arrived(length);
+    this.#clock?.arrived(length);
   }
 
   onPadding(octets: number): void {
@@ -142,20 +142,17 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     if (this.#left > 0)
       throw new Failure("request-malformed", `${this.#left} octets less than Content-Length (RFC 9113 §8.1.1)`);
     this.#isRequestComplete = true;
-    if (!this.#isTunnel) this.#timer?.cancel();
+    this.#clock?.complete();
     this.#incoming?.end(trailers);
     if (this.#isResponded) this.#finish();
   }
 
   contentWanted(): void {
-    if (this.#isTunnel || this.#isCall || this.#isRequestComplete || this.#clock === null) return;
-    const idleMs = this.#exchange?.timeouts?.contentIdleMs;
-    if (idleMs !== undefined) this.#clock.limit(idleMs);
-    this.#clock.wait();
+    this.#clock?.wait(this.#exchange?.timeouts?.contentIdleMs);
   }
 
   contentPaused(): void {
-    if (!this.#isTunnel && !this.#isCall) this.#clock?.pause();
+    this.#clock?.pause();
   }
 
   contentCancelled(): void {}
@@ -223,7 +220,11 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
       this.onContentSent(null);
       return;
     }
-    if (method === "POST" && isGrpc(response.fields)) this.#beginCall(exchange);
+    if (method === "POST" && isGrpc(response.fields)) {
+      // From here on it is a conversation, which either side may leave for a while.
+      this.#isCall = true;
+      this.#clock?.openCall(exchange.timeouts?.tunnelIdleMs);
+    }
     this.#outgoing.follow(writeResponseHead(link, this.id, response, method, false, listenerFields), body.length);
     body.sendTo(this.#outgoing);
   }
@@ -241,38 +242,18 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     return null;
   }
 
-  /** From here on it is a conversation, which either side may leave for a while. */
-  #beginCall(exchange: Exchange): void {
-    this.#isCall = true;
-    this.#timer?.cancel();
-    this.#limitIdle(exchange);
-    this.#tunnelActive();
-  }
-
-  #limitIdle({ timeouts }: Exchange): void {
-    const idleMs = timeouts?.tunnelIdleMs;
-    this.#tunnelIdleTime = idleMs === undefined ? this.#streams.settings.tunnelIdleTime : timerList(idleMs);
-  }
-
   #beginTunnel(exchange: Exchange, response: HttpResponse): void {
     this.#isTunnel = true;
     exchange.phase = "tunnel";
-    this.#limitIdle(exchange);
+    this.#clock!.openTunnel(exchange.timeouts?.tunnelIdleMs);
     this.#outgoing.follow(writeTunnelHead(this.#streams.link, this.id, response), null);
     response.tunnel!.accept(this.#incoming!.content);
     response.body.sendTo(this.#outgoing);
-    this.#tunnelActive();
-  }
-
-  #tunnelActive(): void {
-    if (this.#exchange === null || this.#tunnelIdleTime === null) return;
-    // Once the request of a call is complete, it is the origin server's turn, with limits of its own.
-    if (!this.#isCall || !this.#isRequestComplete) this.#timer!.arm(this.#tunnelIdleTime);
   }
 
   onContentPassing(octets: number): void {
     if (this.#exchange !== null) this.#exchange.responseOctets += octets;
-    if (this.#isTunnel || this.#isCall) this.#tunnelActive();
+    this.#clock?.passed();
   }
 
   onContentSent(trailers: FieldSection | null): void {
@@ -338,7 +319,7 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
   #finish(): void {
     const exchange = this.#exchange;
     this.#exchange = null;
-    this.#timer?.cancel();
+    this.#clock?.stop();
     this.#streams.streamDone(this, true);
     if (exchange === null) return;
     if (exchange.failure === null) exchange.phase = "done";
@@ -357,7 +338,7 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     if (exchange === null) return;
     // First: a response that comes of what follows is not wanted.
     this.#exchange = null;
-    this.#timer?.cancel();
+    this.#clock?.stop();
     exchange.failure ??= why;
     this.#incoming?.stop(why);
     this.#outgoing.stop(why);
@@ -390,20 +371,10 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
   }
 
   #expired(): void {
-    if (this.#isTunnel)
-      return this.cut(
-        ErrorCode.cancel,
-        new Failure("tunnel-idle", "nothing passed the tunnel for timeouts.tunnelIdle"),
-      );
-    if (this.#isCall)
-      return this.refuse(new Failure("tunnel-idle", "nothing of the call came for timeouts.tunnelIdle"));
-    if (this.#clock!.awaitsContinue) {
-      // Nobody upstream said 100 in time: the client may begin (RFC 9110 §10.1.1).
-      this.sendInterim(100, NO_FIELDS);
-      this.#clock!.wait();
-      return;
-    }
-    this.refuse(new Failure("content-timeout", "no request content for timeouts.contentIdle"));
+    const failure = this.#clock!.expired();
+    if (failure !== null) return this.refuse(failure);
+    this.sendInterim(100, NO_FIELDS);
+    this.#clock!.wait();
   }
 }
 

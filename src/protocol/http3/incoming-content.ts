@@ -4,7 +4,7 @@
  */
 import type { Failure } from "../../base/failure.ts";
 import type { FieldSection } from "../../http/field-section.ts";
-import { type ContentOwner, IncomingContent } from "../http1/incoming-content.ts";
+import { type ContentOwner, IncomingContent } from "../incoming-content.ts";
 import { HeldOctets, type HoldBudget } from "./held-octets.ts";
 
 export class IncomingHeldContent implements ContentOwner {

@@ -1,7 +1,7 @@
 /** What all HTTP/3 sessions of a listener share. */
 import type { TimerList } from "../../base/timer.ts";
 import type { FieldSection } from "../../http/field-section.ts";
-import type { ContentTimes } from "../http1/content-clock.ts";
+import type { ContentTimes } from "../content-clock.ts";
 import type { HeadLimits } from "../http1/head-decoder.ts";
 import type { FloodLimits } from "../http2/floods.ts";
 import type { HoldBudget } from "./held-octets.ts";
@@ -20,5 +20,4 @@ export interface Http3ServerSettings extends ContentTimes {
   readonly headTime: TimerList | null;
   readonly keepAliveTime: TimerList | null;
   readonly sendTime: TimerList | null;
-  readonly tunnelIdleTime: TimerList | null;
 }

@@ -6,7 +6,7 @@
  */
 import { Member } from "../../base/chain.ts";
 import { Failure } from "../../base/failure.ts";
-import { clock, Timer, type TimerList, timerList } from "../../base/timer.ts";
+import { clock, Timer } from "../../base/timer.ts";
 import { DISCARD, NO_BODY } from "../../http/body.ts";
 import { failureResponse } from "../../http/error-response.ts";
 import { Exchange, type Informer } from "../../http/exchange.ts";
@@ -15,13 +15,13 @@ import { grpcAnswer, isGrpc } from "../../http/grpc.ts";
 import { HttpRequest, HttpResponse } from "../../http/message.ts";
 import { PendingResponse, type ResponseWaiter } from "../../http/pending-response.ts";
 import { H3Error, type QuicFields, type QuicStreamTaker, type RequestStream } from "../../net/quic-runtime.ts";
-import { ContentClock } from "../http1/content-clock.ts";
+import { ContentClock } from "../content-clock.ts";
 import { NOT_IN_TRAILERS } from "../http1/content-decoder.ts";
-import type { ContentOwner } from "../http1/incoming-content.ts";
 import { beginHandshake, endHandshake } from "../http2/extended-connect.ts";
 import { MessageHead } from "../http2/message-head.ts";
 import { RequestTarget } from "../http2/request-head.ts";
 import { isWithoutContent } from "../http2/response-head.ts";
+import type { ContentOwner } from "../incoming-content.ts";
 import { readFields } from "./head.ts";
 import { IncomingHeldContent } from "./incoming-content.ts";
 import { OutgoingStreamContent, type StreamContentOwner } from "./outgoing-content.ts";
@@ -53,19 +53,19 @@ export class Http3Stream
   #isRequestComplete = false;
   /** For the head, then for the content, then for the tunnel. */
   readonly #timer = new Timer(() => this.#expired());
-  #clock: ContentClock | null = null;
+  readonly #clock: ContentClock;
 
   #isResponding = false;
   #isResponded = false;
   #isTunnel = false;
   #isOver = false;
-  #tunnelIdleTime: TimerList | null = null;
 
   constructor(server: Http3ServerConnection, stream: RequestStream) {
     super();
     this.#server = server;
     this.#stream = stream;
     this.#outgoing = new OutgoingStreamContent(stream, server.settings.sendTime, this);
+    this.#clock = new ContentClock(this.#timer, server.settings);
     const { headTime } = server.settings;
     if (headTime !== null) this.#timer.arm(headTime);
   }
@@ -147,7 +147,6 @@ export class Http3Stream
       const declared = this.#declaredLength < 0 ? null : this.#declaredLength;
       this.#incoming = new IncomingHeldContent(settings.held, isTunnel ? null : declared, this);
       if (!isTunnel) {
-        this.#clock = new ContentClock(this.#timer, settings);
         this.#clock.reset(this.#expectsContinue);
         // Messages of a call come when they come.
         if (isGrpc(request.fields)) this.#clock.allowSlow();
@@ -181,8 +180,7 @@ export class Http3Stream
       if (incoming === null || exchange === null) return;
       exchange.requestOctets += octets.length;
       if (!incoming.arrive(octets)) return this.#overflow();
-      if (this.#isTunnel) this.#tunnelActive();
-      else this.#clock?.arrived(octets.length);
+      this.#clock.arrived(octets.length);
     });
   }
 
@@ -205,7 +203,7 @@ export class Http3Stream
       if (fields === null) return this.#handle(exchange);
     }
     if (!this.#isHandled) this.onContentBegins();
-    if (!this.#isTunnel) this.#timer.cancel();
+    this.#clock.complete();
     this.#incoming?.end(fields === null ? null : this.#trailers(fields));
     if (this.#isResponded) this.#finish();
   }
@@ -222,14 +220,11 @@ export class Http3Stream
   }
 
   contentWanted(): void {
-    if (this.#isTunnel || this.#isRequestComplete || this.#clock === null) return;
-    const idleMs = this.#exchange?.timeouts?.contentIdleMs;
-    if (idleMs !== undefined) this.#clock.limit(idleMs);
-    this.#clock.wait();
+    this.#clock.wait(this.#exchange?.timeouts?.contentIdleMs);
   }
 
   contentPaused(): void {
-    if (!this.#isTunnel) this.#clock?.pause();
+    this.#clock.pause();
   }
 
   contentCancelled(): void {}
@@ -240,7 +235,7 @@ export class Http3Stream
     // RFC 9114 §4.5: there is no 101, a tunnel is opened with 200.
     if (this.#isResponding || this.#exchange === null || status === 101) return;
     if (status === 100) {
-      if (this.#clock === null || !this.#clock.awaitsContinue) return;
+      if (!this.#clock.awaitsContinue) return;
       this.#clock.continued();
     }
     this.#stream.sendInterim(interimFields(status, status === 100 ? NO_FIELDS : fields));
@@ -314,22 +309,16 @@ export class Http3Stream
   #beginTunnel(exchange: Exchange, response: HttpResponse): void {
     this.#isTunnel = true;
     exchange.phase = "tunnel";
-    const idleMs = exchange.timeouts?.tunnelIdleMs;
-    this.#tunnelIdleTime = idleMs === undefined ? this.#server.settings.tunnelIdleTime : timerList(idleMs);
+    this.#clock.openTunnel(exchange.timeouts?.tunnelIdleMs);
     this.#sendHead(tunnelFields(response), false);
     this.#outgoing.follow(null);
     response.tunnel!.accept(this.#incoming!.content);
     response.body.sendTo(this.#outgoing);
-    this.#tunnelActive();
-  }
-
-  #tunnelActive(): void {
-    if (this.#exchange !== null && this.#tunnelIdleTime !== null) this.#timer.arm(this.#tunnelIdleTime);
   }
 
   onContentPassing(octets: number): void {
     if (this.#exchange !== null) this.#exchange.responseOctets += octets;
-    if (this.#isTunnel) this.#tunnelActive();
+    this.#clock.passed();
   }
 
   onContentSent(trailers: FieldSection | null): void {
@@ -382,7 +371,7 @@ export class Http3Stream
 
   #over(): void {
     this.#isOver = true;
-    this.#timer.cancel();
+    this.#clock.stop();
   }
 
   #finish(): void {
@@ -443,15 +432,10 @@ export class Http3Stream
         this.#server.hooks.malformed(this.#server.client, failure, 0);
         return this.cut(failure, H3Error.requestIncomplete);
       }
-      if (this.#isTunnel)
-        return this.cut(new Failure("tunnel-idle", "nothing passed the tunnel for timeouts.tunnelIdle"));
-      if (this.#clock!.awaitsContinue) {
-        // Nobody upstream said 100 in time: the client may begin (RFC 9110 §10.1.1).
-        this.sendInterim(100, NO_FIELDS);
-        this.#clock!.wait();
-        return;
-      }
-      this.refuse(new Failure("content-timeout", "no request content for timeouts.contentIdle"));
+      const failure = this.#clock.expired();
+      if (failure !== null) return this.refuse(failure);
+      this.sendInterim(100, NO_FIELDS);
+      this.#clock.wait();
     });
   }
 

@@ -1,8 +1,8 @@
 /** Content that a connection decodes, on its way to whoever takes it: a request's, a response's or a tunnel's. */
-import type { Failure } from "../../base/failure.ts";
-import type { BodySink, BodySource, Flow, UnseenOctets } from "../../http/body.ts";
-import type { FieldSection } from "../../http/field-section.ts";
-import type { ContentReceiver } from "./content-decoder.ts";
+import type { Failure } from "../base/failure.ts";
+import type { BodySink, BodySource, Flow, UnseenOctets } from "../http/body.ts";
+import type { FieldSection } from "../http/field-section.ts";
+import type { ContentReceiver } from "./http1/content-decoder.ts";
 
 /** What the connection does for its content. */
 export interface ContentOwner {
