@@ -1,11 +1,13 @@
 /**
  * Serves the YAML examples of a page of the documentation, one after the other, in one gateway:
- * `localhost:3000` is the origin server "one", `localhost:4000` and `localhost:3001` are "two".
+ * `localhost:3000` is the origin server "one", `localhost:4000` and `localhost:3001` are "two"; `nextWithFleet` has one for
+ * each other address as well.
  */
 import { expect } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { parse } from "yaml";
+import { Fleet } from "./fleet.ts";
 import { Gateway, type TestConfig } from "./gateway.ts";
 import { closedPort, Origin } from "./origin.ts";
 import { exchange, type RawResponse, wire } from "./raw.ts";
@@ -22,6 +24,9 @@ const withOurs = (config: TestConfig): TestConfig => ({
   ...config,
 });
 
+/** What has to be another than on the page. The fleet's addresses are still those of the page. */
+type Edit = (text: string, fleet: Fleet) => string | Promise<string>;
+
 export class PageReader implements AsyncDisposable {
   /** All answer with their name and the target, unless told otherwise since the last `next`. */
   readonly one: Origin;
@@ -31,6 +36,7 @@ export class PageReader implements AsyncDisposable {
   readonly #gateway: Gateway;
   readonly #examples: readonly string[];
   #served = 0;
+  #fleet: Fleet | null = null;
 
   private constructor(page: string, gateway: Gateway, origins: readonly [Origin, Origin], closed: number) {
     this.#examples = [...textOf(page).matchAll(/^```yaml\n(.*?)^```$/gms)].map(([, text]) => text!);
@@ -84,6 +90,44 @@ export class PageReader implements AsyncDisposable {
     this.two.script = (request) => request.reply({ content: `two ${request.target}` });
   }
 
+  /**
+   * Serves the next example of the page with an origin server for each address in it. They are new ones: what was
+   * found out about those of the example before says nothing about them.
+   */
+  async nextWithFleet(edit: Edit = (text) => text): Promise<Fleet> {
+    this.#fleet?.[Symbol.dispose]();
+    this.#fleet = await Fleet.of(this.#examples[this.#served++]!, this.folder);
+    await this.again(edit);
+    return this.#fleet;
+  }
+
+  /** Serves the example anew, with the origin servers it has. */
+  async again(edit: Edit): Promise<void> {
+    const fleet = this.#fleet!;
+    const text = await edit(this.#examples[--this.#served]!, fleet);
+    await this.next({}, () => fleet.moved(text));
+  }
+
+  /** Leaves the next example to another test. */
+  skip(): void {
+    this.#served++;
+  }
+
+  /** Of the config. */
+  get folder(): string {
+    return this.#gateway.directory;
+  }
+
+  /** Waits until the log of the program has this. */
+  says(text: string | RegExp): Promise<void> {
+    return this.#gateway.says(text);
+  }
+
+  /** What the program has said so far. */
+  get output(): string {
+    return this.#gateway.output;
+  }
+
   /** A file beside the config. */
   put(path: string, text: string): void {
     const file = join(this.#gateway.directory, path);
@@ -104,5 +148,6 @@ export class PageReader implements AsyncDisposable {
     await this.#gateway.stop();
     this.one.stop();
     this.two.stop();
+    this.#fleet?.[Symbol.dispose]();
   }
 }
