@@ -55,7 +55,10 @@ test("everything at once: answers are true, and nothing is left of it", async ()
   const end = performance.now() + CHAOS_MS;
   const seen = new Map<string, number>();
   const true200 = new Set(["hello", ...origins.map(({ address }) => address)]);
-  const isOver = () => performance.now() > end;
+  const times = (kind: string) => seen.get(kind) ?? 0;
+  const hasSeenEnough = () => times("200") > 20 && times("left") > 3;
+  // On a busy machine it takes longer until much has happened.
+  const isOver = () => performance.now() > (hasSeenEnough() ? end : end + LATE_MS);
 
   const endpointChaos = async (origin: OriginProcess): Promise<void> => {
     while (!isOver()) {
@@ -77,7 +80,7 @@ test("everything at once: answers are true, and nothing is left of it", async ()
       const what = await visit(gateway, Math.random() < 0.2);
       if (what.startsWith("200 ")) expect(true200).toContain(what.slice(4));
       const kind = what.startsWith("200 ") ? "200" : what;
-      seen.set(kind, (seen.get(kind) ?? 0) + 1);
+      seen.set(kind, times(kind) + 1);
       await Bun.sleep(Math.random() * 20);
     }
   };
@@ -89,8 +92,7 @@ test("everything at once: answers are true, and nothing is left of it", async ()
 
   await Promise.all([...origins.map(endpointChaos), ...Array.from({ length: CLIENTS }, client), killOneWorker()]);
   expect([...seen.keys()].filter((kind) => !/^(200|502|503|504|cut|left)$/.test(kind))).toEqual([]);
-  expect(seen.get("200")).toBeGreaterThan(20);
-  expect(seen.get("left")).toBeGreaterThan(3);
+  expect(Object.fromEntries(seen)).toSatisfy(hasSeenEnough);
 
   // Once all are well for long enough, everything is as if nothing had been.
   const allWell = async () => {
@@ -102,7 +104,7 @@ test("everything at once: answers are true, and nothing is left of it", async ()
   const open = async () => [...(await gateway.metrics())].filter(([series, value]) => isOpen(series) && value !== 0);
   await until(async () => (await open()).length === 0, "no connection that is active", LATE_MS).catch(() => {});
   expect(await open()).toEqual([]);
-});
+}, 120_000);
 
 const isOpen = (series: string): boolean => /^lintel_(upstream_)?connections_active\b/.test(series);
 

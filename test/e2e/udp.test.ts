@@ -191,8 +191,11 @@ describe("sessions", () => {
     const client = await Peer.open();
     expect(await client.ask("1", port)).toBe("o:1");
     const sessionPort = origin.ports[0]!;
+    const refused = async () =>
+      (await gateway.metrics()).get('lintel_udp_failures_total{listener="in",code="too-many-connections"}') ?? 0;
     let most = 0;
-    for (let round = 0; round < 10; round++) {
+    // A busy machine loses datagrams: then more of them make the flood.
+    for (let round = 0; round < 10 || (round < 200 && (await refused()) <= 100); round++) {
       const flood = await Promise.all(Array.from({ length: 60 }, () => Peer.open()));
       for (const one of flood) for (let i = 0; i < 5; i++) one.send("flood", port);
       const active = (await gateway.metrics()).get('lintel_udp_sessions_active{listener="in"}')!;
@@ -206,8 +209,7 @@ describe("sessions", () => {
     expect(await client.ask("2", port)).toBe("o:2");
     expect(origin.ports[origin.heard.lastIndexOf("2")]).toBe(sessionPort);
     await gateway.says("make room for new ones");
-    const metrics = await gateway.metrics();
-    expect(metrics.get('lintel_udp_failures_total{listener="in",code="too-many-connections"}')).toBeGreaterThan(100);
+    expect(await refused()).toBeGreaterThan(100);
   }, 60_000);
 });
 
