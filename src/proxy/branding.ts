@@ -15,8 +15,9 @@ import { hostOf, pathOf } from "../http/target.ts";
 export class Branding {
   /** Authority the origin server knows itself by. */
   readonly authority: string;
+  /** Of `authority`, without the port. */
+  readonly host: string;
   readonly #scheme: string;
-  readonly #host: string;
   /** `scheme://authority` of the origin, at the start of a value, whatever its scheme. */
   readonly #origin: RegExp;
 
@@ -25,7 +26,7 @@ export class Branding {
     const url = new URL(as);
     this.authority = url.host;
     this.#scheme = url.protocol;
-    this.#host = hostOf(url.hostname);
+    this.host = hostOf(url.hostname);
     this.#origin = new RegExp(
       `^(?:https?:)?//${url.host.replaceAll(/[.[\]]/g, "\\$&")}(?::(?:80|443))?(?=[/?#"']|$)`,
       "i",
@@ -96,7 +97,7 @@ export class Branding {
 
   #covers(domain: string): boolean {
     const bare = domain.startsWith(".") ? domain.slice(1) : domain;
-    return this.#host === bare || this.#host.endsWith(`.${bare}`);
+    return this.host === bare || this.host.endsWith(`.${bare}`);
   }
 }
 

@@ -13,6 +13,7 @@ import { HealthChecker } from "../upstream/health/checker.ts";
 import { checks } from "../upstream/health/checks/index.ts";
 import { type EndpointSource, mergeEndpoints, NO_OVERRIDE, type Override } from "./endpoint-merge.ts";
 import { endpointKey, endpointSizes, placeEndpoint } from "./endpoint-places.ts";
+import { checkNamesOf } from "./upstream-names.ts";
 
 /** A provider at work. Shared by two configs while one replaces the other. */
 export interface RunningProvider {
@@ -126,7 +127,7 @@ export class UpstreamEntry {
   /** Takes over the checks of the entry before if they are the same, else begins its own. */
   startChecks(before: UpstreamEntry | undefined): void {
     const { check } = this.config.health;
-    if (before !== undefined && Bun.deepEquals(before.config.health.check, check)) {
+    if (before !== undefined && Bun.deepEquals(whatIsAsked(before.config), whatIsAsked(this.config))) {
       this.#checker = before.#checker;
       before.#checker = null;
     } else if (check !== null) {
@@ -168,11 +169,15 @@ export class UpstreamEntry {
   }
 }
 
+/** While that is the same, what is known of the endpoints is. */
+const whatIsAsked = (upstream: UpstreamConfig): unknown => [upstream.health.check, checkNamesOf(upstream)];
+
 function createChecker(config: CheckConfig, upstream: UpstreamConfig, { log, connections }: EntryScope): HealthChecker {
   const check = checks.find(({ name }) => name === config.kind.name)!.create(config.kind.options);
   return new HealthChecker({
     config,
     check,
+    names: checkNamesOf(upstream),
     slowStartMs: upstream.slowStart,
     connections: () => connections(upstream.name),
     log: log.with({ upstream: upstream.name }),

@@ -6,7 +6,6 @@
 import type { Log } from "../base/log.ts";
 import type { GatewayConfig, UpstreamConfig } from "../config/gateway-config.ts";
 import { Slices } from "../net/slices.ts";
-import { Branding } from "../proxy/branding.ts";
 import type { Zone } from "../state/zone.ts";
 import type { GatewayMetrics } from "../telemetry/metrics.ts";
 import { NO_MATERIAL, type TlsMaterial } from "../tls/tls-material.ts";
@@ -23,6 +22,7 @@ import { RetryBudget } from "../upstream/retry-budget.ts";
 import { Sticky } from "../upstream/sticky.ts";
 import { Upstream, type UpstreamSettings } from "../upstream/upstream.ts";
 import { type ConnectionPlan, connectionPlan, endpointSettings } from "./connection-plan.ts";
+import { hostPolicyOf } from "./upstream-names.ts";
 
 export interface UpstreamsOptions {
   readonly zone: Zone;
@@ -293,10 +293,10 @@ function settingsFor(upstream: string, plan: ConnectionPlan): EndpointSettings {
 }
 
 function settingsOf(config: GatewayConfig, upstream: UpstreamConfig): UpstreamSettings {
-  const { name, branding, host, timeouts, health } = upstream;
+  const { name, timeouts, health } = upstream;
   return {
     name,
-    host: branding === null ? host : { kind: "fixed", value: new Branding(branding.as).authority },
+    host: hostPolicyOf(upstream),
     connectMs: timeouts.connect,
     firstOctetMs: timeouts.firstOctet,
     idleMs: timeouts.idle,

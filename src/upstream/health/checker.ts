@@ -8,7 +8,7 @@ import { formatAddress, parseAddress } from "../../net/address.ts";
 import { machineTime } from "../../net/machine-clock.ts";
 import type { EndpointSettings } from "../endpoint-settings.ts";
 import { type EndpointState, Status } from "../endpoint-state.ts";
-import type { Check, CheckTarget } from "./checks/check.ts";
+import type { Check, CheckNames, CheckTarget } from "./checks/check.ts";
 import { LagWatch } from "./lag-watch.ts";
 import { spanText } from "./span-text.ts";
 import { Verdict } from "./verdict.ts";
@@ -17,6 +17,8 @@ export interface HealthCheckerOptions {
   readonly config: CheckConfig;
   readonly check: Check;
   readonly slowStartMs: number;
+  /** What the upstream calls its origin servers. */
+  readonly names?: CheckNames;
   /** How the upstream's connections are made now; null: plainly. */
   readonly connections?: () => EndpointSettings | null;
   readonly log: Log;
@@ -114,11 +116,11 @@ export class HealthChecker {
   }
 
   #add({ address, state, inUse = false }: HealthTarget, delayMs: number): void {
-    const { config, slowStartMs } = this.#options;
+    const { config, names, slowStartMs } = this.#options;
     const { rise, fall, initial } = config;
     const asked: Asked = {
       address,
-      target: checkTarget(address, config.port),
+      target: { ...checkTarget(address, config.port), ...(names && { names }) },
       state,
       verdict: new Verdict({ rise, fall, initial, slowStartMs, now: this.#now }, state, inUse),
       since: new Date(),

@@ -25,12 +25,10 @@ const options = z
       .max(1000)
       .default("")
       .meta({ description: "Service that is asked for, such as `shop.Cart`; empty: the server as a whole." }),
-    authority: z
-      .string()
-      .min(1)
-      .refine(isFieldValue, { error: "not a field value (RFC 9110 §5.5)" })
-      .optional()
-      .meta({ description: "`:authority` of the call; default: the endpoint's address." }),
+    authority: z.string().min(1).refine(isFieldValue, { error: "not a field value (RFC 9110 §5.5)" }).optional().meta({
+      description:
+        "`:authority` of the call; default: what the upstream's `branding` or `host` says, else the endpoint's address.",
+    }),
     tls: z
       .union([z.boolean(), tlsSetting])
       .default(false)
@@ -52,11 +50,13 @@ export const grpc = defineCheck({
 
 function call(choice: GrpcCheckOptions, target: CheckTarget, settle: (reason: string | null) => void): Asking {
   const { service, tls } = choice;
-  const authority = choice.authority ?? target.host;
+  const authority = choice.authority ?? target.names?.authority ?? target.host;
   let stage: Stage = "connecting";
   const to = destination(target.address);
   const socket: Socket =
-    tls === null ? connectPlain(to) : connectTls({ ...to, ...tlsConnection(tls, authority), ALPNProtocols: ["h2"] });
+    tls === null
+      ? connectPlain(to)
+      : connectTls({ ...to, ...tlsConnection(tls, choice.authority, target), ALPNProtocols: ["h2"] });
   socket.once("connect", () => {
     stage = tls === null ? "waiting" : "handshake";
   });

@@ -41,7 +41,10 @@ const options = z
       .refine(isTarget, { error: 'a path begins with "/" and has no spaces or raw non-ASCII letters' })
       .default("/")
       .meta({ description: "Path and query that are asked for." }),
-    host: fieldValue.min(1).optional().meta({ description: "`Host` of the request; default: the endpoint's address." }),
+    host: fieldValue.min(1).optional().meta({
+      description:
+        "`Host` of the request; default: what the upstream's `branding` or `host` says, else the endpoint's address.",
+    }),
     fields: z
       .record(
         z.string().refine((name) => isToken(name) && !OURS.has(name.toLowerCase()), {
@@ -89,12 +92,12 @@ export const http = defineCheck({
 
 function exchangeAsUpstream(
   choice: HttpCheckOptions,
-  { address, host }: CheckTarget,
+  { address, host, names }: CheckTarget,
   connections: EndpointSettings,
   settle: (reason: string | null) => void,
 ): Asking {
   const { method, path, fields, status, contains } = choice;
-  const authority = choice.host ?? host;
+  const authority = choice.host ?? names?.authority ?? host;
   const content = new Content(contains, settle);
   return new AskingAsUpstream(
     { address, method, target: path, authority, fields: { "user-agent": "lintel", ...lowerCased(fields) } },
@@ -116,10 +119,10 @@ function exchange(choice: HttpCheckOptions, target: CheckTarget, settle: (reason
   let stage: Stage = "connecting";
   let answered = false;
   const to = destination(target.address);
-  const authority = host ?? target.host;
+  const authority = host ?? target.names?.authority ?? target.host;
   const request = (tls === null ? requestPlain : requestTls)({
     ...("path" in to ? { socketPath: to.path } : to),
-    ...(tls === null ? {} : tlsConnection(tls, authority)),
+    ...(tls === null ? {} : tlsConnection(tls, host, target)),
     method,
     path,
     // A connection of its own: that a kept one still works says nothing about a new one.

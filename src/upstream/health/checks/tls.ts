@@ -4,7 +4,7 @@ import { type ConnectionOptions, connect } from "node:tls";
 import { z } from "zod";
 import { isIp, parseAddress } from "../../../net/address.ts";
 import { ask, destination, type Stage, socketReason } from "./ask.ts";
-import { defineCheck } from "./check.ts";
+import { type CheckTarget, defineCheck } from "./check.ts";
 
 const DAY_MS = 86_400_000;
 /** A server that never answers our close_notify does not keep the socket longer than this. */
@@ -18,7 +18,8 @@ export const tlsOptions = {
     .refine((name) => !isIp(name), { error: "a server name is not an IP address (RFC 6066 §3)" })
     .optional()
     .meta({
-      description: "Name that is asked for (SNI) and that the certificate must be good for; default: the host.",
+      description:
+        "Name that is asked for (SNI) and that the certificate must be good for; default: the `host` or `authority` of the check, else what the upstream asks for, else the endpoint's host.",
     }),
   verify: z
     .boolean()
@@ -38,11 +39,16 @@ export interface TlsChoice {
 }
 
 /**
- * @param authority whose host is asked for if `serverName` is not given
+ * @param authority whose host is asked for if `serverName` is not given; without, it is what the upstream's connections
+ *        ask for, or the endpoint's host
  * @throws {Error} if `ca` cannot be read
  */
-export function tlsConnection({ serverName, verify, ca }: TlsChoice, authority: string): ConnectionOptions {
-  const name = serverName ?? hostOf(authority);
+export function tlsConnection(
+  { serverName, verify, ca }: TlsChoice,
+  authority: string | undefined,
+  { names, host }: CheckTarget,
+): ConnectionOptions {
+  const name = serverName ?? (authority === undefined ? (names?.serverName ?? hostOf(host)) : hostOf(authority));
   return {
     rejectUnauthorized: verify,
     ...(isIp(name) ? {} : { servername: name }),
@@ -68,7 +74,7 @@ export const tls = defineCheck({
     run: (target, timeoutMs) =>
       ask(timeoutMs, (settle) => {
         let stage: Stage = "connecting";
-        const socket = connect({ ...destination(target.address), ...tlsConnection(choice, target.host) });
+        const socket = connect({ ...destination(target.address), ...tlsConnection(choice, undefined, target) });
         socket.once("connect", () => {
           stage = "handshake";
         });
