@@ -53,7 +53,7 @@ async function order(reader: PageReader): Promise<void> {
   expect(new Set(await texts(reader, 3, toBackup))).toEqual(new Set([backup]));
   // An id that nobody knows counts as none.
   const unknown = await reader.ask("GET /", "Cookie: lintel=00000000000000000000000000000000");
-  expect([a, b]).toContain(unknown.text);
+  expect<string[]>([a, b]).toContain(unknown.text);
   expect(cookieOf(unknown)).toBe(`lintel=${md5(fleet.at(unknown.text).address)}`);
 
   // Whose endpoint is gone is balanced anew and bound to another one.
