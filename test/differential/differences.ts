@@ -69,6 +69,10 @@ export const DIFFERENCES: readonly Difference[] = [
     "Transfer-Encoding in HTTP/1.0: RFC 9112 §6.1 calls the framing faulty",
   ),
   stricter(
+    /only chunked is spoken here/,
+    "a coding under the chunks: Node hands its content on as it came, RFC 9112 §6.1 has 501 for who cannot decode it",
+  ),
+  stricter(
     /^HTTP\/\d\.\d is not spoken/,
     "Node's HTTP/1 parser takes HTTP/2.0 in a request line; RFC 9110 §15.6.6 has 505",
   ),

@@ -106,6 +106,8 @@ const body = fc.oneof(
         "transfer-encoding:CHUNKED\r\n",
         "Transfer-Encoding: chunked \r\n",
         "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: gzip, deflate, chunked\r\n",
+        "Transfer-Encoding: gzip, chunked\r\nContent-Length: 3\r\n",
         "Transfer-Encoding: chunked, gzip\r\n",
         "Transfer-Encoding: gzip\r\n",
         "Transfer-Encoding: identity\r\n",

@@ -69,6 +69,10 @@ describe("message framing (RFC 9112 §6.1, §6.3, §11.2)", () => {
     ["chunked twice", ["Transfer-Encoding: chunked, chunked"]],
     ["chunked twice in two lines", ["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"]],
     ["chunked not last", ["Transfer-Encoding: chunked, gzip"]],
+    ["chunked between others", ["Transfer-Encoding: gzip, chunked, deflate"]],
+    ["chunked first and last", ["Transfer-Encoding: chunked, gzip, chunked"]],
+    ["another coding with Content-Length", ["Transfer-Encoding: gzip, chunked", "Content-Length: 4"]],
+    ["Content-Length with other codings", ["Content-Length: 4", "Transfer-Encoding: gzip, deflate, chunked"]],
     ["chunked with a parameter", ["Transfer-Encoding: chunked;q=1"]],
     ["a quoted chunked", ['Transfer-Encoding: "chunked"']],
     ["chunked after a vertical tab", ["Transfer-Encoding: \x0bchunked"]],
@@ -80,9 +84,12 @@ describe("message framing (RFC 9112 §6.1, §6.3, §11.2)", () => {
     await refused(`${request(...fields)}0\r\n\r\n`, 400);
   });
 
-  test("a coding under the chunks is refused as not implemented (RFC 9112 §6.1)", async () => {
-    await refused(`${request("Transfer-Encoding: gzip, chunked")}0\r\n\r\n`, 501);
-  });
+  test.each(["gzip, chunked", "gzip, deflate, chunked", "gzip;level=9,chunked"])(
+    "%s: codings under the chunks are refused as not implemented (RFC 9112 §6.1)",
+    async (codings) => {
+      await refused(`${request(`Transfer-Encoding: ${codings}`)}0\r\n\r\n`, 501);
+    },
+  );
 
   test("codings that do not end with chunked leave the length unknown (RFC 9112 §6.3)", async () => {
     await refused(`${request("Transfer-Encoding: banana")}0\r\n\r\n`, 400);
@@ -294,6 +301,7 @@ describe("responses of the origin (RFC 9112 §4, §5, §6.3)", () => {
     ["a bare CR in a value", "HTTP/1.1 200 OK\r\nX: a\rSet-Cookie: b\r\nContent-Length: 0\r\n\r\n"],
     ["a field line without a colon", "HTTP/1.1 200 OK\r\nX\r\nContent-Length: 0\r\n\r\n"],
     ["a coding nobody asked for", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"],
+    ["several of them", "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, deflate, chunked\r\n\r\n0\r\n\r\n"],
     ["chunked twice", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"],
     ["nothing at all", ""],
     ["half a head", "HTTP/1.1 200 OK\r\nContent-Le"],

@@ -387,17 +387,43 @@ describe("Transfer-Encoding (RFC 9112 §6.1, §7)", () => {
     "chunked\xa0",
     "chunked, identity",
     "gzip, chunked, chunked",
-    "gzip, deflate, chunked",
-  ])("%j is refused", (value) => {
+    "chunked, gzip, chunked",
+    "chunked;q=1, chunked",
+    "gzip, chunked;q=1",
+    "gzip,, chunked",
+    "gzip, deflate",
+    "gzip deflate, chunked",
+    'gzip;q="a, b", chunked',
+    "gzip;q, chunked",
+    "gzip, chunked, deflate",
+  ])("%j is refused: where the message ends is not clear (RFC 9112 §6.1, §6.3)", (value) => {
     expect(refusal("request", get(`Transfer-Encoding: ${value}`))).toBe("request-malformed");
     expect(refusal("response", ok(`Transfer-Encoding: ${value}`))).toBe("upstream-malformed");
   });
 
-  test.each(["gzip, chunked", "identity,chunked", "X-Own , chunked"])(
-    "%j is another coding under the chunks: 501 (RFC 9112 §6.1)",
+  test.each([
+    "gzip, chunked",
+    "identity,chunked",
+    "X-Own , chunked",
+    "gzip, deflate, chunked",
+    "gzip;level=9 ; x=y,\tDeflate,CHUNKED",
+    "xchunked, chunkedx, chunked",
+  ])("%j is one or more other codings under the chunks: 501 (RFC 9112 §6.1)", (value) => {
+    expect(refusal("request", get(`Transfer-Encoding: ${value}`))).toBe("transfer-coding-unsupported");
+    expect(refusal("response", ok(`Transfer-Encoding: ${value}`))).toBe("upstream-malformed");
+  });
+
+  test.each(["gzip, chunked", "gzip, deflate, chunked"])(
+    "%j in a request whose framing is faulty besides is left to that (RFC 9112 §6.1, §6.3)",
     (value) => {
-      expect(refusal("request", get(`Transfer-Encoding: ${value}`))).toBe("transfer-coding-unsupported");
-      expect(refusal("response", ok(`Transfer-Encoding: ${value}`))).toBe("upstream-malformed");
+      const field = `Transfer-Encoding: ${value}`;
+      const fact = { chunked: false, hasTransferEncoding: true };
+      expect(decoded("request", get(field, "Content-Length: 3"))).toMatchObject({ ...fact, contentLength: 3 });
+      expect(decoded("request", get("Content-Length: 3", field))).toMatchObject({ ...fact, contentLength: 3 });
+      expect(decoded("request", get(field).replace("HTTP/1.1", "HTTP/1.0"))).toMatchObject({ ...fact, version: 10 });
+      // And it says nothing about the next one.
+      expect(refusal("request", get(field))).toBe("transfer-coding-unsupported");
+      expect(decoded("request", get("A: b"))).toMatchObject({ chunked: false, hasTransferEncoding: false });
     },
   );
 

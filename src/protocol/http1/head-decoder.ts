@@ -27,6 +27,12 @@ const SP = 0x20;
 const HTAB = 0x09;
 const COLON = 0x3a;
 
+/** In lower case: one or more codings, with parameters or without, and chunked as the last (RFC 9112 §7). */
+const CODINGS_UNDER_CHUNKS =
+  /^(?:[!#$%&'*+\-.^_`|~0-9a-z]+(?:[ \t]*;[ \t]*[!#$%&'*+\-.^_`|~0-9a-z]+[ \t]*=[ \t]*[!#$%&'*+\-.^_`|~0-9a-z]+)*[ \t]*,[ \t]*)+chunked$/;
+/** Chunked that is not the last coding: applied twice, or with something around the chunks. */
+const CHUNKED_BEFORE_LAST = /(?:^|,)[ \t]*chunked[ \t]*[,;]/;
+
 /** The table of lines while it grows; each section gets a copy of the right size. */
 const scratch: number[] = [0];
 
@@ -37,6 +43,8 @@ export class HeadDecoder {
   #text = "";
   #hostStart = -1;
   #hostEnd = -1;
+  /** Transfer-Encoding of a request with codings under the chunks that are not spoken here; null if there are none. */
+  #unknownCodings: string | null = null;
 
   method = "";
   target = "";
@@ -116,6 +124,7 @@ export class HeadDecoder {
     if (at + 1 >= end) return false;
     this.#reset();
     if (!this.#decodeFields(octets, lineStart, at + 2, end, limits, true)) return false;
+    this.#refuseUnknownCodings();
     this.method = methodName(this.#text, methodEnd - lineStart);
     this.target = this.#text.slice(targetStart - lineStart, targetEnd - lineStart);
     return true;
@@ -168,6 +177,7 @@ export class HeadDecoder {
     this.contentLength = -1;
     this.chunked = false;
     this.hasTransferEncoding = false;
+    this.#unknownCodings = null;
     this.host = null;
     this.#hostStart = -1;
     this.close = false;
@@ -301,17 +311,26 @@ export class HeadDecoder {
     this.contentLength = value;
   }
 
-  /** RFC 9112 §6.1: chunked, once and alone. */
+  /** RFC 9112 §6.1: chunked, once and alone. What else a request may have is judged when all of its head is known. */
   #noteTransferEncoding(value: string): void {
     if (this.hasTransferEncoding) throw this.#error("more than one Transfer-Encoding field (RFC 9112 §6.1)");
     this.hasTransferEncoding = true;
     if (value === "chunked") this.chunked = true;
-    else if (/^[!#$%&'*+\-.^_`|~0-9a-z]+[ \t]*,[ \t]*chunked$/.test(value) && !value.startsWith("chunked")) {
-      throw new Failure(
-        this.#isRequest ? "transfer-coding-unsupported" : this.#malformed,
-        `Transfer-Encoding: ${value}: only chunked is spoken here`,
-      );
-    } else throw this.#error(`Transfer-Encoding: ${value}: chunked must be the only coding (RFC 9112 §6.1)`);
+    else if (this.#isRequest && CODINGS_UNDER_CHUNKS.test(value) && !CHUNKED_BEFORE_LAST.test(value))
+      this.#unknownCodings = value;
+    else throw this.#error(`Transfer-Encoding: ${value}: chunked must be the only coding (RFC 9112 §6.1)`);
+  }
+
+  /**
+   * Codings under the chunks that nobody here understands get 501, since where the message ends is clear. If it is not,
+   * with a Content-Length or in HTTP/1.0, the message is faulty, which is for those to say who frame the content.
+   */
+  #refuseUnknownCodings(): void {
+    if (this.#unknownCodings === null || this.contentLength >= 0 || this.version < 11) return;
+    throw new Failure(
+      "transfer-coding-unsupported",
+      `Transfer-Encoding: ${this.#unknownCodings}: only chunked is spoken here (RFC 9112 §6.1)`,
+    );
   }
 
   #noteConnection(value: string): void {

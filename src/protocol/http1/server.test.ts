@@ -1046,7 +1046,25 @@ describe("what goes wrong", () => {
     ["many fields", get("/", ...Array<string>(100).fill("A: b")), 431],
     ["the HTTP/2 preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505],
     ["another expectation", get("/", "Expect: x"), 417],
-    ["another coding", post("Transfer-Encoding: gzip, chunked"), 501],
+    ["another coding under the chunks (RFC 9112 §6.1)", post("Transfer-Encoding: gzip, chunked"), 501],
+    ["two of them (RFC 9112 §6.1)", post("Transfer-Encoding: gzip, deflate, chunked"), 501],
+    [
+      "another coding and Content-Length (RFC 9112 §6.1)",
+      post("Transfer-Encoding: gzip, chunked", "Content-Length: 3"),
+      400,
+    ],
+    [
+      "Content-Length and another coding (RFC 9112 §6.1)",
+      post("Content-Length: 3", "Transfer-Encoding: gzip, deflate, chunked"),
+      400,
+    ],
+    [
+      "another coding in HTTP/1.0 (RFC 9112 §6.1)",
+      wire("POST / HTTP/1.0", "Transfer-Encoding: gzip, chunked", "", ""),
+      400,
+    ],
+    ["chunked under another coding (RFC 9112 §6.3)", post("Transfer-Encoding: gzip, chunked, deflate"), 400],
+    ["chunked twice among others (RFC 9112 §6.1)", post("Transfer-Encoding: chunked, gzip, chunked"), 400],
   ])("%s: refused, and the connection ends", (_what, octets, status) => {
     const server = new Server(hello);
     server.client.arrive(octets + get());
