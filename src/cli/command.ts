@@ -1,4 +1,5 @@
 /** What a command is. A new one is a file in commands/ and its line in commands/index.ts. */
+import type { EarlySignals } from "../server/signals.ts";
 import type { FlagSpec, Flags } from "./arguments.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -20,6 +21,8 @@ export interface Invocation {
   /** What is no flag. */
   readonly rest: readonly string[];
   readonly terminal: Terminal;
+  /** Signals are listened to already. */
+  readonly early?: EarlySignals | null;
 }
 
 /** The command makes sense, but cannot be done: shown without a pointer to the help, exit code 1. */

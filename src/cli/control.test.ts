@@ -9,7 +9,7 @@ import { asOrdinaryUser } from "../base/testing.ts";
 import type { Control } from "../server/control.ts";
 import type { EndpointView } from "../server/endpoint-view.ts";
 import type { Admin } from "../server/supervisor.ts";
-import { main } from "./main.ts";
+import { main } from "./program.ts";
 
 const root = mkdtempSync(join(tmpdir(), "lintel-control-"));
 const admins: Admin[] = [];

@@ -1,50 +1,24 @@
-/** The program: `lintel COMMAND [FLAGS]`. */
-import { nearest } from "../config/nearest.ts";
-import { HELP, parseArguments } from "./arguments.ts";
-import { CommandFailed, UsageError } from "./command.ts";
-import { commands } from "./commands/index.ts";
-import { commandHelp, overview } from "./help.ts";
-import { processTerminal, type Terminal } from "./terminal.ts";
+/**
+ * What is started: `lintel COMMAND [FLAGS]`. A program that is to serve listens to signals before any other file of it is
+ * read. While the runtime waits for those files it lets signals through, also those that were held for it when
+ * it took over from another program, and one that nobody listens to would end it: an upgrade in which somebody asks for
+ * a reload, for example. So nothing of ours may be imported at the top of this file.
+ */
+import { isatty } from "node:tty";
+import type { EarlySignals } from "../server/signals.ts";
 
-/** Runs a command line (without the program's name). @returns the exit code */
-export async function main(words: readonly string[], terminal: Terminal): Promise<number> {
-  const [name, ...more] = words;
-  if (name === undefined) {
-    terminal.error(overview(commands));
-    return 2;
-  }
-  if (name === "--help" || name === "-h" || name === "help") {
-    const about = commands.find((command) => command.name === more[0]);
-    terminal.out(about === undefined ? overview(commands) : commandHelp(about));
-    return 0;
-  }
-  const wanted = name === "--version" || name === "-v" ? "version" : name;
-  const command = commands.find((one) => one.name === wanted);
-  try {
-    if (command === undefined) {
-      const near = nearest(
-        name,
-        commands.map((one) => one.name),
-      );
-      throw new UsageError(
-        `there is no command ${JSON.stringify(name)}`,
-        near === null ? null : `did you mean "${near}"?`,
-      );
-    }
-    if (more.includes(`--${HELP.name}`) || more.includes(`-${HELP.short}`)) {
-      terminal.out(commandHelp(command));
-      return 0;
-    }
-    return await command.run({ ...parseArguments(more, command.flags), terminal });
-  } catch (thrown) {
-    if (!(thrown instanceof UsageError || thrown instanceof CommandFailed)) throw thrown;
-    const { errorPaint } = terminal;
-    terminal.error(`${errorPaint.error("lintel")}: ${thrown.message}\n`);
-    if (thrown.hint !== null) terminal.error(`      ${errorPaint.faint("=")} ${thrown.hint}\n`);
-    if (thrown instanceof CommandFailed) return 1;
-    terminal.error(`Try: lintel ${command === undefined ? "" : `${command.name} `}--help\n`);
-    return 2;
-  }
+function listen(): EarlySignals {
+  const heard: NodeJS.Signals[] = [];
+  const hear = (signal: NodeJS.Signals) => heard.push(signal);
+  const names = ["SIGHUP", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGTERM", "SIGALRM"] as const;
+  for (const name of names) process.on(name, hear);
+  const end = () => {
+    for (const name of names) process.off(name, hear);
+  };
+  return { heard, terminals: [0, 1, 2].filter(isatty), end };
 }
 
-if (import.meta.main) process.exit(await main(process.argv.slice(2), processTerminal()));
+const early = process.argv[2] === "run" ? listen() : null;
+const { main } = await import("./program.ts");
+const { processTerminal } = await import("./terminal.ts");
+process.exit(await main(process.argv.slice(2), processTerminal(), early));

@@ -34,6 +34,8 @@ const SYMBOLS = {
   waitpid: { args: ["i32", "ptr", "i32"], returns: "i32" },
   pthread_sigmask: { args: ["i32", "ptr", "ptr"], returns: "i32" },
   sigaction: { args: ["i32", "ptr", "ptr"], returns: "i32" },
+  alarm: { args: ["u32"], returns: "u32" },
+  dlsym: { args: ["ptr", "ptr"], returns: "ptr" },
   read: { args: ["i32", "ptr", "i32"], returns: "i32" },
   splice: { args: ["i32", "ptr", "i32", "ptr", "i32", "u32"], returns: "i32" },
   pipe2: { args: ["ptr", "i32"], returns: "i32" },

@@ -26,3 +26,20 @@ needs(program("perl", perl)).test("a signal of the collector does not end the ne
   const { stdout, signalCode } = Bun.spawnSync([process.execPath, "-e", PROGRAM]);
   expect([stdout.toString(), signalCode ?? null]).toEqual(["alive", null]);
 });
+
+const NEXT = `use POSIX; my $waits = POSIX::SigSet->new; sigpending($waits);
+  print alarm(0) > 0 || $waits->ismember(SIGALRM) ? 'noted' : 'lost'`;
+
+/** A signal to stop while it is about to become another program. */
+const STOPPED = `
+import { noteStops, prepareProgram } from ${JSON.stringify(join(import.meta.dir, "process-image.ts"))};
+noteStops();
+const become = prepareProgram([${JSON.stringify(perl)}, "-e", ${JSON.stringify(NEXT)}], process.env);
+process.kill(process.pid, process.argv[1]);
+become();
+`;
+
+needs(program("perl", perl)).test.each(["SIGTERM", "SIGINT"])("%s is noted for the next program", (name) => {
+  const { stdout, signalCode } = Bun.spawnSync([process.execPath, "-e", STOPPED, name]);
+  expect([stdout.toString(), signalCode ?? null]).toEqual(["noted", null]);
+});

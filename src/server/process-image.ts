@@ -13,14 +13,15 @@ const SIG_BLOCK = 0;
 const SIG_UNBLOCK = 1;
 const WNOHANG = 1;
 
-/** Those that a supervisor answers to. */
-const SIGNALS = ["SIGHUP", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGTERM"] as const;
+/** Those that a supervisor answers to. SIGALRM stands for a signal to stop that came between two programs, see `noteStops`. */
+export const SIGNALS = ["SIGHUP", "SIGINT", "SIGUSR1", "SIGUSR2", "SIGTERM", "SIGALRM"] as const;
 
 /**
  * Prepares to become another program.
  * @param command path of the program and its arguments
  * @returns does it, and does not return. Descriptors that are closed on exec are closed, other threads
- *   end, children stay. Signals wait from there on until the next program calls `admitSignals`.
+ *   end, children stay. Signals wait from there on until the next program calls `admitSignals`, or until it
+ *   waits for the first time: the runtime lets them all through then, so their handlers must stand before.
  *   Throws an Error if the system refuses; then everything is as it was
  */
 export function prepareProgram(
@@ -55,23 +56,45 @@ export function admitSignals(): void {
 /** sizeof(struct sigaction), zero for the system's default. */
 const SIGACTION_OCTETS = 152;
 
+/** Signals to stop, while one program becomes another. */
+export interface NotedStops {
+  /** Whether one has come. */
+  readonly any: boolean;
+  /** Puts the handlers back; what came is told to them. */
+  end(): void;
+}
+
 /**
- * From here on a signal to stop ends the process at once, as it does a program that does not handle it.
- * While one program becomes another nobody could hear it: the runtime's other threads take signals that
- * this one holds, and forget them with themselves.
- * @returns puts the handlers back
+ * From here on a signal to stop is noted by the kernel, for this program or the next in this process (`wasStopNoted`).
+ * While one becomes the other no handler of ours could keep it: the runtime's other threads take signals that
+ * this one holds, and forget them with themselves. So its handler is alarm(2), which any thread may call at any
+ * time: called with the number of the signal, as handlers are, it sets a timer, and timers outlive execve(2).
  */
-export function stopAtOnce(): () => void {
+export function noteStops(): NotedStops {
+  const note = new BigUint64Array(new ArrayBuffer(SIGACTION_OCTETS));
+  note[0] = BigInt(libc.dlsym(null, ptr(text("alarm")))!);
   const restore = (["SIGINT", "SIGTERM"] as const).map((name) => {
     const before = new Uint8Array(new ArrayBuffer(SIGACTION_OCTETS));
-    const fallback = new Uint8Array(new ArrayBuffer(SIGACTION_OCTETS));
     const number = constants.signals[name];
-    libc.sigaction(number, ptr(fallback), ptr(before));
+    libc.sigaction(number, ptr(note), ptr(before));
     return () => libc.sigaction(number, ptr(before), null);
   });
-  return () => {
-    for (const one of restore) one();
+  let any = false;
+  return {
+    get any() {
+      if (wasStopNoted()) any = true;
+      return any;
+    },
+    end() {
+      for (const one of restore) one();
+      if (this.any) process.kill(process.pid, "SIGTERM");
+    },
   };
+}
+
+/** Whether there was a signal to stop since `noteStops` was called, in the program before maybe. Forgets it. */
+export function wasStopNoted(): boolean {
+  return libc.alarm(0) > 0;
 }
 
 /** struct sigaction whose handler, its first member, is SIG_IGN. */

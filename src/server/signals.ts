@@ -4,49 +4,111 @@
  * log files that were moved away, SIGUSR2 for another program on the disk.
  */
 import { isatty } from "node:tty";
-import { admitSignals } from "./process-image.ts";
+import { admitSignals, SIGNALS, wasStopNoted } from "./process-image.ts";
 
 /** Ctrl-C reaches us from the terminal and once more from a launcher that hands it on: that is one wish, not two. */
 const SAME_WISH_MS = 500;
 
+/** What came while the program was still being read, see cli/main.ts. */
+export interface EarlySignals {
+  readonly heard: readonly NodeJS.Signals[];
+  /** Descriptors that were terminals then. */
+  readonly terminals: readonly number[];
+  /** Others listen now. */
+  end(): void;
+}
+
 /**
  * Heard from here to the end of the process: where nobody listened for a moment, the system's default would end it.
- * Who can act on a signal puts itself in; one that comes when nobody has is dropped, but for a wish to stop.
+ * Who can act on a signal puts itself in; one that comes when nobody has waits for the first who does.
  */
 export class Signals {
   /** Settled by the first signal to stop. */
   readonly first: Promise<NodeJS.Signals>;
   /** Settled by a later one. */
   readonly second: Promise<NodeJS.Signals>;
-  onReload = nothing;
-  onReopen = nothing;
-  onUpgrade = nothing;
+  readonly #terminals: readonly number[];
+  readonly #first = Promise.withResolvers<NodeJS.Signals>();
+  readonly #second = Promise.withResolvers<NodeJS.Signals>();
+  readonly #reload = new Wish();
+  readonly #reopen = new Wish();
+  readonly #upgrade = new Wish();
+  #firstAt = Infinity;
 
-  constructor() {
-    const terminals = [0, 1, 2].filter(isatty);
-    const first = Promise.withResolvers<NodeJS.Signals>();
-    const second = Promise.withResolvers<NodeJS.Signals>();
-    let firstAt = Infinity;
-    const stop = (signal: NodeJS.Signals) => {
-      const now = performance.now();
-      if (firstAt === Infinity) {
-        firstAt = now;
-        first.resolve(signal);
-      } else if (now - firstAt > SAME_WISH_MS) second.resolve(signal);
-    };
-    process.on("SIGTERM", stop);
-    process.on("SIGINT", stop);
-    process.on("SIGHUP", () => {
-      // A terminal that was closed is none any more.
-      if (terminals.some((fd) => !isatty(fd))) stop("SIGHUP");
-      else this.onReload();
-    });
-    process.on("SIGUSR1", () => this.onReopen());
-    process.on("SIGUSR2", () => this.onUpgrade());
+  constructor(early: EarlySignals | null = null) {
+    this.first = this.#first.promise;
+    this.second = this.#second.promise;
+    this.#terminals = early?.terminals ?? [0, 1, 2].filter(isatty);
+    for (const signal of SIGNALS) process.on(signal, () => this.#hear(signal));
+    early?.end();
+    for (const signal of early?.heard ?? []) this.#hear(signal);
+    if (wasStopNoted()) this.#stop("SIGTERM");
     admitSignals();
-    this.first = first.promise;
-    this.second = second.promise;
+  }
+
+  /** There was a signal to stop. */
+  get isStopping(): boolean {
+    return this.#firstAt !== Infinity;
+  }
+
+  set onReload(act: () => void) {
+    this.#reload.actBy(act);
+  }
+
+  set onReopen(act: () => void) {
+    this.#reopen.actBy(act);
+  }
+
+  set onUpgrade(act: () => void) {
+    this.#upgrade.actBy(act);
+  }
+
+  /** Nobody can act on them for now. */
+  leave(): void {
+    for (const wish of [this.#reload, this.#reopen, this.#upgrade]) wish.actBy(null);
+  }
+
+  #hear(signal: NodeJS.Signals): void {
+    switch (signal) {
+      case "SIGHUP":
+        // A terminal that was closed is none any more.
+        if (this.#terminals.some((fd) => !isatty(fd))) this.#stop(signal);
+        else this.#reload.come();
+        return;
+      case "SIGUSR1":
+        return this.#reopen.come();
+      case "SIGUSR2":
+        return this.#upgrade.come();
+      case "SIGALRM":
+        // It came between two programs.
+        return this.#stop("SIGTERM");
+      default:
+        this.#stop(signal);
+    }
+  }
+
+  #stop(signal: NodeJS.Signals): void {
+    const now = performance.now();
+    if (!this.isStopping) {
+      this.#firstAt = now;
+      this.#first.resolve(signal);
+    } else if (now - this.#firstAt > SAME_WISH_MS) this.#second.resolve(signal);
   }
 }
 
-const nothing = (): void => {};
+class Wish {
+  #act: (() => void) | null = null;
+  #waits = false;
+
+  come(): void {
+    if (this.#act === null) this.#waits = true;
+    else this.#act();
+  }
+
+  actBy(act: (() => void) | null): void {
+    this.#act = act;
+    if (act === null || !this.#waits) return;
+    this.#waits = false;
+    act();
+  }
+}

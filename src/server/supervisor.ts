@@ -161,6 +161,10 @@ class Supervisor {
   async run(): Promise<number> {
     const { config, handover, tree, origin, files = [] } = this.#options;
     const signals = this.#options.signals ?? new Signals();
+    // Nothing else is exchanged before the first config is served.
+    const starting = this.#reloader.alone(() => this.#start());
+    this.#startAdmin(config.admin);
+    this.#follow(files);
     signals.onReload = () => void this.#reloader.reload("SIGHUP");
     signals.onReopen = () => {
       this.#service.workers.reopen();
@@ -168,10 +172,6 @@ class Supervisor {
     };
     signals.onUpgrade = () =>
       void this.#upgrade("SIGUSR2").catch(({ message }) => this.#log.error(`SIGUSR2: ${message}`));
-    this.#startAdmin(config.admin);
-    this.#follow(files);
-    // Nothing else is exchanged before the first config is served.
-    const starting = this.#reloader.alone(() => this.#start());
     const begun = await Promise.race([starting, signals.first]);
     if (begun === "failed") return 1;
     if (begun === "started") {
@@ -188,6 +188,7 @@ class Supervisor {
   close(): void {
     // An upgrade may still be under way.
     this.#stopping = true;
+    this.#options.signals?.leave();
     this.#watch.stop();
     this.#admin?.stop();
     this.#socket?.stop();

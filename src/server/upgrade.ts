@@ -5,7 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type HandoverFacts, leaveHandover, recallHandover } from "./handover.ts";
-import { prepareProgram, stopAtOnce } from "./process-image.ts";
+import { noteStops, prepareProgram } from "./process-image.ts";
 
 /** How this program was started. */
 export interface ProgramCommand {
@@ -73,8 +73,7 @@ async function run(command: readonly string[]): Promise<{ code: number; output: 
 const HEAR_MS = 5;
 
 /**
- * Does not return, unless it is called off. A signal to stop that comes at the last moment ends this
- * process at once: workers that were handed over notice that and finish what they have.
+ * Does not return, unless it is called off. A signal to stop that comes at the last moment is heard by the next program.
  * @param isOff asked then: an earlier one may have been heard
  * @throws {Error} if the system refuses; then everything is as it was
  */
@@ -85,14 +84,16 @@ export async function takeOver(
   isOff: () => boolean,
 ): Promise<void> {
   const env = leaveHandover(facts);
-  const handleAgain = stopAtOnce();
+  const stops = noteStops();
   try {
     const become = prepareProgram([runtime, main, ...args], env);
     // What was caught before and is not heard yet would be lost with this program.
     await Bun.sleep(HEAR_MS);
-    if (!isOff()) become();
+    // However late that was: what came before it is handled in the same turn of the event loop.
+    await new Promise(setImmediate);
+    if (!isOff() && !stops.any) become();
   } finally {
-    handleAgain();
     recallHandover(facts, env);
+    stops.end();
   }
 }

@@ -5,7 +5,7 @@ import { startAdmin } from "../../admin/server.ts";
 import type { ConfigOrigin } from "../../config/load.ts";
 import { isIp } from "../../net/address.ts";
 import { Handover } from "../../server/handover.ts";
-import type { Signals } from "../../server/signals.ts";
+import { Signals } from "../../server/signals.ts";
 import { succeed } from "../../server/successor.ts";
 import { runSupervisor } from "../../server/supervisor.ts";
 import { programCommand } from "../../server/upgrade.ts";
@@ -56,7 +56,7 @@ export const run: Command = {
       does: "HTTPS for everybody, on ports 80 and 443.",
     },
   ],
-  async run({ flags, rest, terminal }) {
+  async run({ flags, rest, terminal, early = null }) {
     if (rest.length > 0)
       throw new UsageError(
         `run takes no parameters: ${rest.join(" ")}`,
@@ -69,8 +69,11 @@ export const run: Command = {
     // Relative paths start at the file, also where flags change what it says.
     const start = file === null ? process.cwd() : dirname(file);
     const read = async (before: unknown) => load(await originOf(flags), start, before);
-    const begin = async (signals: Signals | null) => {
-      const prepared = await usable(await originOf(flags), terminal, start);
+    const signals = new Signals(early);
+    const begin = async () => {
+      const prepare = async () => usable(await originOf(flags), terminal, start);
+      const prepared = await Promise.race([prepare(), signals.first.then(() => "stopped" as const)]);
+      if (prepared === "stopped") return prepared;
       if (prepared === null) return 1;
       const { config, tree, origin, directory, files } = prepared;
       const loadTree = (kept: unknown, name: string, before: unknown) =>
@@ -78,8 +81,11 @@ export const run: Command = {
       const facts = { tree, origin, directory, config, file, files };
       return runSupervisor({ ...facts, load: read, loadTree, command, handover, signals, startAdmin });
     };
-    if (handover === null) return begin(null);
-    return succeed(handover, begin, command, processLog({ level: "info", format: "text" }));
+    if (handover === null) {
+      const code = await begin();
+      return code === "stopped" ? 0 : code;
+    }
+    return succeed(handover, begin, signals, command, processLog({ level: "info", format: "text" }));
   },
 };
 
