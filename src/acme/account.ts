@@ -1,12 +1,12 @@
 /** Accounts at CAs: one per CA, kept in the store, shared by all machines that share it. */
-import { createHash } from "node:crypto";
+import { createHash, createPrivateKey } from "node:crypto";
 import type { AcmeCaConfig } from "../config/gateway-config.ts";
 import { CaClient, newPrivateKey } from "./ca-client.ts";
 import type { SharedStore } from "./shared-store.ts";
 
 interface KeptAccount {
   readonly directory: string;
-  /** null: the CA does not know it (any more). */
+  /** null: not registered yet. */
   readonly url: string | null;
   /** PEM. */
   readonly key: string;
@@ -19,43 +19,63 @@ export interface AccountsOptions {
   readFile(path: string): string;
 }
 
+interface Opening {
+  readonly client: Promise<CaClient>;
+  /** Of who asked first. */
+  readonly signal: AbortSignal;
+}
+
 export class Accounts {
   readonly #options: AccountsOptions;
-  readonly #clients = new Map<string, Promise<CaClient>>();
+  readonly #openings = new Map<string, Opening>();
+  /** URLs that a CA does not know any more. */
+  readonly #gone = new Set<string>();
 
   constructor(options: AccountsOptions) {
     this.#options = options;
   }
 
   /** A client of a registered account. @throws {CaProblem} */
-  client(ca: AcmeCaConfig, signal: AbortSignal): Promise<CaClient> {
+  async client(ca: AcmeCaConfig, signal: AbortSignal): Promise<CaClient> {
     const key = accountKey(ca);
-    let client = this.#clients.get(key);
-    if (client === undefined) {
-      client = this.#open(ca, key, signal);
-      this.#clients.set(key, client);
-      client.catch(() => this.#clients.delete(key));
+    for (;;) {
+      const opening = this.#openings.get(key) ?? this.#begin(ca, key, signal);
+      try {
+        return await opening.client;
+      } catch (thrown) {
+        // Somebody else has given up, which is no reason for us to.
+        if (opening.signal === signal || !opening.signal.aborted) throw thrown;
+        signal.throwIfAborted();
+      }
     }
-    return client;
   }
 
-  /** The CA says that there is no such account: the same key is registered anew with the next call. */
-  async forget(ca: AcmeCaConfig): Promise<void> {
+  /**
+   * The CA says that there is no such account: its key is registered anew with the next call. Others may still be at
+   * work with the client, and are told the same; who is late with that does no harm to the account that is new by then.
+   */
+  async forget(ca: AcmeCaConfig, client: CaClient): Promise<void> {
     const key = accountKey(ca);
-    const kept = await this.#read(key);
-    if (kept !== null) await this.#write(key, { ...kept, url: null });
-    const client = this.#clients.get(key);
-    this.#clients.delete(key);
-    (await client)?.close();
+    const opening = this.#openings.get(key);
+    if ((await opening?.client.catch(() => null)) !== client || this.#openings.get(key) !== opening) return;
+    this.#openings.delete(key);
+    if (client.accountUrl !== null) this.#gone.add(client.accountUrl);
   }
 
   close(): void {
-    for (const client of this.#clients.values())
+    for (const { client } of this.#openings.values())
       client.then(
         (one) => one.close(),
         () => {},
       );
-    this.#clients.clear();
+    this.#openings.clear();
+  }
+
+  #begin(ca: AcmeCaConfig, key: string, signal: AbortSignal): Opening {
+    const opening = { client: this.#open(ca, key, signal), signal };
+    this.#openings.set(key, opening);
+    opening.client.catch(() => this.#openings.delete(key));
+    return opening;
   }
 
   async #open(ca: AcmeCaConfig, key: string, signal: AbortSignal): Promise<CaClient> {
@@ -67,12 +87,15 @@ export class Accounts {
         key: await newPrivateKey("ecdsa-p256"),
       };
       const roots = ca.roots === null ? null : this.#options.readFile(ca.roots);
-      const client = new CaClient({ ca, roots, accountKey: kept.key, accountUrl: kept.url });
-      if (kept.url !== null) return client;
+      const accountUrl = kept.url !== null && this.#gone.has(kept.url) ? null : kept.url;
+      const client = new CaClient({ ca, roots, accountKey: kept.key, accountUrl });
+      if (client.accountUrl !== null) return client;
       // Kept before it is sent: a key that the CA knows and we do not would be an account lost.
       await this.#write(key, kept);
       const url = await client.register(this.#options.email, signal);
       await this.#write(key, { ...kept, url });
+      // A CA may give it the same one again.
+      this.#gone.delete(url);
       return client;
     } finally {
       await lock.release();
@@ -83,7 +106,9 @@ export class Accounts {
     const text = await this.#options.store.read(key);
     if (text === null) return null;
     try {
-      return JSON.parse(text) as KeptAccount;
+      const { directory, url, key: pem } = JSON.parse(text) as KeptAccount;
+      createPrivateKey(pem);
+      return { directory, url: typeof url === "string" ? url : null, key: pem };
     } catch {
       throw new Error(`${key} in the storage folder is broken: remove it, and another account is made`);
     }

@@ -1,7 +1,7 @@
 /**
  * Talks to one CA for one account (RFC 8555). The one file that knows the library, `acme-client`, which
  * signs the requests, keeps nonces and repeats what was refused for a stale one. Left out of it is its
- * `auto` mode: what is asked for when, and how often, is decided in issue.ts, and never by sleeping inside a request.
+ * `auto` mode: what is asked for when, and how often, is decided in order.ts, and never by sleeping inside a request.
  *
  * It is loaded when the first CA is spoken to: it brings half a second and 12 MB.
  */
@@ -10,6 +10,14 @@ import { Agent } from "node:https";
 import type { Client } from "acme-client";
 import program from "../../package.json" with { type: "json" };
 import type { AcmeCaConfig } from "../config/gateway-config.ts";
+import {
+  type CaAuthorization,
+  type CaChallenge,
+  type CaOrder,
+  readAuthorization,
+  readOrder,
+  readProblem,
+} from "./ca-answers.ts";
 import { CaProblem, oneLine, problemOf, readRetryAfter } from "./ca-problem.ts";
 import { certificateId } from "./certificate-id.ts";
 
@@ -21,38 +29,8 @@ export interface CaClientOptions {
   readonly accountKey: string;
   /** null: not registered yet. */
   readonly accountUrl: string | null;
-}
-
-export interface HttpProblem {
-  readonly type?: string;
-  readonly detail?: string;
-  readonly subproblems?: readonly { readonly detail?: string; readonly identifier?: { readonly value?: string } }[];
-}
-
-export type OrderStatus = "pending" | "ready" | "processing" | "valid" | "invalid";
-
-export interface CaOrder {
-  readonly url: string;
-  readonly status: OrderStatus;
-  readonly authorizations: readonly string[];
-  readonly finalize: string;
-  readonly certificate?: string;
-  readonly error?: HttpProblem;
-}
-
-export interface CaAuthorization {
-  readonly url: string;
-  readonly status: "pending" | "valid" | "invalid" | "deactivated" | "expired" | "revoked";
-  readonly identifier: { readonly value: string };
-  readonly challenges: readonly CaChallenge[];
-}
-
-export interface CaChallenge {
-  readonly type: string;
-  readonly url: string;
-  readonly token: string;
-  readonly status: string;
-  readonly error?: HttpProblem;
+  /** Longest time for one request with all of its answer. */
+  readonly requestMs?: number;
 }
 
 /** When a CA would like to see a certificate renewed (RFC 9773 §4.2). */
@@ -68,8 +46,13 @@ export interface RenewalWindow {
 interface CallContext {
   readonly agent: Agent;
   readonly signal: AbortSignal;
+  readonly requestMs: number;
   /** For messages. */
   readonly what: string;
+  /** Otherwise answers are objects. */
+  readonly wantsText: boolean;
+  /** Of the last answer. */
+  askAgainMs: number | null;
 }
 
 const context = new AsyncLocalStorage<CallContext>();
@@ -91,23 +74,31 @@ function load(): Promise<Library> {
     axios.interceptors.request.clear();
     axios.interceptors.response.clear();
     axios.interceptors.request.use((config) => {
-      const { agent, signal } = context.getStore()!;
+      const { agent, signal, requestMs } = context.getStore()!;
       return Object.assign(config, {
         httpsAgent: agent,
-        signal,
-        timeout: REQUEST_MS,
+        // Its own limit ends with the head of the answer; content may come octet by octet for ever.
+        signal: AbortSignal.any([signal, AbortSignal.timeout(requestMs)]),
         maxContentLength: MOST_OCTETS,
-        maxRedirects: 3,
+        // What is signed is signed for one URL.
+        maxRedirects: config.method === "post" ? 0 : 3,
       });
     });
     axios.interceptors.response.use((response) => {
-      const problem = response.data as HttpProblem | undefined;
+      const { status, data, headers, config } = response;
+      const call = context.getStore()!;
+      const retryAfter = headers["retry-after"] as string | undefined;
+      call.askAgainMs = readRetryAfter(retryAfter ?? null);
+      const problem = readProblem(data);
       // The library tries again with the nonce that came with this answer.
-      const isStale = typeof problem === "object" && problem?.type === "urn:ietf:params:acme:error:badNonce";
-      if (response.status < 400 || isStale) return response;
-      const given = typeof problem === "object" && problem !== null ? problem : {};
-      const retryAfter = response.headers["retry-after"] as string | undefined;
-      throw problemOf(context.getStore()!.what, given, retryAfter ?? null, response.status);
+      const isStale = status === 400 && problem.type === "urn:ietf:params:acme:error:badNonce";
+      if (status >= 300 && !isStale) throw problemOf(call.what, problem, `status ${status}`, retryAfter);
+      const isRight = (typeof data === "object" && data !== null) || (call.wantsText && typeof data === "string");
+      if (isStale || isRight || config.method === "head") return response;
+      throw new CaProblem(
+        "",
+        `${call.what}: the CA's answer is no JSON object: ${oneLine(String(data)).slice(0, 100)}`,
+      );
     });
     return library;
   });
@@ -137,17 +128,24 @@ export class CaClient {
   readonly #options: CaClientOptions;
   readonly #agent: Agent;
   #client: Client | null = null;
+  #accountUrl: string | null;
   /** Where it is asked when to renew, from its directory. */
   #renewalInfo: { readonly url: string | null; readonly at: number } | undefined;
 
   constructor(options: CaClientOptions) {
     this.ca = options.ca;
     this.#options = options;
+    this.#accountUrl = options.accountUrl;
     this.#agent = new Agent({
       keepAlive: true,
       maxSockets: 4,
       ...(options.roots === null ? {} : { ca: options.roots }),
     });
+  }
+
+  /** null: not registered yet. */
+  get accountUrl(): string | null {
+    return this.#accountUrl;
   }
 
   /** Its connections are closed. */
@@ -163,28 +161,39 @@ export class CaClient {
   register(email: string | null, signal: AbortSignal): Promise<string> {
     return this.#call("the account", signal, async (client) => {
       const contact = email === null ? {} : { contact: [`mailto:${email}`] };
-      await client.createAccount({ termsOfServiceAgreed: true, ...contact });
-      return client.getAccountUrl();
+      try {
+        await client.createAccount({ termsOfServiceAgreed: true, ...contact });
+      } catch (thrown) {
+        // If there is one with this key, the library changes its address, and CAs refuse a change of nothing.
+        if (email !== null || !isRegistered(client)) throw thrown;
+      }
+      this.#accountUrl = client.getAccountUrl();
+      return this.#accountUrl;
     });
   }
 
   /** @param replaces  id of the certificate that it renews (RFC 9773 §5); null: none */
   order(name: string, replaces: string | null, signal: AbortSignal): Promise<CaOrder> {
-    return this.#call("a new order", signal, async (client) => {
+    const what = "a new order";
+    return this.#call(what, signal, async (client, call) => {
       const identifiers = [{ type: "dns", value: name }];
       const request = { identifiers, ...(replaces === null ? {} : { replaces }) };
-      return (await client.createOrder(request)) as CaOrder;
+      return readOrder(what, await client.createOrder(request), call.askAgainMs);
     });
   }
 
   look(order: CaOrder, signal: AbortSignal): Promise<CaOrder> {
-    return this.#call("the order", signal, async (client) => (await client.getOrder(order as never)) as CaOrder);
+    const what = "the order";
+    return this.#call(what, signal, async (client, call) => {
+      return readOrder(what, await client.getOrder(order as never), call.askAgainMs);
+    });
   }
 
   authorization(url: string, signal: AbortSignal): Promise<CaAuthorization> {
-    return this.#call("the authorization", signal, async (client) => {
-      const [authorization] = await client.getAuthorizations({ authorizations: [url] } as never);
-      return authorization as unknown as CaAuthorization;
+    const what = "the authorization";
+    return this.#call(what, signal, async (client, call) => {
+      const [answer] = await client.getAuthorizations({ authorizations: [url] } as never);
+      return readAuthorization(what, answer, call.askAgainMs);
     });
   }
 
@@ -201,17 +210,21 @@ export class CaClient {
   }
 
   finalize(order: CaOrder, signingRequest: string, signal: AbortSignal): Promise<CaOrder> {
-    return this.#call("the certificate", signal, async (client) => {
-      return (await client.finalizeOrder(order as never, signingRequest)) as CaOrder;
+    const what = "the certificate";
+    return this.#call(what, signal, async (client, call) => {
+      return readOrder(what, await client.finalizeOrder(order as never, signingRequest), call.askAgainMs);
     });
   }
 
   /** @returns PEM chain, leaf first */
   download(order: CaOrder, signal: AbortSignal): Promise<string> {
     const { preferredChain } = this.ca;
-    return this.#call("the certificate", signal, (client) =>
-      client.getCertificate(order as never, preferredChain ?? undefined),
-    );
+    const run = async (client: Client) => {
+      const chain: unknown = await client.getCertificate(order as never, preferredChain ?? undefined);
+      if (typeof chain === "string" && chain.includes("-----BEGIN CERTIFICATE-----")) return chain;
+      throw new CaProblem("", "the certificate: the CA's answer is no PEM (RFC 8555 §9.1)");
+    };
+    return this.#call("the certificate", signal, run, true);
   }
 
   /** @param cert PEM. @returns null if the CA offers no such advice, or none for this certificate */
@@ -232,11 +245,17 @@ export class CaClient {
   }
 
   /** @throws {CaProblem}, or the signal's reason */
-  async #call<T>(what: string, signal: AbortSignal | null, run: (client: Client) => Promise<T>): Promise<T> {
+  async #call<T>(
+    what: string,
+    signal: AbortSignal | null,
+    run: (client: Client, call: CallContext) => Promise<T>,
+    wantsText = false,
+  ): Promise<T> {
     const library = await load();
     const never = signal ?? new AbortController().signal;
     never.throwIfAborted();
-    const { ca, accountKey, accountUrl } = this.#options;
+    const { ca, accountKey, requestMs = REQUEST_MS } = this.#options;
+    const accountUrl = this.#accountUrl;
     this.#client ??= new library.Client({
       directoryUrl: ca.directory,
       accountKey,
@@ -246,13 +265,22 @@ export class CaClient {
         : { externalAccountBinding: { kid: ca.accountBinding.id, hmacKey: ca.accountBinding.key } }),
     });
     const client = this.#client;
+    const call: CallContext = { agent: this.#agent, signal: never, requestMs, what, wantsText, askAgainMs: null };
     try {
-      return await context.run({ agent: this.#agent, signal: never, what }, () => run(client));
+      return await context.run(call, () => run(client, call));
     } catch (thrown) {
       never.throwIfAborted();
       if (thrown instanceof CaProblem) throw thrown;
       throw new CaProblem("", `${what}: ${reasonOf(thrown)}`);
     }
+  }
+}
+
+function isRegistered(client: Client): boolean {
+  try {
+    return client.getAccountUrl() !== "";
+  } catch {
+    return false;
   }
 }
 
@@ -272,14 +300,14 @@ const WORDS: Readonly<Record<string, string>> = {
   ECONNREFUSED: "the CA does not listen",
   ENOTFOUND: "the CA's name cannot be resolved",
   EAI_AGAIN: "the CA's name cannot be resolved at the moment",
-  ECONNABORTED: "the CA did not answer in time",
+  ERR_CANCELED: "the CA did not answer in time",
   ETIMEDOUT: "the CA did not answer in time",
-  ERR_BAD_RESPONSE: "the CA's answer is too long",
 };
 
 function reasonOf(thrown: unknown): string {
   const { code = "", message = String(thrown) } = thrown as Error & { code?: string };
   if (/certificate|issuer|self.signed/i.test(`${code} ${message}`))
     return `the CA's own certificate is not trusted (${oneLine(message)}); "roots" names another CA file`;
+  if (message.includes("maxContentLength")) return "the CA's answer is too long";
   return WORDS[code] ?? oneLine(message);
 }

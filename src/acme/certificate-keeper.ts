@@ -224,9 +224,10 @@ export class CertificateKeeper {
     const ca = config.cas.find(({ directory }) => directory === certificate.directory);
     kept.askAt = Number.POSITIVE_INFINITY;
     if (ca === undefined) return;
+    const signal = AbortSignal.any([this.#stopping.signal, AbortSignal.timeout(config.timeout)]);
     try {
-      const client = await accounts.client(ca, this.#stopping.signal);
-      const window = await client.renewalWindow(certificate.cert, this.#stopping.signal);
+      const client = await accounts.client(ca, signal);
+      const window = await client.renewalWindow(certificate.cert, signal);
       if (window === null) return;
       const before = dueAt(kept);
       kept.window = window;
@@ -323,18 +324,19 @@ export class CertificateKeeper {
     // What has failed is tried in another way the next time.
     const solvers = rotated(this.#solversFor(name), failures?.count ?? 0);
     const wish = { name, keyKind: config.keyKind, solvers, replaces };
+    const client = await accounts.client(ca, signal);
     try {
-      return keptCertificate(name, await orderCertificate(await accounts.client(ca, signal), wish, signal), ca);
+      return keptCertificate(name, await orderCertificate(client, wish, signal), ca);
     } catch (thrown) {
       const { kind } = thrown as Partial<CaProblem>;
       if (kind === "accountDoesNotExist") {
-        await accounts.forget(ca);
+        await accounts.forget(ca, client);
         return keptCertificate(name, await orderCertificate(await accounts.client(ca, signal), wish, signal), ca);
       }
       // RFC 9773 §5: what it would replace may have been replaced already.
       if (replaces === null || !["alreadyReplaced", "malformed"].includes(kind ?? "")) throw thrown;
       const plain = { ...wish, replaces: null };
-      return keptCertificate(name, await orderCertificate(await accounts.client(ca, signal), plain, signal), ca);
+      return keptCertificate(name, await orderCertificate(client, plain, signal), ca);
     }
   }
 

@@ -1,13 +1,7 @@
 /** One certificate from one CA: order, challenges, signing request, download (RFC 8555 §7.1.6, §7.4). */
 import type { AcmeConfig } from "../config/gateway-config.ts";
-import {
-  type CaAuthorization,
-  type CaChallenge,
-  type CaClient,
-  type CaOrder,
-  newPrivateKey,
-  newSigningRequest,
-} from "./ca-client.ts";
+import type { CaAuthorization, CaChallenge, CaOrder } from "./ca-answers.ts";
+import { type CaClient, newPrivateKey, newSigningRequest } from "./ca-client.ts";
 import { CaProblem, problemOf } from "./ca-problem.ts";
 import type { ChallengeSolver } from "./challenge.ts";
 import { pause } from "./pause.ts";
@@ -29,8 +23,8 @@ export interface OrderedCertificate {
   readonly key: string;
 }
 
-/** How often a CA is asked how far it is. */
-const LOOK_MS = { first: 200, most: 5000 };
+/** How often a CA is asked how far it is; at most as late as `obeyed` if it says so itself. */
+const LOOK_MS = { first: 200, most: 5000, obeyed: 60_000 };
 
 /** @throws {CaProblem} or the signal's reason */
 export async function orderCertificate(
@@ -58,10 +52,10 @@ async function settled(
 ): Promise<CaOrder> {
   let now = order;
   for (let waitMs = LOOK_MS.first; ; waitMs = Math.min(waitMs * 2, LOOK_MS.most)) {
-    if (now.status === "invalid") throw problemOf("the order", now.error ?? { detail: "it is invalid" }, null, 0);
+    if (now.status === "invalid") throw problemOf("the order", now.error ?? {}, "it is invalid");
     // After the last challenge it may be pending for a moment still, and processing once it is to be ready.
     if (now.status !== state && now.status !== "processing") return now;
-    await pause(waitMs, signal);
+    await pause(lookAfterMs(waitMs, now.askAgainMs), signal);
     now = await client.look(now, signal);
   }
 }
@@ -75,6 +69,7 @@ async function authorize(
   const authorization = await client.authorization(url, signal);
   // The CA remembers that the name is ours from an order before.
   if (authorization.status === "valid") return;
+  if (authorization.status !== "pending") throw new CaProblem("", `the authorization is ${authorization.status}`);
   const [solver, challenge] = choose(authorization, solvers);
   const answer = await client.answerOf(challenge);
   const task = { name: authorization.identifier.value, token: challenge.token, answer };
@@ -108,12 +103,18 @@ function choose(
 }
 
 async function validated(client: CaClient, { url }: CaAuthorization, type: string, signal: AbortSignal): Promise<void> {
+  let askAgainMs: number | null = null;
   for (let waitMs = LOOK_MS.first; ; waitMs = Math.min(waitMs * 2, LOOK_MS.most)) {
-    await pause(waitMs, signal);
-    const { status, challenges } = await client.authorization(url, signal);
-    if (status === "valid") return;
-    if (status === "pending") continue;
-    const failed = challenges.find((one) => one.type === type);
-    throw problemOf(type, failed?.error ?? { detail: `the authorization is ${status}` }, null, 0);
+    await pause(lookAfterMs(waitMs, askAgainMs), signal);
+    const now = await client.authorization(url, signal);
+    if (now.status === "valid") return;
+    askAgainMs = now.askAgainMs;
+    if (now.status === "pending") continue;
+    const failed = now.challenges.find((one) => one.type === type);
+    throw problemOf(type, failed?.error ?? {}, `the authorization is ${now.status}`);
   }
 }
+
+/** RFC 8555 §7.4, §7.5.1: Retry-After says when to look again. */
+const lookAfterMs = (waitMs: number, askAgainMs: number | null): number =>
+  Math.max(waitMs, Math.min(askAgainMs ?? 0, LOOK_MS.obeyed));

@@ -65,10 +65,10 @@ test.each([
 test("a problem is told on one line with its parts and its kind (RFC 8555 §6.7.1)", () => {
   const subproblems = [{ identifier: { value: "a.example" }, detail: "CAA\nforbids" }];
   const type = "urn:ietf:params:acme:error:caa";
-  const problem = problemOf("a new order", { type, detail: "refused", subproblems }, null, 403);
+  const problem = problemOf("a new order", { type, detail: "refused", subproblems }, "status 403");
   expect(problem.message).toBe("a new order: refused; a.example: CAA forbids (caa)");
-  expect(problemOf("the account", {}, null, 503).message).toBe("the account: status 503");
-  expect(problemOf("x", { detail: "y".repeat(5000) }, null, 400).message.length).toBeLessThan(1100);
+  expect(problemOf("the account", {}, "status 503").message).toBe("the account: status 503");
+  expect(problemOf("x", { detail: "y".repeat(5000) }, "status 400").message.length).toBeLessThan(1100);
 });
 
 test("the id of a certificate is the issuer's key and its serial number (RFC 9773 §4.1)", () => {

@@ -47,6 +47,8 @@ export interface PebbleOptions {
   readonly accountKeys?: Readonly<Record<string, string>>;
   /** Share of good nonces that are refused; percent. */
   readonly nonceReject?: number;
+  /** Share of names that need no second challenge; percent. With 0, one in a hundred still does not. */
+  readonly authorizationReuse?: number;
   readonly lifetimeSeconds?: number;
   /** "host:port"; default: a server that says 127.0.0.1 to every name. */
   readonly dns?: string;
@@ -112,7 +114,7 @@ export class Pebble {
     const args = ["-strict", "-dnsserver", dns, "-config", this.#file("config.json", JSON.stringify(config))];
     await this.#spawn([pebblePath!, ...args], "ACME directory available", {
       PEBBLE_VA_NOSLEEP: "1",
-      PEBBLE_AUTHZREUSE: "0",
+      PEBBLE_AUTHZREUSE: String(options.authorizationReuse ?? 0),
       PEBBLE_WFE_NONCEREJECT: String(options.nonceReject ?? 0),
     });
     // It says so a moment before it listens.
@@ -264,6 +266,10 @@ export class FrontCa {
   readonly roots: string;
   /** null: pebble answers. */
   interfere: Interference = () => null;
+  /** What pebble has answered, before it is handed on. */
+  alter: (answer: Record<string, unknown>, path: string) => unknown = (answer) => answer;
+  /** What Retry-After says in pebble's answers to a path; null: none. */
+  later: (path: string) => string | null = () => null;
   /** What it answers who asks when to renew; null: it has no such service. */
   window: { start: string; end: string } | null = null;
   /** Paths that were asked for, without their last part where that is an id. */
@@ -314,8 +320,15 @@ export class FrontCa {
     });
     const headers = new Headers(answer.headers);
     headers.delete("content-length");
-    if (pathname !== "/dir") return new Response(await answer.arrayBuffer(), { status: answer.status, headers });
-    const directory = (await answer.json()) as object;
+    const later = this.later(pathname);
+    if (later !== null) headers.set("retry-after", later);
+    const text = await answer.text();
+    if (pathname !== "/dir") {
+      const isObject = headers.get("content-type")?.includes("json") === true;
+      const content = isObject ? JSON.stringify(this.alter(JSON.parse(text), pathname)) : text;
+      return new Response(content, { status: answer.status, headers });
+    }
+    const directory = JSON.parse(text) as object;
     const renewalInfo = this.window === null ? {} : { renewalInfo: `https://${host}/renewal-info` };
     return Response.json({ ...directory, ...renewalInfo });
   }
