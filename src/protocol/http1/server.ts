@@ -3,14 +3,14 @@
  * encodes its response, keeps order. One request is worked on at a time; pipelined ones wait in
  * the kernel, but for what the last read brought.
  *
- * The connection is the sink of the response's content and (through `IncomingContent`) the source
+ * Through `OutgoingContent` it is the sink of the response's content, and through `IncomingContent` the source
  * of the request's, so a full client pauses the upstream and a full upstream pauses the client.
  *
  * RFC 9112; RFC 9110 §6.6.1 (Date), §10.1.1 (Expect), §15.2 (1xx).
  */
 import { Failure } from "../../base/failure.ts";
 import { clock, Timer } from "../../base/timer.ts";
-import { type BodySink, type BodySource, type Flow, NO_BODY, type UnseenOctets } from "../../http/body.ts";
+import { type BodySink, type BodySource, type Flow, NO_BODY } from "../../http/body.ts";
 import { nowHttpDate } from "../../http/date.ts";
 import { failureResponse } from "../../http/error-response.ts";
 import { type ClientInfo, Exchange, type Informer } from "../../http/exchange.ts";
@@ -21,10 +21,12 @@ import { statusLine } from "../../http/status.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
 import { ContentClock } from "../content-clock.ts";
 import type { ExchangeHooks } from "../exchange-hooks.ts";
-import { IncomingContent } from "../incoming-content.ts";
+import { type ContentOwner, IncomingContent } from "../incoming-content.ts";
+import type { OutgoingOwner } from "../outgoing-owner.ts";
 import { ServerConnection } from "../server-connection.ts";
 import { ContentDecoder, type ContentReceiver } from "./content-decoder.ts";
 import { HeadDecoder } from "./head-decoder.ts";
+import { OutgoingContent } from "./outgoing-content.ts";
 import { resolveTarget } from "./request-target.ts";
 import { ResponseEncoder } from "./response-encoder.ts";
 import type { Http1ServerSettings } from "./server-settings.ts";
@@ -45,7 +47,7 @@ const decoder = new HeadDecoder("request");
 
 export class Http1ServerConnection
   extends ServerConnection
-  implements ConnectionHandler, BodySink, ResponseWaiter, Informer
+  implements ConnectionHandler, ContentOwner, OutgoingOwner, ResponseWaiter, Informer
 {
   readonly connection: Connection;
   readonly #client: ClientInfo;
@@ -75,14 +77,12 @@ export class Http1ServerConnection
   #responding = false;
   #responded = false;
   readonly #encoder: ResponseEncoder;
-  #flow: Flow | null = null;
+  readonly #outgoing: OutgoingContent;
   #peerEnded = false;
   #retired = false;
 
   readonly #timer = new Timer(() => this.#expired());
   readonly #contentClock: ContentClock;
-  #sendTimer: Timer | null = null;
-  #unsent = 0;
 
   constructor(connection: Connection, client: ClientInfo, settings: Http1ServerSettings, hooks: ExchangeHooks) {
     super();
@@ -93,6 +93,7 @@ export class Http1ServerConnection
     this.#contentDecoder = new ContentDecoder("request", settings.content);
     this.#contentClock = new ContentClock(this.#timer, settings);
     this.#encoder = new ResponseEncoder(connection);
+    this.#outgoing = new OutgoingContent(connection, this.#encoder, settings.sendTime, this);
     if (settings.headTime !== null) this.#timer.arm(settings.headTime);
   }
 
@@ -155,7 +156,6 @@ export class Http1ServerConnection
     this.#retired = true;
     this.#held = null;
     this.#timer.cancel();
-    this.#sendTimer?.cancel();
     this.#hooks.switchToHttp2!(this, this.connection, octets);
   }
 
@@ -355,7 +355,10 @@ export class Http1ServerConnection
     if (body === NO_BODY || this.#encoder.isContentless) {
       if (body !== NO_BODY) body.sendTo(new Unwanted());
       this.#responseComplete();
-    } else body.sendTo(this);
+    } else {
+      this.#outgoing.follow(exchange.request.acceptsTrailers);
+      body.sendTo(this.#outgoing);
+    }
   }
 
   /** The request's content is long and nobody takes it: reading on over it would take longer than a new connection. */
@@ -370,49 +373,19 @@ export class Http1ServerConnection
     );
   }
 
-  begin(flow: Flow): void {
-    this.#flow = flow;
-    if (this.connection.full) this.#sinkFull();
-  }
-
-  write(octets: Uint8Array): void {
-    if (this.#exchange === null || octets.length === 0) return;
-    this.#exchange.responseOctets += octets.length;
-    if (!this.#encoder.write(octets)) return this.#overrun(octets.length);
+  onContentPassing(octets: number): void {
+    this.#exchange!.responseOctets += octets;
     this.#contentClock.passed();
-    if (this.connection.full) this.#sinkFull();
   }
 
-  get takesUnseen(): boolean {
-    return this.connection.takesUnseen !== false;
-  }
-
-  writeUnseen(octets: UnseenOctets): void {
-    if (this.#exchange === null) return;
-    this.#exchange.responseOctets += octets.length;
-    if (!this.#encoder.writeUnseen(octets)) return this.#overrun(octets.length);
-    if (this.connection.full) this.#sinkFull();
-  }
-
-  end(trailers: FieldSection | null): void {
-    this.#flow = null;
-    if (this.#exchange === null) return;
-    const { missing } = this.#encoder;
-    if (missing > 0) {
-      this.abort(new Failure("internal", `content ended ${missing} octets before its declared length`));
-      return;
-    }
-    if (trailers !== null) this.#exchange.trailers = trailers;
-    this.#encoder.end(this.#exchange.request.acceptsTrailers ? trailers : null);
+  onContentSent(trailers: FieldSection | null): void {
+    if (trailers !== null) this.#exchange!.trailers = trailers;
     this.#responseComplete();
   }
 
   /** The content is cut: the connection ends here, without what would make it look complete. */
-  abort(why: Failure): void {
-    const exchange = this.#exchange;
-    this.#flow = null;
-    if (exchange === null) return;
-    exchange.failure ??= why;
+  onContentCut(why: Failure): void {
+    this.#exchange!.failure ??= why;
     this.#stopContent(why);
     // Without framing a plain end would look like the whole content: only a reset tells.
     if (this.#encoder.endsByClose) this.connection.destroy(true);
@@ -420,37 +393,18 @@ export class Http1ServerConnection
     this.#gone();
   }
 
-  #overrun(octets: number): void {
-    const failure = new Failure("internal", `content is ${octets} octets or more longer than its declared length`);
-    this.#flow?.cancel(failure);
-    this.abort(failure);
-  }
-
-  #sinkFull(): void {
-    this.#flow?.pause();
-    const { sendTime } = this.#settings;
-    if (sendTime === null) return;
-    this.#sendTimer ??= new Timer(() => this.#sendStalled());
-    this.#unsent = this.connection.unsent;
-    this.#sendTimer.arm(sendTime);
-  }
-
-  onRoom(): void {
-    this.#sendTimer?.cancel();
-    this.#contentClock.passed();
-    this.#flow?.resume();
-    if (this.#exchange === null && this.#held !== null) this.#processHeld();
-  }
-
-  #sendStalled(): void {
-    const unsent = this.connection.unsent;
-    if (unsent < this.#unsent) return this.#sinkFull();
-    this.#lost(new Failure("client-stalled", `the client took nothing of the response for timeouts.send`));
+  onSendStalled(): void {
+    this.#lost(new Failure("client-stalled", "the client took nothing of the response for timeouts.send"));
     this.connection.destroy(true);
   }
 
+  onRoom(): void {
+    this.#contentClock.passed();
+    this.#outgoing.onRoom();
+    if (this.#exchange === null && this.#held !== null) this.#processHeld();
+  }
+
   #responseComplete(): void {
-    this.#sendTimer?.cancel();
     this.#responded = true;
     if (this.#encoder.isTunnel) {
       if (this.#peerEnded) this.#finish();
@@ -495,8 +449,9 @@ export class Http1ServerConnection
     this.#encoder.writeTunnelHead(response);
     this.#contentDecoder.startUntilClose();
     this.#content = new IncomingContent(this, null);
+    this.#outgoing.follow(false);
     response.tunnel!.accept(this.#content);
-    response.body.sendTo(this);
+    response.body.sendTo(this.#outgoing);
     if (this.#peerEnded) this.onPeerEnd();
     else this.#processHeld();
   }
@@ -546,11 +501,10 @@ export class Http1ServerConnection
     if (exchange === null) return;
     // First: a response that comes of what follows is not wanted.
     this.#exchange = null;
+    this.#outgoing.close();
     exchange.failure ??= why;
     this.#stopContent(why);
-    const flow = this.#flow;
-    this.#flow = null;
-    if (flow !== null) flow.cancel(why);
+    this.#outgoing.stop(why);
     exchange.abort(why);
     this.#hooks.finish(exchange);
     this.#retire();
@@ -576,7 +530,7 @@ export class Http1ServerConnection
     this.#retired = true;
     this.#held = null;
     this.#contentClock.stop();
-    this.#sendTimer?.cancel();
+    this.#outgoing.close();
     this.#hooks.closed(this);
   }
 

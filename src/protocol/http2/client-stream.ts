@@ -13,12 +13,13 @@ import { StreamReset } from "../../http/grpc.ts";
 import { type HttpRequest, HttpResponse, isContentless, type Tunnel } from "../../http/message.ts";
 import { MOST_INTERIMS, type ResponseTaker, type SentRequest } from "../client-connection.ts";
 import type { ContentOwner } from "../incoming-content.ts";
+import type { OutgoingOwner } from "../outgoing-owner.ts";
 import type { Http2ClientConnection } from "./client.ts";
 import { ErrorCode, errorName } from "./error-code.ts";
 import { MAX_WINDOW_OCTETS } from "./frame.ts";
 import { IncomingData } from "./incoming-data.ts";
 import type { MessageHead } from "./message-head.ts";
-import { OutgoingContent, type OutgoingOwner } from "./outgoing-content.ts";
+import { OutgoingContent } from "./outgoing-content.ts";
 import { firstStreamWindow, ReceiveWindow } from "./receive-window.ts";
 import { answerHandshake, type RequestForm, writeRequestHead } from "./request-writer.ts";
 

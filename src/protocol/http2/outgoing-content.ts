@@ -8,6 +8,7 @@ import { Failure } from "../../base/failure.ts";
 import { Timer, type TimerList } from "../../base/timer.ts";
 import type { BodySink, Flow } from "../../http/body.ts";
 import type { FieldSection } from "../../http/field-section.ts";
+import type { OutgoingOwner } from "../outgoing-owner.ts";
 import { NOT_RELAYED } from "./fields.ts";
 import type { Link } from "./link.ts";
 import { OctetQueue } from "./octet-queue.ts";
@@ -25,18 +26,6 @@ export function writeTrailers(link: Link, streamId: number, trailers: FieldSecti
   encoder.begin(out);
   trailers.eachLine(encoder, NOT_RELAYED);
   out.endHeaders(at, streamId, true, peer.maxFrameOctets);
-}
-
-/** Whose message it is. */
-export interface OutgoingOwner {
-  /** Octets of content were given to be sent. */
-  onContentPassing(octets: number): void;
-  /** Everything is written, and the end of the stream told. @param trailers null: there are none */
-  onContentSent(trailers: FieldSection | null): void;
-  /** The source cut it, or gave more or less than it had declared: the stream must look incomplete. */
-  onContentCut(why: Failure): void;
-  /** The peer took nothing for the time that it has. */
-  onSendStalled(): void;
 }
 
 export class OutgoingContent implements BodySink, InLine {

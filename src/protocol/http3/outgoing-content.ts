@@ -9,25 +9,14 @@ import type { BodySink, Flow } from "../../http/body.ts";
 import type { FieldSection } from "../../http/field-section.ts";
 import type { RequestStream } from "../../net/quic-runtime.ts";
 import { OctetQueue } from "../http2/octet-queue.ts";
+import type { OutgoingOwner } from "../outgoing-owner.ts";
 import { trailerFields } from "./response-fields.ts";
 
 const PIECE_OCTETS = 65_536;
 
-/** Whose message it is. */
-export interface StreamContentOwner {
-  /** Octets of content were given to be sent. */
-  onContentPassing(octets: number): void;
-  /** Everything is written, and the end of the stream told. */
-  onContentSent(trailers: FieldSection | null): void;
-  /** The source cut it, or gave more or less than it had declared: the stream must look incomplete. */
-  onContentCut(why: Failure): void;
-  /** The client took nothing for the time that it has. */
-  onSendStalled(): void;
-}
-
 export class OutgoingStreamContent implements BodySink {
   readonly #stream: RequestStream;
-  readonly #owner: StreamContentOwner;
+  readonly #owner: OutgoingOwner;
   readonly #stallTime: TimerList | null;
   #queue: OctetQueue | null = null;
   #flow: Flow | null = null;
@@ -40,7 +29,7 @@ export class OutgoingStreamContent implements BodySink {
   #left = -1;
   #stall: Timer | null = null;
 
-  constructor(stream: RequestStream, stallTime: TimerList | null, owner: StreamContentOwner) {
+  constructor(stream: RequestStream, stallTime: TimerList | null, owner: OutgoingOwner) {
     this.#stream = stream;
     this.#stallTime = stallTime;
     this.#owner = owner;

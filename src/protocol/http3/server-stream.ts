@@ -22,9 +22,10 @@ import { MessageHead } from "../http2/message-head.ts";
 import { RequestTarget } from "../http2/request-head.ts";
 import { isWithoutContent } from "../http2/response-head.ts";
 import type { ContentOwner } from "../incoming-content.ts";
+import type { OutgoingOwner } from "../outgoing-owner.ts";
 import { readFields } from "./head.ts";
 import { IncomingHeldContent } from "./incoming-content.ts";
-import { OutgoingStreamContent, type StreamContentOwner } from "./outgoing-content.ts";
+import { OutgoingStreamContent } from "./outgoing-content.ts";
 import { inOneLine, interimFields, type OutgoingFields, responseFields, tunnelFields } from "./response-fields.ts";
 import type { Http3ServerConnection } from "./server.ts";
 
@@ -36,7 +37,7 @@ const REPLAYABLE = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
 
 export class Http3Stream
   extends Member
-  implements QuicStreamTaker, ResponseWaiter, Informer, StreamContentOwner, ContentOwner
+  implements QuicStreamTaker, ResponseWaiter, Informer, OutgoingOwner, ContentOwner
 {
   readonly #server: Http3ServerConnection;
   readonly #stream: RequestStream;
