@@ -37,7 +37,7 @@ async function says(client: RawClient, text: string): Promise<void> {
 
 test("docs/tunnels.md", async () => {
   await using reader = await PageReader.open("tunnels.md");
-  await reader.next({}, (text) => text.replace("tunnelIdle: 10m", "tunnelIdle: 500ms"));
+  await reader.next({}, (text) => text.replace("tunnelIdle: 10m", "tunnelIdle: 2s"));
   const { one } = reader;
   one.script = echo;
 

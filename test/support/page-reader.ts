@@ -71,8 +71,11 @@ export class PageReader implements AsyncDisposable {
       .replaceAll("localhost:3000", this.one.address)
       .replaceAll(/localhost:(4000|3001)/g, this.two.address);
     for (const [, name] of text.matchAll(/ file: ([\w./-]+)/g)) this.put(name!, `page ${name}`);
-    const example = parse(text) as TestConfig & { listeners?: readonly object[] };
-    const listeners = example.listeners?.map((one) => ({ ...one, address: "127.0.0.1:0" }));
+    const example = parse(text) as TestConfig & { listeners?: readonly (object | string)[] };
+    const listeners = example.listeners?.map((one) => ({
+      ...(typeof one === "string" ? {} : one),
+      address: "127.0.0.1:0",
+    }));
     const config = { ...example, ...(listeners && { listeners }), ...more };
     writeFileSync(join(this.#gateway.directory, "lintel.json"), JSON.stringify(withOurs(config)));
     const answer = await fetch(`${this.#gateway.adminUrl}/v1/reload`, {
