@@ -56,10 +56,7 @@ test("docs/http.md: every limit is where the page has it, and answered as it say
 test("docs/timeouts.md: the nearest counts, and the others limit what the table says", async () => {
   await using reader = await PageReader.open("timeouts.md");
   const short = (text: string) =>
-    withLog(text).replace(
-      "head: 10s, keepAlive: 20s, firstOctet: 30s",
-      "head: 2s, keepAlive: 3s, firstOctet: 2s",
-    );
+    withLog(text).replace("head: 10s, keepAlive: 20s, firstOctet: 30s", "head: 2s, keepAlive: 3s, firstOctet: 2s");
   const fleet = await reader.nextWithFleet(short);
   const silent: Script = (request) => request.connection.detach();
   const ask = async (path: string) => {

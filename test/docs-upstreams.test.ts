@@ -23,8 +23,7 @@ const times = async (count: number, ask: () => Promise<RawResponse>): Promise<st
 };
 
 async function addresses(reader: PageReader): Promise<void> {
-  const quick = (text: string) =>
-    text.replace("every: 5s", "every: 50ms").replace("firstOctet: 10s", "firstOctet: 2s");
+  const quick = (text: string) => text.replace("every: 5s", "every: 50ms").replace("firstOctet: 10s", "firstOctet: 2s");
   const fleet = await reader.nextWithFleet(quick);
   expect((await reader.ask("GET /x")).text).toBe("one /x");
   // IPv4, IPv6 and a unix socket, in turn.
