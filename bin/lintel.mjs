@@ -8,6 +8,10 @@ import { constants } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { findBun } from "./find-bun.mjs";
+import { passSignals } from "./pass-signals.mjs";
+
+// Before there is a child: one that is born must not outlive a launcher that did not listen yet.
+const passTo = passSignals(process.argv[2] === "run");
 
 const MAIN = mainAsCalled() ?? fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
 
@@ -17,11 +21,12 @@ if (bun === null) {
   process.exit(1);
 }
 
-const child = spawn(bun, [MAIN, ...process.argv.slice(2)], { stdio: "inherit" });
-// A Ctrl-C reaches the child by itself too, as one of the terminal's process group: the supervisor
-// takes two signals that close together for one.
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"])
-  process.on(signal, () => child.kill(signal));
+const child = spawn(bun, [MAIN, ...process.argv.slice(2)], {
+  stdio: "inherit",
+  // Without us nobody could end it by the process id he knows: so it ends.
+  env: { ...process.env, LINTEL_LAUNCHER: String(process.pid) },
+});
+passTo(child);
 child.on("error", (error) => {
   console.error(`lintel: ${bun} cannot be started: ${error.message}`);
   process.exit(1);

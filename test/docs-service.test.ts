@@ -182,7 +182,7 @@ test("SIGINT to the main process is a drain, too", async () => {
 test("every signal of docs/running.md is one that the launcher hands on", () => {
   const page = readFileSync(join(root, "docs/running.md"), "utf8");
   const table = page.slice(page.indexOf("## Signals"), page.indexOf("## Privileges"));
-  const launcher = readFileSync(join(root, "bin/lintel.mjs"), "utf8");
+  const launcher = readFileSync(join(root, "bin/pass-signals.mjs"), "utf8");
   const named = new Set(table.match(/SIG[A-Z]+\d?/g));
   expect([...named].sort()).toEqual(["SIGHUP", "SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"]);
   for (const name of named) expect(launcher).toContain(`"${name}"`);

@@ -24,12 +24,12 @@ export interface EarlySignals {
  */
 export class Signals {
   /** Settled by the first signal to stop. */
-  readonly first: Promise<NodeJS.Signals>;
+  readonly first: Promise<string>;
   /** Settled by a later one. */
-  readonly second: Promise<NodeJS.Signals>;
+  readonly second: Promise<string>;
   readonly #terminals: readonly number[];
-  readonly #first = Promise.withResolvers<NodeJS.Signals>();
-  readonly #second = Promise.withResolvers<NodeJS.Signals>();
+  readonly #first = Promise.withResolvers<string>();
+  readonly #second = Promise.withResolvers<string>();
   readonly #reload = new Wish();
   readonly #reopen = new Wish();
   readonly #upgrade = new Wish();
@@ -42,7 +42,7 @@ export class Signals {
     for (const signal of SIGNALS) process.on(signal, () => this.#hear(signal));
     early?.end();
     for (const signal of early?.heard ?? []) this.#hear(signal);
-    if (wasStopNoted()) this.#stop("SIGTERM");
+    if (wasStopNoted()) this.stop("SIGTERM");
     admitSignals();
   }
 
@@ -72,7 +72,7 @@ export class Signals {
     switch (signal) {
       case "SIGHUP":
         // A terminal that was closed is none any more.
-        if (this.#terminals.some((fd) => !isatty(fd))) this.#stop(signal);
+        if (this.#terminals.some((fd) => !isatty(fd))) this.stop(signal);
         else this.#reload.come();
         return;
       case "SIGUSR1":
@@ -81,18 +81,19 @@ export class Signals {
         return this.#upgrade.come();
       case "SIGALRM":
         // It came between two programs.
-        return this.#stop("SIGTERM");
+        return this.stop("SIGTERM");
       default:
-        this.#stop(signal);
+        this.stop(signal);
     }
   }
 
-  #stop(signal: NodeJS.Signals): void {
+  /** As a signal does. @param why its name, or what else happened */
+  stop(why: string): void {
     const now = performance.now();
     if (!this.isStopping) {
       this.#firstAt = now;
-      this.#first.resolve(signal);
-    } else if (now - this.#firstAt > SAME_WISH_MS) this.#second.resolve(signal);
+      this.#first.resolve(why);
+    } else if (now - this.#firstAt > SAME_WISH_MS) this.#second.resolve(why);
   }
 }
 

@@ -21,7 +21,7 @@ async function run(begin: string): Promise<{ printed: string; exit: number | str
     let ended = true;
     let attempts = 0;
     const begin = async () => { attempts++; ${begin} };
-    process.exit(await succeed(handover, begin, signals, { main: "nothing.ts", args: [] }, log));`;
+    process.exit(await succeed(handover, begin, signals, { main: "nothing.ts", args: [], launcher: null }, log));`;
   const child = Bun.spawn([process.execPath, "-e", script], { stdout: "pipe", stderr: "inherit" });
   const [printed] = await Promise.all([child.stdout.text(), child.exited]);
   return { printed: printed.trim().replaceAll("\n", " "), exit: child.signalCode ?? child.exitCode! };

@@ -227,14 +227,14 @@ class Supervisor {
     }
   }
 
-  async #stop(signal: NodeJS.Signals, second: Promise<NodeJS.Signals>): Promise<number> {
+  async #stop(why: string, second: Promise<string>): Promise<number> {
     const { workers, current } = this.#service;
     const { handover } = this.#options;
     this.#stopping = true;
     this.#watch.stop();
     const graceMs = current.config.timeouts.drain;
     const patience = graceMs === Infinity ? "however long it takes" : `for ${graceMs / 1000} s at most`;
-    this.#log.info(`${signal}: finishing what is in flight, ${patience}; signal again to end now`);
+    this.#log.info(`${why}: finishing what is in flight, ${patience}; signal again to end now`);
     let killed = false;
     void second.then((again) => {
       this.#log.warn(`${again}: ending now`);

@@ -15,6 +15,8 @@ export interface ProgramCommand {
   readonly args: readonly string[];
   /** Arguments that make it judge the config it would serve. */
   readonly check: readonly string[];
+  /** Process id of the launcher that started it (bin/lintel.mjs), and goes when it ends. */
+  readonly launcher: number | null;
 }
 
 /** A program that is fit to take over. */
@@ -26,9 +28,13 @@ export interface FitProgram {
 
 const CHECK_MS = 60_000;
 
-/** The command line of this process. @param args after the path of main.ts */
+const LAUNCHER = "LINTEL_LAUNCHER";
+
+/** The command line of this process; a launcher is told once, because children have none. @param args after the path of main.ts */
 export function programCommand(args: readonly string[], check: readonly string[]): ProgramCommand {
-  return { main: writtenMain() ?? process.argv[1]!, args, check };
+  const launcher = Number(process.env[LAUNCHER] ?? 0);
+  delete process.env[LAUNCHER];
+  return { main: writtenMain() ?? process.argv[1]!, args, check, launcher: launcher > 0 ? launcher : null };
 }
 
 /** The runtime shows where links lead to; the kernel knows what was written. */
@@ -65,8 +71,15 @@ async function run(command: readonly string[]): Promise<{ code: number; output: 
     timeout: CHECK_MS,
     env: { ...process.env, NO_COLOR: "1" },
   });
-  const [out, err] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
-  return { code: child.exitCode ?? 1, output: out + err };
+  // Nobody waits for it any more then.
+  const end = () => child.kill("SIGKILL");
+  process.on("exit", end);
+  try {
+    const [out, err] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+    return { code: child.exitCode ?? 1, output: out + err };
+  } finally {
+    process.off("exit", end);
+  }
 }
 
 /** Signals that have come are heard in this time. */
@@ -78,7 +91,7 @@ const HEAR_MS = 5;
  * @throws {Error} if the system refuses; then everything is as it was
  */
 export async function takeOver(
-  { main, args }: ProgramCommand,
+  { main, args, launcher }: ProgramCommand,
   { runtime }: Pick<FitProgram, "runtime">,
   facts: HandoverFacts,
   isOff: () => boolean,
@@ -86,7 +99,10 @@ export async function takeOver(
   const env = leaveHandover(facts);
   const stops = noteStops();
   try {
-    const become = prepareProgram([runtime, main, ...args], env);
+    const become = prepareProgram(
+      [runtime, main, ...args],
+      launcher === null ? env : { ...env, [LAUNCHER]: String(launcher) },
+    );
     // What was caught before and is not heard yet would be lost with this program.
     await Bun.sleep(HEAR_MS);
     // However late that was: what came before it is handled in the same turn of the event loop.

@@ -3,7 +3,6 @@
  * to or when the supervisor is gone, and leaves at the first fault it did not expect, because
  * nobody knows what state that left behind.
  */
-import { readFileSync } from "node:fs";
 import type { Log } from "../base/log.ts";
 import type { GatewayConfig } from "../config/gateway-config.ts";
 import { processFacts } from "../http/variable.ts";
@@ -23,6 +22,7 @@ import type { EndpointSet } from "../upstream/endpoint-spec.ts";
 import type { GatewayFacts, GatewayOptions, GatewaySocket, PreparedGateway } from "./gateway.ts";
 import type { FromWorker, Prepare, ServeFacts, Start, ToWorker } from "./ipc.ts";
 import { type MaterialParcel, MaterialReceiver } from "./material-parcel.ts";
+import { watchParent } from "./parent.ts";
 
 /** What serves the traffic of one process. */
 export interface WorkerGateway {
@@ -354,20 +354,3 @@ function tell(message: FromWorker): void {
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
-const PARENT_LOOK_MS = 1000;
-
-/** Calls once this process has another parent than that one. The runtime remembers its first; the kernel knows. */
-function watchParent(parent: number, onGone: () => void): void {
-  const timer = setInterval(() => {
-    if (parentPid() === parent) return;
-    clearInterval(timer);
-    onGone();
-  }, PARENT_LOOK_MS);
-}
-
-function parentPid(): number {
-  const stat = readFileSync("/proc/self/stat", "latin1");
-  // "pid (name) state ppid …"; the name may have anything in it.
-  return Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]);
-}

@@ -5,6 +5,7 @@ import { startAdmin } from "../../admin/server.ts";
 import type { ConfigOrigin } from "../../config/load.ts";
 import { isIp } from "../../net/address.ts";
 import { Handover } from "../../server/handover.ts";
+import { watchParent } from "../../server/parent.ts";
 import { Signals } from "../../server/signals.ts";
 import { succeed } from "../../server/successor.ts";
 import { runSupervisor } from "../../server/supervisor.ts";
@@ -70,6 +71,7 @@ export const run: Command = {
     const start = file === null ? process.cwd() : dirname(file);
     const read = async (before: unknown) => load(await originOf(flags), start, before);
     const signals = new Signals(early);
+    if (command.launcher !== null) watchParent(command.launcher, () => signals.stop("the launcher is gone"));
     const begin = async () => {
       const prepare = async () => usable(await originOf(flags), terminal, start);
       const prepared = await Promise.race([prepare(), signals.first.then(() => "stopped" as const)]);
