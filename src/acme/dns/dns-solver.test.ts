@@ -66,9 +66,12 @@ needs(program("knotd", knotPath)).describe("against knot", () => {
   test("without the key, or with another, updates are refused, and the log says what to do", async () => {
     const task = { name: "shop.example.test", token: "", answer: "x" };
     const stranger = { ...knot.key, secret: Buffer.from("another key, of any length").toString("base64") };
-    for (const key of [null, stranger]) {
+    for (const [key, code] of [
+      [null, /NOTAUTH|REFUSED/],
+      [stranger, /BADSIG/],
+    ] as const) {
       const solver = dnsSolver(updates(knot, { key }), directory, SILENT);
-      await expect(solver.present(task, never)).rejects.toThrow(/NOTAUTH|REFUSED/);
+      await expect(solver.present(task, never)).rejects.toThrow(code);
     }
     const lines: string[] = [];
     const log = createLog({ level: "info", format: "text", write: (line) => lines.push(line) });

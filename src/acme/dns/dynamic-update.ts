@@ -13,6 +13,9 @@ import { type DnsReply, nameOfCode, readReply, updateMessage, zoneQuestion } fro
 const ADVICE: Readonly<Record<string, string>> = {
   REFUSED: "the server does not allow it: check its update policy",
   NOTAUTH: 'the server does not take the key, or has no such zone: check "key" and "zone"',
+  BADKEY: 'the server knows no key of that name and algorithm: check "key"',
+  BADSIG: 'the server has another secret for the key: check "key"',
+  BADTIME: "the clocks of this machine and the server differ by more than five minutes",
   NOTZONE: 'the name is outside of the zone: check "zone"',
   SERVFAIL: "see the server's log",
 };
@@ -34,12 +37,12 @@ export class DynamicUpdate implements DnsProvider {
 
   async #change(name: string, value: string, ttlSeconds: number, signal: AbortSignal): Promise<void> {
     const zone = this.#config.zone ?? (await this.#zoneOf(name, signal));
-    const { code } = await this.#ask(
+    const { code, keyError } = await this.#ask(
       (id) => updateMessage(id, { zone, name, value, ttlSeconds }, this.#config.key, Math.floor(Date.now() / 1000)),
       signal,
     );
     if (code === 0) return;
-    const word = nameOfCode(code);
+    const word = nameOfCode(keyError === 0 ? code : keyError);
     const advice = ADVICE[word] === undefined ? "" : ` (${ADVICE[word]})`;
     throw new Error(`${this.#config.server} answers an update of ${name} with ${word}${advice}`);
   }

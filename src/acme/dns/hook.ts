@@ -4,7 +4,9 @@ import { oneLine } from "../ca-problem.ts";
 import type { DnsProvider } from "./provider.ts";
 
 /** Of what it says, for the log. */
-const MOST_OCTETS = 16 * 1024;
+const MOST_LETTERS = 16 * 1024;
+/** For the last of it, once the program has ended: what it began may hold the pipe for ever. */
+const LAST_WORDS_MS = 1000;
 
 export class DnsHook implements DnsProvider {
   readonly #config: DnsHookConfig;
@@ -30,22 +32,30 @@ export class DnsHook implements DnsProvider {
     const what = `${command[0]} ${args[0]}`;
     let child: Bun.Subprocess<"ignore", "ignore", "pipe">;
     try {
-      child = Bun.spawn([...command, ...args], { cwd: this.#directory, stdio: ["ignore", "ignore", "pipe"] });
+      // In a process group of its own, to be ended with all that it began.
+      child = Bun.spawn([...command, ...args], {
+        cwd: this.#directory,
+        stdio: ["ignore", "ignore", "pipe"],
+        detached: true,
+      });
     } catch (thrown) {
       throw new Error(`${what} cannot be run: ${(thrown as Error).message}`);
     }
-    const end = () => child.kill("SIGKILL");
-    const timer = setTimeout(end, timeout);
+    let isLate = false;
+    const end = () => endGroup(child.pid);
+    const timer = setTimeout(() => {
+      isLate = true;
+      end();
+    }, timeout);
     signal.addEventListener("abort", end);
     try {
-      const said = readSome(child.stderr);
+      const said = new Said(child.stderr);
       const code = await child.exited;
       if (code === 0) return;
       signal.throwIfAborted();
-      if (child.signalCode === "SIGKILL") throw new Error(`${what} was not done after ${timeout / 1000} s`);
-      // A grandchild may hold the pipe for ever.
-      const text = await Promise.race([said, Bun.sleep(200).then(() => "")]);
-      throw new Error(`${what} ended with ${child.signalCode ?? code}${text === "" ? "" : `: ${oneLine(text)}`}`);
+      await Promise.race([said.whole, Bun.sleep(LAST_WORDS_MS)]);
+      const how = isLate ? `was not done after ${timeout / 1000} s` : `ended with ${child.signalCode ?? code}`;
+      throw new Error(`${what} ${how}${said.text === "" ? "" : `: ${oneLine(said.text)}`}`);
     } finally {
       clearTimeout(timer);
       signal.removeEventListener("abort", end);
@@ -53,9 +63,32 @@ export class DnsHook implements DnsProvider {
   }
 }
 
-/** The rest is read and thrown away, so that the program does not wait for room. */
-async function readSome(stream: ReadableStream<Uint8Array>): Promise<string> {
-  let text = "";
-  for await (const piece of stream) if (text.length < MOST_OCTETS) text += Buffer.from(piece).toString();
-  return text.trim();
+function endGroup(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // It has just ended.
+  }
+}
+
+/** What a program says. All of it is read, so that the program does not wait for room; the rest is thrown away. */
+class Said {
+  /** Settles with its end. */
+  readonly whole: Promise<void>;
+  #text = "";
+
+  constructor(stream: ReadableStream<Uint8Array>) {
+    this.whole = this.#read(stream).catch(() => {});
+  }
+
+  /** So far. */
+  get text(): string {
+    return this.#text.trim();
+  }
+
+  async #read(stream: ReadableStream<Uint8Array>): Promise<void> {
+    const decoder = new TextDecoder();
+    for await (const piece of stream)
+      if (this.#text.length < MOST_LETTERS) this.#text += decoder.decode(piece, { stream: true });
+  }
 }

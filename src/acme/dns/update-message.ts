@@ -73,6 +73,8 @@ export interface DnsReply {
   readonly code: number;
   /** Its first record is a SOA. */
   readonly isZone: boolean;
+  /** What is wrong with the signature of what it answers (RFC 8945 §3); 0: nothing, or it does not say. */
+  readonly keyError: number;
 }
 
 /** @returns null if it is no answer to this id */
@@ -80,16 +82,32 @@ export function readReply(octets: Buffer, id: number): DnsReply | null {
   if (octets.length < 12 || octets.readUInt16BE(0) !== id) return null;
   const flags = octets.readUInt16BE(2);
   if ((flags & FLAGS.response) === 0) return null;
-  return { code: flags & 0x0f, isZone: firstType(octets) === TYPE.soa };
+  const [questions, answers, authorities, more] = [4, 6, 8, 10].map((at) => octets.readUInt16BE(at)) as Counts;
+  let at = 12;
+  for (let i = 0; i < questions && at < octets.length; i++) at = afterName(octets, at) + 4;
+  let isZone = false;
+  let keyError = 0;
+  for (let i = 0; i < answers + authorities + more; i++) {
+    const start = afterName(octets, at);
+    if (start + 10 > octets.length) break;
+    const type = octets.readUInt16BE(start);
+    const data = octets.subarray(start + 10, start + 10 + octets.readUInt16BE(start + 8));
+    if (i === 0 && answers > 0) isZone = type === TYPE.soa;
+    if (type === TYPE.tsig) keyError = keyErrorIn(data);
+    at = start + 10 + data.length;
+  }
+  return { code: flags & 0x0f, isZone, keyError };
 }
 
-/** Of the first record in the answer section; null: there is none. */
-function firstType(octets: Buffer): number | null {
-  if (octets.readUInt16BE(6) === 0) return null;
-  let at = 12;
-  for (let questions = octets.readUInt16BE(4); questions > 0; questions--) at = afterName(octets, at) + 4;
-  at = afterName(octets, at);
-  return at + 2 <= octets.length ? octets.readUInt16BE(at) : null;
+/** Of questions, answers, authority and additional records. */
+type Counts = [number, number, number, number];
+
+/** RFC 8945 §4.2. */
+function keyErrorIn(data: Buffer): number {
+  const macAt = afterName(data, 0) + 10;
+  if (macAt > data.length) return 0;
+  const errorAt = macAt + data.readUInt16BE(macAt - 2) + 2;
+  return errorAt + 2 > data.length ? 0 : data.readUInt16BE(errorAt);
 }
 
 function afterName(octets: Buffer, from: number): number {
@@ -116,8 +134,10 @@ const CODES: readonly string[] = [
   "NOTZONE",
 ];
 
-/** As people know it: "REFUSED". */
-export const nameOfCode = (code: number): string => CODES[code] ?? `RCODE${code}`;
+const KEY_ERRORS: Readonly<Record<number, string>> = { 16: "BADSIG", 17: "BADKEY", 18: "BADTIME", 22: "BADTRUNC" };
+
+/** As people know it: "REFUSED"; of a signature that is not taken "BADKEY". */
+export const nameOfCode = (code: number): string => CODES[code] ?? KEY_ERRORS[code] ?? `RCODE${code}`;
 
 /** @throws {RangeError} if it does not fit (RFC 1035 §2.3.4) */
 export function wireName(name: string): Buffer {
