@@ -6,23 +6,24 @@
  */
 import { Failure } from "../../base/failure.ts";
 import { Timer } from "../../base/timer.ts";
-import { type BodySink, type Flow, NO_BODY } from "../../http/body.ts";
+import { NO_BODY } from "../../http/body.ts";
 import { failureResponse } from "../../http/error-response.ts";
 import type { Exchange, Informer } from "../../http/exchange.ts";
 import { Field } from "../../http/field-name.ts";
 import { FieldSection } from "../../http/field-section.ts";
-import { grpcAnswer, isGrpc, statusFields } from "../../http/grpc.ts";
-import { type HttpRequest, HttpResponse } from "../../http/message.ts";
-import { PendingResponse, type ResponseWaiter } from "../../http/pending-response.ts";
+import { isGrpc, statusFields } from "../../http/grpc.ts";
+import type { HttpRequest, HttpResponse } from "../../http/message.ts";
+import type { ResponseWaiter } from "../../http/pending-response.ts";
 import { ContentClock } from "../content-clock.ts";
+import { giveBack, handOn } from "../hand-on.ts";
 import type { ContentOwner } from "../incoming-content.ts";
 import type { OutgoingOwner } from "../outgoing-owner.ts";
 import { ErrorCode } from "./error-code.ts";
-import { endHandshake } from "./extended-connect.ts";
 import { IncomingData } from "./incoming-data.ts";
 import { OutgoingContent, writeTrailers } from "./outgoing-content.ts";
 import { type Priority, readPriority } from "./priority.ts";
 import { isWithoutContent, writeInterimHead, writeResponseHead, writeTunnelHead } from "./response-head.ts";
+import { sayable } from "./sayable.ts";
 import type { ServerStreams } from "./server-streams.ts";
 
 const NO_FIELDS = new FieldSection();
@@ -93,21 +94,7 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
 
   /** Hands on the exchange. The stream must be known to the connection by then. */
   handle(): void {
-    const exchange = this.#exchange!;
-    let result: HttpResponse | PromiseLike<HttpResponse>;
-    try {
-      result = this.#streams.hooks.handle(exchange);
-    } catch (thrown) {
-      this.onResponseFailed(thrown);
-      return;
-    }
-    if (result instanceof HttpResponse) this.#respond(result);
-    else if (result instanceof PendingResponse) result.waitFor(this);
-    else
-      result.then(
-        (response) => this.onResponseReady(response),
-        (thrown) => this.onResponseFailed(thrown),
-      );
+    handOn(this.#exchange!, this.#streams.hooks, this);
   }
 
   /** A DATA frame begins. @returns false if it exceeds the window */
@@ -187,23 +174,10 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     this.#respond(failureResponse(failure));
   }
 
-  #respond(response: HttpResponse): void {
+  #respond(produced: HttpResponse): void {
     const exchange = this.#exchange;
-    if (exchange === null || this.#isResponding) {
-      response.body.sendTo(new Unwanted());
-      return;
-    }
-    const refusal = this.#refusalOf(exchange, response);
-    if (refusal !== null) {
-      response.body.sendTo(new Unwanted());
-      exchange.failure ??= refusal;
-      response = failureResponse(refusal);
-    }
-    if (response.status >= 400 && isGrpc(exchange.request.fields)) {
-      const answer = grpcAnswer(exchange, response);
-      if (answer !== null) response.body.sendTo(new Unwanted());
-      response = answer ?? response;
-    }
+    if (exchange === null || this.#isResponding) return giveBack(produced.body);
+    const response = sayable(exchange, produced, this.#accept);
     this.#isResponding = true;
     // RFC 9218 §8: the origin server may know better.
     if (response.fields.hasKnown(Field.priority))
@@ -217,7 +191,7 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     const { method } = exchange.request;
     if (body === NO_BODY || isWithoutContent(response.status, method)) {
       writeResponseHead(link, this.id, response, method, true, listenerFields);
-      if (body !== NO_BODY) body.sendTo(new Unwanted());
+      if (body !== NO_BODY) giveBack(body);
       this.onContentSent(null);
       return;
     }
@@ -228,19 +202,6 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     }
     this.#outgoing.follow(writeResponseHead(link, this.id, response, method, false, listenerFields), body.length);
     body.sendTo(this.#outgoing);
-  }
-
-  /** What cannot be said here: a success would mean that the tunnel is open (RFC 8441 §5, RFC 9113 §8.5). */
-  #refusalOf({ request }: Exchange, { status, tunnel, fields }: HttpResponse): Failure | null {
-    const asksForTunnel = request.upgrade !== null || request.method === "CONNECT";
-    if (tunnel === null) {
-      if (status === 101 || (asksForTunnel && status >= 200 && status < 300))
-        return new Failure("upstream-malformed", `${status} instead of the tunnel that was asked for`);
-      return null;
-    }
-    if (this.#accept !== null && !endHandshake(this.#accept, fields))
-      return new Failure("upstream-malformed", "Sec-WebSocket-Accept does not answer our Sec-WebSocket-Key");
-    return null;
   }
 
   #beginTunnel(exchange: Exchange, response: HttpResponse): void {
@@ -377,14 +338,4 @@ export class ServerStream implements ResponseWaiter, Informer, OutgoingOwner, Co
     this.sendInterim(100, NO_FIELDS);
     this.#clock!.wait();
   }
-}
-
-/** Takes content nobody wants. */
-class Unwanted implements BodySink {
-  begin(flow: Flow): void {
-    flow.cancel(new Failure("client-closed", "the response is not wanted any more"));
-  }
-  write(): void {}
-  end(): void {}
-  abort(): void {}
 }

@@ -7,20 +7,22 @@
 import { Member } from "../../base/chain.ts";
 import { Failure } from "../../base/failure.ts";
 import { clock, Timer } from "../../base/timer.ts";
-import { DISCARD, NO_BODY } from "../../http/body.ts";
+import { NO_BODY } from "../../http/body.ts";
 import { failureResponse } from "../../http/error-response.ts";
 import { Exchange, type Informer } from "../../http/exchange.ts";
 import { FieldSection } from "../../http/field-section.ts";
-import { grpcAnswer, isGrpc } from "../../http/grpc.ts";
-import { HttpRequest, HttpResponse } from "../../http/message.ts";
-import { PendingResponse, type ResponseWaiter } from "../../http/pending-response.ts";
+import { isGrpc } from "../../http/grpc.ts";
+import { HttpRequest, type HttpResponse } from "../../http/message.ts";
+import type { ResponseWaiter } from "../../http/pending-response.ts";
 import { H3Error, type QuicFields, type QuicStreamTaker, type RequestStream } from "../../net/quic-runtime.ts";
 import { ContentClock } from "../content-clock.ts";
+import { giveBack, handOn } from "../hand-on.ts";
 import { NOT_IN_TRAILERS } from "../http1/content-decoder.ts";
-import { beginHandshake, endHandshake } from "../http2/extended-connect.ts";
+import { beginHandshake } from "../http2/extended-connect.ts";
 import { MessageHead } from "../http2/message-head.ts";
 import { RequestTarget } from "../http2/request-head.ts";
 import { isWithoutContent } from "../http2/response-head.ts";
+import { sayable } from "../http2/sayable.ts";
 import type { ContentOwner } from "../incoming-content.ts";
 import type { OutgoingOwner } from "../outgoing-owner.ts";
 import { readFields } from "./head.ts";
@@ -159,19 +161,7 @@ export class Http3Stream
 
   #handle(exchange: Exchange): void {
     this.#isHandled = true;
-    let result: HttpResponse | PromiseLike<HttpResponse>;
-    try {
-      result = this.#server.hooks.handle(exchange);
-    } catch (thrown) {
-      return this.onResponseFailed(thrown);
-    }
-    if (result instanceof HttpResponse) this.#respond(result);
-    else if (result instanceof PendingResponse) result.waitFor(this);
-    else
-      result.then(
-        (response) => this.onResponseReady(response),
-        (thrown) => this.onResponseFailed(thrown),
-      );
+    handOn(exchange, this.#server.hooks, this);
   }
 
   onOctets(octets: Uint8Array): void {
@@ -255,20 +245,10 @@ export class Http3Stream
     this.#guard(() => this.#respond(failureResponse(failure)));
   }
 
-  #respond(response: HttpResponse): void {
+  #respond(produced: HttpResponse): void {
     const exchange = this.#exchange;
-    if (exchange === null || this.#isResponding) return discard(response);
-    const refusal = this.#refusalOf(exchange, response);
-    if (refusal !== null) {
-      discard(response);
-      exchange.failure ??= refusal;
-      response = failureResponse(refusal);
-    }
-    if (response.status >= 400 && isGrpc(exchange.request.fields)) {
-      const answer = grpcAnswer(exchange, response);
-      if (answer !== null) discard(response);
-      response = answer ?? response;
-    }
+    if (exchange === null || this.#isResponding) return giveBack(produced.body);
+    const response = sayable(exchange, produced, this.#accept);
     this.#isResponding = true;
     exchange.response = response;
     if (exchange.failure === null) exchange.phase = "response-content";
@@ -278,7 +258,7 @@ export class Http3Stream
     const fields = responseFields(response, method, this.#server.settings.listenerFields);
     if (body === NO_BODY || isWithoutContent(status, method)) {
       this.#sendHead(fields, true);
-      if (body !== NO_BODY) discard(response);
+      if (body !== NO_BODY) giveBack(body);
       return this.onContentSent(null);
     }
     this.#sendHead(fields, false);
@@ -292,19 +272,6 @@ export class Http3Stream
     } catch {
       this.#stream.sendHead(inOneLine(fields), end);
     }
-  }
-
-  /** What cannot be said here: a success would mean that the tunnel is open (RFC 9220 §3, RFC 9114 §4.4). */
-  #refusalOf({ request }: Exchange, { status, tunnel, fields }: HttpResponse): Failure | null {
-    const asksForTunnel = request.upgrade !== null || request.method === "CONNECT";
-    if (tunnel === null) {
-      if (status === 101 || (asksForTunnel && status >= 200 && status < 300))
-        return new Failure("upstream-malformed", `${status} instead of the tunnel that was asked for`);
-      return null;
-    }
-    if (this.#accept !== null && !endHandshake(this.#accept, fields))
-      return new Failure("upstream-malformed", "Sec-WebSocket-Accept does not answer our Sec-WebSocket-Key");
-    return null;
   }
 
   #beginTunnel(exchange: Exchange, response: HttpResponse): void {
@@ -457,12 +424,4 @@ export class Http3Stream
 function problemOfConnect(): string | null {
   if (head.contentLength >= 0 && target.method === "CONNECT") return "Content-Length in CONNECT (RFC 9110 §9.3.6)";
   return null;
-}
-
-/** Takes back content that nobody wants. */
-function discard(response: HttpResponse): void {
-  response.body.sendTo({
-    ...DISCARD,
-    begin: (flow) => flow.cancel(new Failure("client-closed", "the response is not wanted any more")),
-  });
 }
