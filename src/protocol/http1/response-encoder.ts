@@ -3,8 +3,10 @@
  *
  * RFC 9112 §4, §6, §7; RFC 9110 §6.6.1 (Date), §7.6.1 (what does not pass a hop).
  */
-import { NO_BODY, type UnseenOctets } from "../../http/body.ts";
+import type { Failure } from "../../base/failure.ts";
+import { DISCARD, NO_BODY, type UnseenOctets } from "../../http/body.ts";
 import { nowHttpDate } from "../../http/date.ts";
+import { failureResponse } from "../../http/error-response.ts";
 import { Field, fieldSet } from "../../http/field-name.ts";
 import type { FieldSection } from "../../http/field-section.ts";
 import { type HttpResponse, isContentless } from "../../http/message.ts";
@@ -109,6 +111,13 @@ export class ResponseEncoder {
       this.#framing = Framing.chunked;
       connection.writeText("transfer-encoding: chunked\r\n");
     } else this.#framing = Framing.close;
+  }
+
+  /** The answer to a head that made no exchange. */
+  writeRefusal(failure: Failure): void {
+    const response = failureResponse(failure);
+    this.writeHead(response, "GET", 11, false);
+    response.body.sendTo({ ...DISCARD, write: (octets) => this.#connection.write(octets) });
   }
 
   /** After 101 or a 2xx to CONNECT: octets without framing from here on. */

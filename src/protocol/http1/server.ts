@@ -10,33 +10,29 @@
  */
 import { Failure } from "../../base/failure.ts";
 import { clock, Timer } from "../../base/timer.ts";
-import { type BodySink, type BodySource, type Flow, NO_BODY } from "../../http/body.ts";
-import { nowHttpDate } from "../../http/date.ts";
+import { NO_BODY } from "../../http/body.ts";
 import { failureResponse } from "../../http/error-response.ts";
 import { type ClientInfo, Exchange, type Informer } from "../../http/exchange.ts";
 import { FieldSection } from "../../http/field-section.ts";
-import { HttpRequest, HttpResponse } from "../../http/message.ts";
-import { PendingResponse, type ResponseWaiter } from "../../http/pending-response.ts";
-import { statusLine } from "../../http/status.ts";
+import type { HttpRequest, HttpResponse } from "../../http/message.ts";
+import type { ResponseWaiter } from "../../http/pending-response.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
 import { ContentClock } from "../content-clock.ts";
 import type { ExchangeHooks } from "../exchange-hooks.ts";
+import { giveBack, handOn } from "../hand-on.ts";
 import { type ContentOwner, IncomingContent } from "../incoming-content.ts";
 import type { OutgoingOwner } from "../outgoing-owner.ts";
 import { ServerConnection } from "../server-connection.ts";
 import { ContentDecoder, type ContentReceiver } from "./content-decoder.ts";
 import { HeadDecoder } from "./head-decoder.ts";
 import { OutgoingContent } from "./outgoing-content.ts";
-import { resolveTarget } from "./request-target.ts";
+import { requestOf } from "./request-head.ts";
 import { ResponseEncoder } from "./response-encoder.ts";
 import type { Http1ServerSettings } from "./server-settings.ts";
 
 /** Request content that is read on over when the response did not wait for it. */
 const DISCARD_OCTETS = 64 * 1024;
 const DROPPED: ContentReceiver = { stopped: false, onContent() {} };
-
-/** HTTP/2 without TLS: a tunnel in which no rule of the gateway holds, and retired (RFC 9113 §3.1). */
-const H2C = /(?:^|[ \t,])h2c(?:$|[ \t,/])/i;
 
 /** What a client of HTTP/2 begins with (RFC 9113 §3.4), as far as a request line of HTTP/1 is refused for it. */
 const PREFACE_LINE = Buffer.from("PRI * HTTP/2.0", "latin1");
@@ -95,6 +91,15 @@ export class Http1ServerConnection
     this.#encoder = new ResponseEncoder(connection);
     this.#outgoing = new OutgoingContent(connection, this.#encoder, settings.sendTime, this);
     if (settings.headTime !== null) this.#timer.arm(settings.headTime);
+  }
+
+  get client(): ClientInfo {
+    return this.#client;
+  }
+
+  /** Whose connection it is. */
+  get hooks(): ExchangeHooks {
+    return this.#hooks;
   }
 
   get idle(): boolean {
@@ -191,28 +196,19 @@ export class Http1ServerConnection
     }
     this.#timer.cancel();
     this.#keptAlive = false;
-    const { method, version, end: next } = decoder;
+    const { version, end: next } = decoder;
     this.#version = version;
     this.#keepAlive = version >= 11 ? !decoder.close : decoder.keepAlive && !decoder.close;
     this.#mayContinue = this.#keepAlive;
-    const { target, authority } = resolveTarget(method, decoder.target, decoder.host, version);
-    const { fields } = decoder;
-    const request = new HttpRequest(method, this.#settings.scheme, authority, target, fields, NO_BODY);
-    if (decoder.otherOptions !== null) for (const name of decoder.otherOptions) fields.delete(name);
-    request.acceptsTrailers = decoder.teTrailers;
-    this.#frameContent(request);
-    if (method === "CONNECT" && this.#content !== null)
-      throw new Failure("request-malformed", "content in a CONNECT request (RFC 9110 §9.3.6)");
-    const { upgrade } = decoder;
-    if (decoder.upgradeOption && version >= 11 && this.#content === null && upgrade && !H2C.test(upgrade))
-      request.upgrade = upgrade;
+    const request = requestOf(decoder, this.#settings.scheme);
+    this.#expectContent(request);
     const exchange = new Exchange(this.#client, version >= 11 ? "HTTP/1.1" : "HTTP/1.0", request, this.#headStartedAt);
     exchange.informer = version >= 11 ? this : null;
     this.#exchange = exchange;
     this.#hasServed = true;
     this.#responding = false;
     this.#responded = false;
-    this.#handle(exchange);
+    handOn(exchange, this.#hooks, this);
     return next;
   }
 
@@ -224,42 +220,17 @@ export class Http1ServerConnection
     else this.#timer.cancel();
   }
 
-  /** RFC 9112 §6.3: which content a request has. */
-  #frameContent(request: HttpRequest): void {
-    const { contentLength, chunked, hasTransferEncoding } = decoder;
+  /** Makes ready for the content that follows the head, if any does. */
+  #expectContent(request: HttpRequest): void {
+    const { contentLength, chunked } = decoder;
     this.#content = null;
     this.#contentClock.awaitsContinue = false;
-    if (hasTransferEncoding) {
-      if (contentLength >= 0)
-        throw new Failure("request-malformed", "both Transfer-Encoding and Content-Length (RFC 9112 §6.1)");
-      if (this.#version < 11 || !chunked)
-        throw new Failure("request-malformed", "Transfer-Encoding in an HTTP/1.0 request (RFC 9112 §6.1)");
-      this.#contentDecoder.startChunked();
-    } else this.#contentDecoder.startFixed(Math.max(contentLength, 0));
-    if (this.#contentDecoder.done) {
-      if (contentLength === 0) request.hasEmptyContent = true;
-      return;
-    }
+    if (chunked) this.#contentDecoder.startChunked();
+    else this.#contentDecoder.startFixed(Math.max(contentLength, 0));
+    if (this.#contentDecoder.done) return;
     this.#content = new IncomingContent(this, chunked ? null : contentLength);
     request.body = this.#content;
     this.#contentClock.reset(decoder.expectContinue && this.#version >= 11);
-  }
-
-  #handle(exchange: Exchange): void {
-    let result: HttpResponse | PromiseLike<HttpResponse>;
-    try {
-      result = this.#hooks.handle(exchange);
-    } catch (thrown) {
-      this.onResponseFailed(thrown);
-      return;
-    }
-    if (result instanceof HttpResponse) this.#respond(result);
-    else if (result instanceof PendingResponse) result.waitFor(this);
-    else
-      result.then(
-        (response) => this.onResponseReady(response),
-        (thrown) => this.onResponseFailed(thrown),
-      );
   }
 
   onResponseReady(response: HttpResponse): void {
@@ -329,7 +300,7 @@ export class Http1ServerConnection
     const exchange = this.#exchange;
     if (exchange === null || this.#responding) {
       // We gave up on this exchange while the handler worked.
-      response.body.sendTo(new Unwanted());
+      giveBack(response.body);
       return;
     }
     this.#responding = true;
@@ -353,7 +324,7 @@ export class Http1ServerConnection
       listenerFields,
     );
     if (body === NO_BODY || this.#encoder.isContentless) {
-      if (body !== NO_BODY) body.sendTo(new Unwanted());
+      if (body !== NO_BODY) giveBack(body);
       this.#responseComplete();
     } else {
       this.#outgoing.follow(exchange.request.acceptsTrailers);
@@ -556,7 +527,7 @@ export class Http1ServerConnection
     this.#hooks.malformed(this.#client, failure, octets);
     // The rest of a request that has its response gets no second one: it would answer the next.
     const isAnswered = this.#keptAlive && !this.#contentDecoder.done;
-    if (!isAnswered) this.connection.writeText(plainResponse(failure));
+    if (!isAnswered) this.#encoder.writeRefusal(failure);
     this.connection.close(true);
     this.#retire();
   }
@@ -597,15 +568,6 @@ export class Http1ServerConnection
     // Else a request is on its way, for as long as its head may take.
   }
 
-  get client(): ClientInfo {
-    return this.#client;
-  }
-
-  /** Whose connection it is. */
-  get hooks(): ExchangeHooks {
-    return this.#hooks;
-  }
-
   /** Ends now: an exchange without a response gets this failure, one in the middle of it is cut. */
   terminate(why: Failure): void {
     if (this.#exchange === null) return this.closeIdle();
@@ -613,21 +575,4 @@ export class Http1ServerConnection
     this.#lost(why);
     this.connection.destroy(true);
   }
-}
-
-/** Takes content nobody wants. */
-class Unwanted implements BodySink {
-  begin(flow: Flow): void {
-    flow.cancel(new Failure("client-closed", "the response is not wanted any more"));
-  }
-  write(): void {}
-  end(): void {}
-  abort(): void {}
-}
-
-/** The answer to a head that made no exchange. */
-function plainResponse(failure: Failure): string {
-  const response = failureResponse(failure);
-  const content = (response.body as BodySource & { octets: Uint8Array }).octets;
-  return `${statusLine(failure.status)}${response.fields.toString()}date: ${nowHttpDate()}\r\ncontent-length: ${content.length}\r\nconnection: close\r\n\r\n${Buffer.from(content).toString("latin1")}`;
 }
