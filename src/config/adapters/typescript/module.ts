@@ -246,7 +246,7 @@ export function shownAs(config: string, path: string): string {
 const ENDINGS = [".ts", ".js", ".mts", ".mjs", ".json"];
 
 /** What an import may mean: the file, one with an ending, an index. `x.js` may be what `x.ts` becomes. */
-function spellings(path: string): string[] {
+export function spellings(path: string): string[] {
   return [
     path,
     ...ENDINGS.map((ending) => path + ending),

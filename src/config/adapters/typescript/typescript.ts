@@ -10,6 +10,7 @@ import { type Diagnostic, diagnose } from "../../diagnostic.ts";
 import { parsePath } from "../../path.ts";
 import { Source, Span } from "../../source.ts";
 import type { Evaluation, Message } from "./evaluate.ts";
+import { lostKeys } from "./lost-keys.ts";
 import { shownAs } from "./module.ts";
 import { SoughtNodes } from "./sought-nodes.ts";
 import type { Thrown } from "./thrown.ts";
@@ -36,7 +37,7 @@ export async function readTypescript(text: string, file: string, timeLimitMs = T
   const diagnostics = evaluation.problems.map(({ path, code, message }) =>
     diagnose(nodes.span(parsePath(path)), { code, message }),
   );
-  return { ...nodes.root(), diagnostics };
+  return { ...nodes.root(), diagnostics: [...diagnostics, ...lostKeys(file, text)] };
 }
 
 /** Nothing came; what went wrong beside the evaluation may be why. */
