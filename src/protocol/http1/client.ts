@@ -18,7 +18,7 @@ import {
   NO_BODY,
   type UnseenOctets,
 } from "../../http/body.ts";
-import { Field, fieldSet } from "../../http/field-name.ts";
+import { Field } from "../../http/field-name.ts";
 import type { FieldSection } from "../../http/field-section.ts";
 import { type HttpRequest, HttpResponse, type Tunnel } from "../../http/message.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
@@ -26,6 +26,7 @@ import { type ClientConnection, MOST_INTERIMS, type ResponseTaker, type SentRequ
 import { IncomingContent } from "../incoming-content.ts";
 import { ContentDecoder, type ContentLimits } from "./content-decoder.ts";
 import { HeadDecoder, type HeadLimits } from "./head-decoder.ts";
+import { RequestEncoder } from "./request-encoder.ts";
 
 /** What all connections of an upstream share. */
 export interface Http1ClientSettings {
@@ -41,18 +42,6 @@ export interface ClientOwner {
   gone(client: Http1ClientConnection): void;
   fault(thrown: unknown): void;
 }
-
-const NOT_RELAYED = fieldSet(
-  "host",
-  "connection",
-  "keep-alive",
-  "proxy-connection",
-  "transfer-encoding",
-  "content-length",
-  "upgrade",
-  "te",
-  "http2-settings",
-);
 
 /** Content of this length is moved within the kernel; what is shorter costs less when it is read. */
 const LEAST_UNSEEN = 64 * 1024;
@@ -74,9 +63,7 @@ export class Http1ClientConnection implements ClientConnection, SentRequest, Con
   #method = "";
   #upgrade: string | null = null;
   #requestDone = true;
-  #requestChunked = false;
-  /** Octets still to come of a request content of declared length. */
-  #requestLeft = 0;
+  readonly #encoder: RequestEncoder;
   #requestFlow: Flow | null = null;
 
   // Its response.
@@ -101,6 +88,7 @@ export class Http1ClientConnection implements ClientConnection, SentRequest, Con
     this.connection = connection;
     this.#settings = settings;
     this.#owner = owner;
+    this.#encoder = new RequestEncoder(connection);
     this.#contentDecoder = new ContentDecoder("response", settings.content);
   }
 
@@ -131,29 +119,7 @@ export class Http1ClientConnection implements ClientConnection, SentRequest, Con
     this.#idleTime = idleTime;
     this.requests++;
     const { body } = request;
-    const { connection } = this;
-    connection.writeText(request.method);
-    connection.writeText(" ");
-    connection.writeText(request.target);
-    connection.writeText(" HTTP/1.1\r\nhost: ");
-    connection.writeText(authority);
-    connection.writeText("\r\n");
-    request.fields.writeTo(connection, NOT_RELAYED);
-    request.gatewayFields?.writeTo(connection, null);
-    this.#requestChunked = false;
-    if (body !== NO_BODY) {
-      const { length } = body;
-      if (length === null) {
-        this.#requestChunked = true;
-        connection.writeText("transfer-encoding: chunked\r\n");
-      } else {
-        this.#requestLeft = length;
-        connection.writeText(`content-length: ${length}\r\n`);
-      }
-    } else if (request.hasEmptyContent) connection.writeText("content-length: 0\r\n");
-    if (request.upgrade !== null) connection.writeText(`connection: upgrade\r\nupgrade: ${request.upgrade}\r\n`);
-    else if (request.acceptsTrailers) connection.writeText("te: trailers\r\nconnection: te\r\n");
-    connection.writeText("\r\n");
+    this.#encoder.writeHead(request, authority);
     this.#timer.cancel();
     if (body === NO_BODY) {
       this.#requestDone = true;
@@ -192,19 +158,9 @@ export class Http1ClientConnection implements ClientConnection, SentRequest, Con
   }
 
   write(octets: Uint8Array): void {
-    const { connection } = this;
     if (this.#requestDone || octets.length === 0) return;
-    if (this.#requestChunked) {
-      connection.writeText(`${octets.length.toString(16)}\r\n`);
-      connection.write(octets);
-      connection.writeText("\r\n");
-    } else {
-      this.#requestLeft -= octets.length;
-      // One octet too many would be read as the next request.
-      if (this.#requestLeft < 0) return this.#close(wrongLength("longer"));
-      connection.write(octets);
-    }
-    if (connection.full) this.#requestFlow?.pause();
+    if (!this.#encoder.write(octets)) return this.#close(wrongLength("longer"));
+    if (this.connection.full) this.#requestFlow?.pause();
     this.#active();
   }
 
@@ -213,13 +169,10 @@ export class Http1ClientConnection implements ClientConnection, SentRequest, Con
     this.#requestDone = true;
     this.requestCompleteAt = clock.now;
     this.#requestFlow = null;
-    if (this.#inTunnel) {
-      this.connection.endWriting();
-      if (this.#contentDecoder.done) this.#close(null);
-    } else if (this.#requestChunked)
-      this.connection.writeText(`0\r\n${trailers === null ? "" : trailers.serialize(NOT_RELAYED)}\r\n`);
-    else if (this.#requestLeft > 0) return this.#close(wrongLength("shorter"));
-    this.#active();
+    if (this.#encoder.missing > 0) return this.#close(wrongLength("shorter"));
+    this.#encoder.end(trailers);
+    if (this.#inTunnel && this.#contentDecoder.done) this.#close(null);
+    else this.#active();
   }
 
   /** The request is cut: the endpoint must not take what it has for the whole. */
@@ -237,8 +190,7 @@ export class Http1ClientConnection implements ClientConnection, SentRequest, Con
 
   /** After 101: the client's octets, without framing. */
   accept(fromClient: BodySource): void {
-    this.#requestChunked = false;
-    this.#requestLeft = Infinity;
+    this.#encoder.beginTunnel();
     this.#requestDone = false;
     fromClient.sendTo(this);
   }
