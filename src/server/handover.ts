@@ -56,7 +56,12 @@ export function leaveHandover(facts: HandoverFacts): Readonly<Record<string, str
   const fd = openSync(path, "wx+", 0o600);
   unlinkSync(path);
   const octets = Buffer.from(writeJson(facts));
-  for (let at = 0; at < octets.length; ) at += writeSync(fd, octets, at);
+  try {
+    for (let at = 0; at < octets.length; ) at += writeSync(fd, octets, at);
+  } catch (thrown) {
+    closeSync(fd);
+    throw thrown;
+  }
   for (const one of [fd, ...descriptorsOf(facts)]) setInherited(one, true);
   return { ...process.env, [VARIABLE]: `${process.pid} ${fd}` };
 }
@@ -76,6 +81,7 @@ export class Handover {
   readonly #workers: Map<number, number>;
   #taken = new Set<InheritedListener>();
   #complete = false;
+  #closed = false;
 
   constructor(facts: HandoverFacts) {
     this.facts = facts;
@@ -142,7 +148,7 @@ export class Handover {
   /** New workers serve on the sockets: the old ones stop accepting, and end when their connections do. */
   complete(graceMs: number, log: Log): void {
     this.#complete = true;
-    for (const fd of descriptorsOf(this.facts)) libc.close(fd);
+    this.#close();
     for (const { address } of this.facts.listeners.filter((one) => !this.#taken.has(one))) socketFileOf(address)();
     const old = this.#tell(0);
     log.info("new workers serve; the old ones finish what they have", {
@@ -157,9 +163,18 @@ export class Handover {
 
   /** Lets all that is left of older programs finish soon. @returns false if one had to be killed after the grace time */
   async end(graceMs: number): Promise<boolean> {
+    // Clients are refused then, rather than kept waiting for nobody.
+    this.#close();
+    if (!this.#complete) for (const { address } of this.facts.listeners) socketFileOf(address)();
     if (this.#tell(0).length > 0) await Bun.sleep(BETWEEN_SIGNALS_MS);
     this.#tell(1);
     return this.#ended(graceMs);
+  }
+
+  #close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const fd of descriptorsOf(this.facts)) libc.close(fd);
   }
 
   /** They open their log files again. */

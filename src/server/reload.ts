@@ -118,9 +118,10 @@ export class Reloader {
     let files: readonly string[] = [];
     let result: ReloadResult;
     try {
-      if (this.#stopped) throw new Error("the program is stopping");
+      this.#checkStopped();
       const loaded = await this.#load(wish);
       files = loaded.files;
+      this.#checkStopped();
       result = await this.#apply(wish, loaded, begunAt);
     } catch (thrown) {
       const reason = thrown instanceof Error ? thrown.message : String(thrown);
@@ -132,6 +133,10 @@ export class Reloader {
     }
     onDone(result, files);
     return result;
+  }
+
+  #checkStopped(): void {
+    if (this.#stopped) throw new Error("the program is stopping");
   }
 
   async #load({ version }: Wish): Promise<LoadedConfig> {

@@ -173,7 +173,8 @@ class Supervisor {
     signals.onUpgrade = () =>
       void this.#upgrade("SIGUSR2").catch(({ message }) => this.#log.error(`SIGUSR2: ${message}`));
     const begun = await Promise.race([starting, signals.first]);
-    if (begun === "failed") return 1;
+    // A signal to the whole process group ends workers that are not listening yet, too.
+    if (begun === "failed") return handover === null && signals.isStopping ? 0 : 1;
     if (begun === "started") {
       for (const listener of this.#listeners.all) {
         this.#log.info(`listening on ${this.#urlOf(listener)}`, { listener: listener.name });
@@ -243,7 +244,8 @@ class Supervisor {
       return workers.kill();
     });
     workers.cancelPreparation();
-    if (this.#service.isExchanging) await this.#reloader.stop();
+    const exchanged = this.#reloader.stop();
+    if (this.#service.isExchanging) await exchanged;
     const drained = [workers.drain(graceMs), handover?.end(graceMs) ?? true];
     this.#listeners.close();
     const inTime = (await Promise.all(drained)).every(Boolean);
@@ -286,7 +288,7 @@ class Supervisor {
     const { workers, directory, certificates } = this.#service;
     if (this.#stopping) return;
     this.#log.info(`${trigger}: Lintel ${fit.version} takes over`);
-    const workersLeft = await workers.handOver();
+    const { serving, draining } = await workers.handOver();
     const facts = {
       version: program.version,
       listeners: this.#listeners.all.map(({ kind, name, written, address, fds }) => ({
@@ -296,8 +298,8 @@ class Supervisor {
         address,
         fds,
       })),
-      workers: workersLeft,
-      draining: this.#options.handover?.workers ?? [],
+      workers: serving,
+      draining: [...draining, ...(this.#options.handover?.workers ?? [])],
       overrides: directory.overrides(),
       material: readFilesOf(certificates.material),
     };

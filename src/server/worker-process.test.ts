@@ -1,4 +1,7 @@
 import { afterEach, expect, test } from "bun:test";
+import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { createLog } from "../base/log.ts";
 import { Noting, Sequence } from "../state/placement.ts";
 import { createZone } from "../state/zone.ts";
@@ -9,7 +12,7 @@ import type { Start } from "./ipc.ts";
 import { Workers } from "./workers.ts";
 
 /** A worker whose gateway is a piece of script. */
-function create(gateway: string) {
+function create(gateway: string, accessLog: unknown = null) {
   const said: { message: string; code?: number; reason?: string }[] = [];
   const noting = new Noting(new Sequence());
   GatewayMetrics.of(SAMPLE_CONFIG, noting);
@@ -17,7 +20,7 @@ function create(gateway: string) {
   const script = `
     const { runWorker } = await import(${JSON.stringify(`${import.meta.dir}/worker-process.ts`)});
     const { SAMPLE_CONFIG } = await import(${JSON.stringify(`${import.meta.dir}/../telemetry/testing.ts`)});
-    const config = { ...SAMPLE_CONFIG, telemetry: { accessLog: null, log: { level: "error", format: "text" } }, timeouts: { drain: 100 } };
+    const config = { ...SAMPLE_CONFIG, telemetry: { accessLog: ${JSON.stringify(accessLog)}, log: { level: "error", format: "text" } }, timeouts: { drain: 100 } };
     runWorker({ readConfig: async () => config, createGateway: () => (${gateway}) });`;
   const workers = new Workers({
     count: 1,
@@ -90,4 +93,24 @@ test("a worker that is handed over when its supervisor is gone already drains", 
   await workers.start();
   workers.send({ kind: "handover", supervisor: 1 });
   expect(await death(said)).toBe(0);
+});
+
+test("a log file that is moved away while a worker starts is opened anew", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "lintel-worker-"));
+  const output = join(directory, "access.log");
+  const gateway = `{
+    async prepare() {
+      require("node:fs").renameSync(${JSON.stringify(output)}, ${JSON.stringify(`${output}.1`)});
+      process.kill(process.pid, "SIGUSR1");
+      await Bun.sleep(50);
+      return { commit() {} };
+    },
+    async drain() {},
+  }`;
+  const { workers } = create(gateway, { format: "json", output, buffer: 1000, flush: 10, maxPending: 1000 });
+  await workers.start();
+  for (let i = 0; i < 2000 && !existsSync(output); i++) await Bun.sleep(5);
+  expect([existsSync(output), existsSync(`${output}.1`)]).toEqual([true, true]);
+  await workers.drain(1000);
+  rmSync(directory, { recursive: true });
 });

@@ -76,7 +76,9 @@ export function runWorker(parts: WorkerParts): void {
     if (handedOver) drain(++terms === 1);
   });
   for (const signal of ["SIGINT", "SIGHUP", "SIGUSR2"] as const) process.on(signal, () => {});
-  process.on("SIGUSR1", () => state.worker?.reopen());
+  // A start may have opened the file before it was moved away.
+  const reopen = () => change((worker) => worker.reopen());
+  process.on("SIGUSR1", reopen);
   process.on("disconnect", () => {
     if (handedOver) return;
     state.log.warn("the supervisor is gone: draining");
@@ -105,7 +107,7 @@ export function runWorker(parts: WorkerParts): void {
       case "drain":
         return drain(message.gentle);
       case "reopen":
-        return state.worker?.reopen();
+        return reopen();
       case "watch-clients":
         return state.worker?.watchClients(message.forMs);
       case "handover":
@@ -161,6 +163,8 @@ class Worker {
   /** Of the config. */
   #generation: number;
   #telemetry: Telemetry;
+  /** Also those of configs that are not in force yet. */
+  readonly #accessLogs = new Set<AccessLog>();
   /** Descriptors by id of the socket. */
   #sockets = new Map<number, number>();
   readonly #pending = new Map<number, Pending>();
@@ -261,7 +265,7 @@ class Worker {
       return { prepared, telemetry, config, sockets };
     } catch (error) {
       if (!handedOn) for (const fd of received.values()) libc.close(fd);
-      if (telemetry?.accessLog !== this.#telemetry.accessLog) void telemetry?.accessLog?.close();
+      if (telemetry !== null) this.#closeLog(telemetry, this.#telemetry);
       throw error;
     }
   }
@@ -277,7 +281,7 @@ class Worker {
     this.#recorder.use(telemetry.metrics, telemetry.accessLog);
     this.#stopSampling();
     this.#stopSampling = startProcessSampling(telemetry.metrics);
-    if (before.accessLog !== telemetry.accessLog) void before.accessLog?.close();
+    this.#closeLog(before, telemetry);
     this.#telemetry = telemetry;
     this.#config = config;
     this.#generation = generation;
@@ -293,7 +297,7 @@ class Worker {
     }
     this.#pending.delete(generation);
     pending.prepared.abort();
-    if (pending.telemetry.accessLog !== this.#telemetry.accessLog) void pending.telemetry.accessLog?.close();
+    this.#closeLog(pending.telemetry, this.#telemetry);
   }
 
   change(set: EndpointSet): Promise<void> {
@@ -310,7 +314,7 @@ class Worker {
   }
 
   reopen(): void {
-    this.#telemetry.accessLog?.reopen();
+    for (const accessLog of this.#accessLogs) accessLog.reopen();
   }
 
   watchClients(forMs: number): void {
@@ -337,7 +341,17 @@ class Worker {
   ): Telemetry {
     metrics.registry.attach(this.#zone, this.#slot);
     const same = before !== null && Bun.deepEquals(config.telemetry.accessLog, this.#config.telemetry.accessLog);
-    return { metrics, accessLog: same ? before.accessLog : openAccessLog(config, directory, metrics, this.#log) };
+    if (same) return { metrics, accessLog: before.accessLog };
+    const accessLog = openAccessLog(config, directory, metrics, this.#log);
+    if (accessLog !== null) this.#accessLogs.add(accessLog);
+    return { metrics, accessLog };
+  }
+
+  /** If it is not what the other one writes to as well. */
+  #closeLog({ accessLog }: Telemetry, other: Telemetry): void {
+    if (accessLog === null || accessLog === other.accessLog) return;
+    this.#accessLogs.delete(accessLog);
+    void accessLog.close();
   }
 }
 

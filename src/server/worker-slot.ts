@@ -76,13 +76,20 @@ export class WorkerSlot {
     this.state = "starting";
     this.lastWords = "";
     this.#startedAt = performance.now();
-    this.#process = Bun.spawn([...command], {
-      stdio: ["ignore", "inherit", "inherit", ...fds(this.slot)],
-      serialization: "advanced",
-      env: { ...WORKER_ENVIRONMENT, ...process.env },
-      ipc: (message) => this.#received(message as FromWorker),
-      onExit: (_, code, signal) => this.#exited(code, signal as unknown as string | null),
-    });
+    try {
+      this.#process = Bun.spawn([...command], {
+        stdio: ["ignore", "inherit", "inherit", ...fds(this.slot)],
+        serialization: "advanced",
+        env: { ...WORKER_ENVIRONMENT, ...process.env },
+        ipc: (message) => this.#received(message as FromWorker),
+        onExit: (_, code, signal) => this.#exited(code, signal as unknown as string | null),
+      });
+    } catch (thrown) {
+      // The system has no processes left, or the program is being exchanged on the disk: it may do later.
+      this.lastWords = `it cannot be started: ${thrown instanceof Error ? thrown.message : String(thrown)}`;
+      setImmediate(() => this.#exited(null, null));
+      return;
+    }
     this.send(start(this.slot));
     this.#timer = setTimeout(() => {
       this.lastWords = `it was not ready after ${READY_WITHIN_MS / 1000} s`;

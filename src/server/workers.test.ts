@@ -14,10 +14,12 @@ function create(
   const readies: number[] = [];
   const deaths: number[] = [];
   const decided = { generation: 1 };
+  const wanted = new Set(Array.from({ length: count }, (_, slot) => slot));
+  const command = [process.execPath, "-e", script];
   const workers = new Workers({
     count,
-    isWanted: () => true,
-    command: [process.execPath, "-e", script],
+    isWanted: (slot) => wanted.has(slot),
+    command,
     fds: () => [],
     start: (slot) => ({ kind: "start", slot, tree, generation: decided.generation }) as unknown as Start,
     log: createLog({ level: "debug", format: "json", write: (line) => said.push(JSON.parse(line).message) }),
@@ -26,7 +28,7 @@ function create(
     onMessage,
   });
   running.push(workers);
-  return { workers, said, readies, deaths, decided };
+  return { workers, said, readies, deaths, decided, wanted, command };
 }
 
 const running: Workers[] = [];
@@ -110,6 +112,50 @@ describe("workers", () => {
     await workers.start();
     await until(() => workers.view()[0]!.state === "waiting");
     expect(await workers.drain(60_000)).toBe(true);
+  });
+
+  test("one whose program is not there for a while is started again once it is", async () => {
+    const { workers, said, command } = create(READY);
+    await workers.start();
+    const [runtime] = command;
+    command[0] = "/no/such/program";
+    process.kill(workers.view()[0]!.pid!, "SIGKILL");
+    await until(() => workers.view()[0]!.restarts === 2);
+    command[0] = runtime!;
+    await until(() => workers.view()[0]!.state === "ready");
+    expect(said.filter((line) => line === "worker died").length).toBeGreaterThan(1);
+  });
+
+  test("a program that is not there fails the start", async () => {
+    const { workers, command } = create(READY, 2);
+    command[0] = "/no/such/program";
+    await expect(workers.start()).rejects.toThrow("it cannot be started: ");
+    await workers.kill();
+  });
+
+  test("are not started once they have been told to end", async () => {
+    const { workers } = create(READY, 2);
+    expect(await workers.drain(1000)).toBe(true);
+    await expect(workers.start()).rejects.toThrow("the program is stopping");
+    expect(workers.view().map(({ pid }) => pid)).toEqual([null, null]);
+  });
+
+  test("are handed over when they serve or finish what they have; one that starts is not", async () => {
+    const script = `process.on("message", (m) => {
+      if (m.kind === "start" && m.slot < 2) process.send({ kind: "ready" });
+      if (m.kind === "handover") process.send({ kind: "handed-over" });
+    });`;
+    const { workers, wanted } = create(script, 3);
+    wanted.delete(2);
+    await workers.start();
+    wanted.delete(1);
+    wanted.add(2);
+    workers.adjust();
+    const [serves, finishes, starts] = workers.view();
+    expect([serves!.state, finishes!.state, starts!.state]).toEqual(["ready", "draining", "starting"]);
+    expect(await workers.handOver()).toEqual({ serving: [serves!.pid!], draining: [finishes!.pid!] });
+    await until(() => workers.view()[2]!.pid === null);
+    expect(workers.view().map(({ pid }) => pid)).toEqual([serves!.pid, finishes!.pid, null]);
   });
 
   test("one that does not end in the grace time is killed", async () => {
@@ -219,6 +265,15 @@ describe("a change of what workers serve", () => {
     await prepare(2);
     await workers.commit(2);
     expect(await ask()).toEqual([2, 2]);
+  });
+
+  test("is not begun any more once preparations are called off", async () => {
+    const { workers } = create(READY);
+    await workers.start();
+    workers.cancelPreparation();
+    const told: number[] = [];
+    await expect(workers.prepare(2, (slot) => told.push(slot))).rejects.toThrow("the program is stopping");
+    expect(told).toEqual([]);
   });
 
   test("a kill ends one that is being prepared", async () => {

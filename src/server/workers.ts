@@ -3,7 +3,7 @@
  * open meanwhile, so clients wait in the kernel's queue instead of being refused.
  */
 import type { ToWorker } from "./ipc.ts";
-import { READY_WITHIN_MS, type SlotOptions, WorkerSlot, type WorkerView } from "./worker-slot.ts";
+import { READY_WITHIN_MS, type SlotOptions, WorkerSlot, type WorkerState, type WorkerView } from "./worker-slot.ts";
 
 export interface WorkersOptions extends SlotOptions {
   readonly count: number;
@@ -25,6 +25,7 @@ export class Workers {
   readonly #workers: WorkerSlot[];
   #settleStart: { resolve(): void; reject(why: Error): void } | null = null;
   #stopping = false;
+  #mayPrepare = true;
   /** Until a change is decided nobody is started: it could only be told what may be over in a moment. */
   #deciding = false;
   #onAllEnded: (() => void) | null = null;
@@ -36,9 +37,11 @@ export class Workers {
 
   /**
    * Starts all of them.
-   * @throws {Error} once one of them dies before it was ready: the config or the machine is not fit for it
+   * @throws {Error} once one of them dies before it was ready: the config or the machine is not fit for it; or if they
+   *   have been told to end already
    */
   start(): Promise<void> {
+    if (this.#stopping) return Promise.reject(new Error("the program is stopping"));
     return new Promise((resolve, reject) => {
       this.#settleStart = { resolve, reject };
       for (const worker of this.#workers) if (this.#isWanted(worker)) worker.spawn();
@@ -81,7 +84,7 @@ export class Workers {
   async prepare(generation: number, tell: (slot: number, send: (message: ToWorker) => void) => void): Promise<void> {
     // One that starts would be told of the old config only.
     await Promise.all(this.#workers.map((worker) => worker.settled()));
-    if (this.#stopping) throw new Error("the program is stopping");
+    if (!this.#mayPrepare) throw new Error("the program is stopping");
     this.#deciding = true;
     const asked = this.#workers.filter(({ state }) => state === "ready");
     if (asked.length === 0) throw new Error("no worker is ready");
@@ -94,19 +97,20 @@ export class Workers {
     );
   }
 
-  /** Whoever waits for a preparation gives it up. */
+  /** Whoever waits for a preparation gives it up, and none is begun any more. */
   cancelPreparation(): void {
+    this.#mayPrepare = false;
     for (const worker of this.#workers) worker.cancel("prepared", "the program is stopping");
   }
 
   /**
-   * Workers will outlive this supervisor. What is not ready ends: its place is taken soon, and nothing
-   * is started again.
+   * Workers will outlive this supervisor, those that finish what they have included. What has nothing yet ends: its
+   * place is taken soon, and nothing is started again.
    * @returns process ids of those that serve on
    */
-  async handOver(): Promise<number[]> {
+  async handOver(): Promise<{ readonly serving: number[]; readonly draining: number[] }> {
     this.#deciding = true;
-    const asked = this.#workers.filter(({ state }) => state === "ready");
+    const asked = this.#workers.filter(({ state }) => state === "ready" || state === "draining");
     for (const worker of this.#workers) if (!asked.includes(worker)) worker.signal("SIGKILL");
     const answers = asked.map(async (worker) => {
       const answer = worker.answer("handed-over", COMMIT_WITHIN_MS);
@@ -114,7 +118,9 @@ export class Workers {
       await answer.catch(() => worker.signal("SIGKILL"));
     });
     await Promise.all(answers);
-    return asked.flatMap((worker) => (worker.state === "ready" ? [worker.view().pid!] : []));
+    const pids = (wanted: WorkerState) =>
+      asked.flatMap((worker) => (worker.state === wanted ? [worker.view().pid!] : []));
+    return { serving: pids("ready"), draining: pids("draining") };
   }
 
   /** The supervisor stays after all. */
@@ -179,6 +185,7 @@ export class Workers {
 
   #stop(): Promise<void> {
     this.#stopping = true;
+    this.#mayPrepare = false;
     for (const worker of this.#workers) worker.stopRestarting();
     return new Promise((resolve) => {
       const before = this.#onAllEnded;

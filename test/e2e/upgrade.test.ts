@@ -11,11 +11,19 @@ import { until } from "../support/until.ts";
 
 const PROJECT = join(import.meta.dir, "../..");
 
+/** Requests for "/held" that wait for the test. */
+const holding: (() => void)[] = [];
 const origin = Bun.serve({
   port: 0,
   hostname: "127.0.0.1",
+  idleTimeout: 0,
   async fetch(request) {
-    if (new URL(request.url).pathname === "/slow") await Bun.sleep(700);
+    const { pathname } = new URL(request.url);
+    if (pathname === "/slow") await Bun.sleep(700);
+    if (pathname === "/held") {
+      await new Promise<void>((resolve) => holding.push(resolve));
+      return new Response("held");
+    }
     return new Response("from origin");
   },
 });
@@ -29,6 +37,21 @@ const config = (name: string, more: Record<string, unknown> = {}) => ({
   sites: [{ use: [{ headers: { response: { set: { "x-config": name } } } }], to: `127.0.0.1:${origin.port}` }],
   ...more,
 });
+
+/** A request that has reached the origin server, and is answered once it may finish. */
+async function holdRequest(port: number): Promise<{ finish(): Promise<string> }> {
+  const client = await RawClient.connect(port);
+  void client.send(get("/held"));
+  await until(() => holding.length > 0, "the request to reach the origin server");
+  const release = holding.pop()!;
+  const finish = async () => {
+    release();
+    const { text } = await client.response();
+    client.destroy();
+    return text;
+  };
+  return { finish };
+}
 
 const supervisorOf = ({ pid }: Gateway): number =>
   Number(readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ")[0]);
@@ -190,14 +213,26 @@ describe("an upgrade that cannot be", () => {
     expect(await inForce(gateway)).toBe("two");
   }, 60_000);
 
-  test("can be given up: SIGTERM ends the old workers", async () => {
+  test("can be given up: SIGTERM ends the old workers, who finish what they have while newcomers are refused", async () => {
     const gateway = await Gateway.start(config("one"));
+    const { port } = gateway;
     write(gateway, config("two", { telemetry: { accessLog: { output: join(gateway.directory, "no/access.log") } } }));
     const { processes } = gateway;
     gateway.signal("SIGUSR2");
-    await gateway.says("the old workers serve on", 10_000);
+    await gateway.says("the old workers serve on", 30_000);
+    const held = await holdRequest(port);
     gateway.signal("SIGTERM");
-    expect(await gateway.exited()).toBe(0);
+    const refused = () =>
+      RawClient.connect(port).then(
+        (client) => {
+          client.destroy();
+          return false;
+        },
+        () => true,
+      );
+    await until(refused, () => `newcomers are refused:\n${gateway.output}`);
+    expect(await held.finish()).toBe("held");
+    expect(await gateway.exited(60_000)).toBe(0);
     await until(() => !processes.some(isAlive), "every process ends");
     rmSync(gateway.directory, { recursive: true, force: true });
   }, 40_000);
