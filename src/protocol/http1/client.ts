@@ -18,7 +18,6 @@ import {
   NO_BODY,
   type UnseenOctets,
 } from "../../http/body.ts";
-import { Field } from "../../http/field-name.ts";
 import type { FieldSection } from "../../http/field-section.ts";
 import { type HttpRequest, HttpResponse, type Tunnel } from "../../http/message.ts";
 import type { Connection, ConnectionHandler } from "../../net/connection.ts";
@@ -27,6 +26,7 @@ import { IncomingContent } from "../incoming-content.ts";
 import { ContentDecoder, type ContentLimits } from "./content-decoder.ts";
 import { HeadDecoder, type HeadLimits } from "./head-decoder.ts";
 import { RequestEncoder } from "./request-encoder.ts";
+import { Framing, framingOf, isPersistent } from "./response-framing.ts";
 
 /** What all connections of an upstream share. */
 export interface Http1ClientSettings {
@@ -259,7 +259,6 @@ export class Http1ClientConnection implements ClientConnection, SentRequest, Con
   /** @param surplus octets came after the head: content, the next head, or what nobody asked for */
   #beginResponse(surplus: boolean): void {
     const { status, fields } = decoder;
-    const connected = this.#method === "CONNECT" && status >= 200 && status < 300;
     if (status < 200 && status !== 101) {
       if (++this.#interims > MOST_INTERIMS)
         throw new Failure("upstream-malformed", `more than ${MOST_INTERIMS} interim responses`);
@@ -267,12 +266,16 @@ export class Http1ClientConnection implements ClientConnection, SentRequest, Con
       this.#taker!.onInterim(status, fields);
       return;
     }
-    this.#reusable = decoder.version >= 11 ? !decoder.close : decoder.keepAlive && !decoder.close;
+    const framing = framingOf(decoder, this.#method, this.#upgrade);
+    this.#reusable = isPersistent(decoder, framing);
     this.#dropOptions(fields);
     const response = new HttpResponse(status, fields);
     if (decoder.version < 11) response.receivedVersion = "1.0";
-    if (status === 101 || connected) this.#frameTunnel(response);
-    else this.#frameContent(response);
+    this.#content = this.#expectContent(framing);
+    if (this.#content !== null) response.body = this.#content;
+    else if (framing === Framing.none && decoder.contentLength >= 0)
+      response.body = new DeclaredLength(decoder.contentLength);
+    if (framing === Framing.tunnel) this.#beginTunnel(response);
     this.#state = State.content;
     const taker = this.#taker!;
     if (this.#content === null) {
@@ -290,43 +293,21 @@ export class Http1ClientConnection implements ClientConnection, SentRequest, Con
     if (!surplus || this.#content?.taken === false) this.#active();
   }
 
-  /** RFC 9112 §6.3: which content a response has. Sets `#content` to null if it has none. */
-  #frameContent(response: HttpResponse): void {
-    const { contentLength, chunked, hasTransferEncoding } = decoder;
-    const { status } = response;
-    this.#content = null;
-    if (this.#method === "HEAD" || status === 204 || status === 304) {
-      if (contentLength >= 0) response.body = new DeclaredLength(contentLength);
+  /** Makes ready for the content that follows the head. @returns null if none does */
+  #expectContent(framing: number): IncomingContent | null {
+    const { contentLength } = decoder;
+    if (framing === Framing.none || (framing === Framing.length && contentLength === 0)) {
       this.#contentDecoder.startFixed(0);
-    } else if (hasTransferEncoding) {
-      if (contentLength >= 0)
-        throw new Failure("upstream-malformed", "both Transfer-Encoding and Content-Length (RFC 9112 §6.1)");
-      if (!chunked) throw new Failure("upstream-malformed", "a Transfer-Encoding other than chunked");
-      if (decoder.version < 11) this.#reusable = false; // RFC 9112 §6.1: its framing is not to be trusted.
-      this.#contentDecoder.startChunked();
-      response.body = this.#content = new IncomingContent(this, null);
-    } else if (contentLength === 0) this.#contentDecoder.startFixed(0);
-    else if (contentLength > 0) {
-      this.#contentDecoder.startFixed(contentLength);
-      response.body = this.#content = new IncomingContent(this, contentLength);
-    } else {
-      this.#contentDecoder.startUntilClose();
-      this.#reusable = false;
-      response.body = this.#content = new IncomingContent(this, null);
+      return null;
     }
+    if (framing === Framing.length) this.#contentDecoder.startFixed(contentLength);
+    else if (framing === Framing.chunked) this.#contentDecoder.startChunked();
+    else this.#contentDecoder.startUntilClose();
+    return new IncomingContent(this, framing === Framing.length ? contentLength : null);
   }
 
-  #frameTunnel(response: HttpResponse): void {
-    if (response.status === 101) {
-      if (this.#upgrade === null)
-        throw new Failure("upstream-malformed", "101 Switching Protocols without an Upgrade in the request");
-      if (!response.fields.hasKnown(Field.upgrade))
-        throw new Failure("upstream-malformed", "101 Switching Protocols without an Upgrade field");
-    }
+  #beginTunnel(response: HttpResponse): void {
     this.#inTunnel = true;
-    this.#reusable = false;
-    this.#contentDecoder.startUntilClose();
-    response.body = this.#content = new IncomingContent(this, null);
     response.tunnel = this;
     this.#timer.cancel();
     this.#idleTime = null; // The tunnel's own limit is kept at the client's side.
