@@ -28,7 +28,10 @@ export function prepareProgram(
   command: readonly string[],
   env: Readonly<Record<string, string | undefined>>,
 ): () => never {
-  const variables = Object.entries(env).flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${value}`]));
+  const signals = { [COLLECTOR_VARIABLE]: String(nextCollectorSignal()) };
+  const variables = Object.entries({ ...env, ...signals }).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name}=${value}`],
+  );
   const path = text(command[0]!);
   const [args, vars] = [pointers(command), pointers(variables)];
   return () => {
@@ -50,6 +53,8 @@ function holdSignals(): void {
 
 /** Lets the signals through that came while one program became the other. */
 export function admitSignals(): void {
+  // What the program before ignored its children are not to inherit.
+  setDefault(nextCollectorSignal());
   libc.pthread_sigmask(SIG_UNBLOCK, ptr(signalSet()), null);
 }
 
@@ -101,16 +106,36 @@ export function wasStopNoted(): boolean {
 const IGNORE = new BigUint64Array(new ArrayBuffer(SIGACTION_OCTETS));
 IGNORE[0] = 1n;
 
+/** By which signal the runtime's garbage collector stops threads: it reads this, and takes SIGPWR without it. */
+const COLLECTOR_VARIABLE = "JSC_SIGNAL_FOR_GC";
+/** Linux has no use for it. */
+const OTHER_COLLECTOR_SIGNAL = constants.signals.SIGSTKFLT;
+
+const collectorSignal = (): number => {
+  const written = Number.parseInt(process.env[COLLECTOR_VARIABLE] ?? "", 10);
+  return written > 0 ? written : constants.signals.SIGPWR;
+};
+
+const nextCollectorSignal = (): number =>
+  collectorSignal() === constants.signals.SIGPWR ? OTHER_COLLECTOR_SIGNAL : constants.signals.SIGPWR;
+
 /**
- * The runtime's garbage collector stops threads by SIGPWR. One that is on its way when a program becomes
- * another would end that one without a word: it has no handler yet. What is ignored is dropped, and the next
- * runtime handles it anew.
+ * A signal of the collector that is on its way when a program becomes another would end that one without a
+ * word: it has no handler yet. What is ignored is dropped. But a runtime that finds its signal ignored prints a line about
+ * it; so programs take turns with two signals, and each ignores its own and leaves the other to the next.
  * @returns puts the handler back
  */
 function ignoreCollector(): () => void {
   const before = new Uint8Array(new ArrayBuffer(SIGACTION_OCTETS));
-  libc.sigaction(constants.signals.SIGPWR, ptr(IGNORE), ptr(before));
-  return () => libc.sigaction(constants.signals.SIGPWR, ptr(before), null);
+  const signal = collectorSignal();
+  libc.sigaction(signal, ptr(IGNORE), ptr(before));
+  setDefault(nextCollectorSignal());
+  return () => libc.sigaction(signal, ptr(before), null);
+}
+
+function setDefault(signal: number): void {
+  const fallback = new Uint8Array(new ArrayBuffer(SIGACTION_OCTETS));
+  libc.sigaction(signal, ptr(fallback), null);
 }
 
 /** sigset_t: a bit for each signal, from 1. */
