@@ -44,6 +44,8 @@ const VARIABLE = "LINTEL_HANDOVER";
 const LOOK_MS = 100;
 /** Two signals of one kind that follow at once would count as one. */
 const BETWEEN_SIGNALS_MS = 50;
+/** They may have counted as one all the same, for a worker that was busy: it is told again. */
+const HURRY_EVERY_MS = 1000;
 
 /**
  * Writes down what the next program takes over, and keeps its descriptors open.
@@ -168,7 +170,12 @@ export class Handover {
     if (!this.#complete) for (const { address } of this.facts.listeners) socketFileOf(address)();
     if (this.#tell(0).length > 0) await Bun.sleep(BETWEEN_SIGNALS_MS);
     this.#tell(1);
-    return this.#ended(graceMs);
+    const hurry = setInterval(() => this.#signal("SIGTERM"), HURRY_EVERY_MS);
+    try {
+      return await this.#ended(graceMs);
+    } finally {
+      clearInterval(hurry);
+    }
   }
 
   #close(): void {
@@ -179,11 +186,15 @@ export class Handover {
 
   /** They open their log files again. */
   reopen(): void {
-    for (const pid of this.workers) process.kill(pid, "SIGUSR1");
+    this.#signal("SIGUSR1");
   }
 
   kill(): void {
-    for (const pid of this.workers) process.kill(pid, "SIGKILL");
+    this.#signal("SIGKILL");
+  }
+
+  #signal(signal: NodeJS.Signals): void {
+    for (const pid of this.workers) process.kill(pid, signal);
   }
 
   /** SIGTERM to those that were told so many times. The first asks to drain gently, the second to drain. */
