@@ -11,6 +11,7 @@
 import { Failure } from "../../base/failure.ts";
 import { Field } from "../../http/field-name.ts";
 import { FieldSection } from "../../http/field-section.ts";
+import { NOT_IN_TRAILERS } from "../http1/content-decoder.ts";
 import type { HeadLimits } from "../http1/head-decoder.ts";
 import type { FieldTaker } from "./hpack/decoder.ts";
 import { type HeaderField, Pseudo } from "./hpack/header-field.ts";
@@ -195,6 +196,15 @@ export class MessageHead implements FieldTaker {
     this.fields = new FieldSection(this.#text, scratch.slice(0, this.#used));
     this.#text = "";
     this.#cookie = null;
+  }
+
+  /** As `end`, of trailers. @returns them, without what must not come after content; or why they are malformed */
+  endTrailers(): FieldSection | string {
+    const problem = this.problem ?? this.tooLarge?.message;
+    if (problem !== undefined) return problem;
+    this.end();
+    this.fields.deleteSet(NOT_IN_TRAILERS);
+    return this.fields;
   }
 
   /** Adds a field that stands in the head in another way. For decoders, before `end`. */

@@ -1,10 +1,16 @@
 /**
  * What a request is for (RFC 9113 §8.3.1, §8.5, RFC 8441 §4): the rules that hold between the
  * pseudo-fields, and between them and Host. They are those of an HTTP/1 request target
- * (http1/request-target.ts): what goes on to an origin server must mean the same to it.
+ * (http1/request-target.ts): what goes on to an origin server must mean the same to it. A head that
+ * keeps them becomes an exchange here, in HTTP/2 and HTTP/3 alike.
  */
+import { Failure } from "../../base/failure.ts";
+import { clock } from "../../base/timer.ts";
+import { NO_BODY } from "../../http/body.ts";
+import { type ClientInfo, Exchange } from "../../http/exchange.ts";
 import { Field } from "../../http/field-name.ts";
 import { targetOctet, tokenLower } from "../../http/grammar.ts";
+import { HttpRequest, type Scheme } from "../../http/message.ts";
 import { isAuthority } from "../http1/request-target.ts";
 import type { MessageHead } from "./message-head.ts";
 
@@ -46,6 +52,30 @@ export class RequestTarget {
     if (protocol !== null && !isMethod(protocol)) return `:protocol of ${JSON.stringify(protocol)}`;
     return null;
   }
+}
+
+/**
+ * The exchange of a head that is well-formed: what `target` made of it, with no content as yet. Extended CONNECT
+ * becomes the GET with Upgrade that all rooms know; its handshake is the stream's business.
+ * @throws {Failure} `expectation-failed`, and others that have an answer: the head can be read, and is not accepted
+ */
+export function exchangeOf(
+  head: MessageHead,
+  target: RequestTarget,
+  client: ClientInfo,
+  protocol: "HTTP/2" | "HTTP/3",
+  scheme: Scheme,
+): Exchange {
+  if (head.otherExpectation !== null)
+    throw new Failure("expectation-failed", `Expect: ${head.otherExpectation} cannot be met`);
+  head.end();
+  // Only now: the field of the authority, and cookies in one line, are counted too.
+  if (head.tooLarge !== null) throw head.tooLarge;
+  const method = target.protocol === null ? target.method : "GET";
+  const request = new HttpRequest(method, scheme, target.authority, target.target, head.fields, NO_BODY);
+  request.acceptsTrailers = head.teTrailers;
+  request.upgrade = target.protocol;
+  return new Exchange(client, protocol, request, clock.now);
 }
 
 function isMethod(text: string): boolean {

@@ -4,17 +4,15 @@
  * be understood and is not accepted gets an answer.
  */
 import { Failure } from "../../base/failure.ts";
-import { clock } from "../../base/timer.ts";
 import { NO_BODY } from "../../http/body.ts";
-import { type ClientInfo, Exchange } from "../../http/exchange.ts";
+import type { ClientInfo, Exchange } from "../../http/exchange.ts";
 import { FieldSection } from "../../http/field-section.ts";
-import { HttpRequest, HttpResponse } from "../../http/message.ts";
-import { NOT_IN_TRAILERS } from "../http1/content-decoder.ts";
+import { HttpResponse } from "../../http/message.ts";
 import { ErrorCode } from "./error-code.ts";
 import { beginHandshake } from "./extended-connect.ts";
 import { type FieldTaker, HpackDecoder } from "./hpack/decoder.ts";
 import { MessageHead } from "./message-head.ts";
-import { RequestTarget } from "./request-head.ts";
+import { exchangeOf, RequestTarget } from "./request-head.ts";
 import { writeResponseHead } from "./response-head.ts";
 import { ServerStream } from "./server-stream.ts";
 import type { ServerStreams } from "./server-streams.ts";
@@ -53,30 +51,17 @@ export class RequestIntake {
     if (head.tooLarge !== null) return this.#refuse(id, endStream, head.tooLarge, octets);
     const problem = target.resolve(head) ?? problemOfLength(endStream);
     if (problem !== null) return this.malformed(id, problem, octets);
-    if (head.otherExpectation !== null) {
-      const failure = new Failure("expectation-failed", `Expect: ${head.otherExpectation} cannot be met`);
-      return this.#refuse(id, endStream, failure, octets);
-    }
-    head.end();
-    // Only now: the field of the authority, and cookies in one line, are counted too.
-    if (head.tooLarge !== null) return this.#refuse(id, endStream, head.tooLarge, octets);
-    const { protocol } = target;
-    const method = protocol === null ? target.method : "GET";
-    const { scheme } = this.#streams.settings;
-    const request = new HttpRequest(method, scheme, target.authority, target.target, head.fields, NO_BODY);
-    request.acceptsTrailers = head.teTrailers;
     let exchange: Exchange;
     try {
-      exchange = new Exchange(this.#client, "HTTP/2", request, clock.now);
+      exchange = exchangeOf(head, target, this.#client, "HTTP/2", this.#streams.settings.scheme);
     } catch (thrown) {
       return this.#refuse(id, endStream, Failure.from(thrown), octets);
     }
+    const { request } = exchange;
     const stream = new ServerStream(this.#streams, id, endStream, exchange);
     this.#streams.reprioritized.begin(stream, head.priority);
-    if (protocol !== null) {
-      request.upgrade = protocol;
-      stream.expectTunnel(beginHandshake(protocol, head.fields));
-    } else if (method === "CONNECT") stream.expectTunnel(null);
+    if (request.upgrade !== null) stream.expectTunnel(beginHandshake(request.upgrade, request.fields));
+    else if (request.method === "CONNECT") stream.expectTunnel(null);
     else if (!endStream) stream.expectContent(request, head.contentLength, head.expectContinue);
     else if (head.contentLength === 0) request.hasEmptyContent = true;
     exchange.informer = stream;
@@ -108,11 +93,7 @@ export class RequestIntake {
     const { head: limits, trailerOctets } = this.#streams.settings;
     head.begin("trailers", { ...limits, fieldSectionOctets: trailerOctets });
     this.#hpack.decode(octets, start, end, head);
-    const problem = head.problem ?? head.tooLarge?.message;
-    if (problem !== undefined) return problem;
-    head.end();
-    head.fields.deleteSet(NOT_IN_TRAILERS);
-    return head.fields;
+    return head.endTrailers();
   }
 }
 

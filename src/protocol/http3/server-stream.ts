@@ -6,21 +6,20 @@
  */
 import { Member } from "../../base/chain.ts";
 import { Failure } from "../../base/failure.ts";
-import { clock, Timer } from "../../base/timer.ts";
+import { Timer } from "../../base/timer.ts";
 import { NO_BODY } from "../../http/body.ts";
 import { failureResponse } from "../../http/error-response.ts";
-import { Exchange, type Informer } from "../../http/exchange.ts";
+import type { Exchange, Informer } from "../../http/exchange.ts";
 import { FieldSection } from "../../http/field-section.ts";
 import { isGrpc } from "../../http/grpc.ts";
-import { HttpRequest, type HttpResponse } from "../../http/message.ts";
+import type { HttpRequest, HttpResponse } from "../../http/message.ts";
 import type { ResponseWaiter } from "../../http/pending-response.ts";
 import { H3Error, type QuicFields, type QuicStreamTaker, type RequestStream } from "../../net/quic-runtime.ts";
 import { ContentClock } from "../content-clock.ts";
 import { giveBack, handOn } from "../hand-on.ts";
-import { NOT_IN_TRAILERS } from "../http1/content-decoder.ts";
 import { beginHandshake } from "../http2/extended-connect.ts";
 import { MessageHead } from "../http2/message-head.ts";
-import { RequestTarget } from "../http2/request-head.ts";
+import { exchangeOf, RequestTarget } from "../http2/request-head.ts";
 import { isWithoutContent } from "../http2/response-head.ts";
 import { sayable } from "../http2/sayable.ts";
 import type { ContentOwner } from "../incoming-content.ts";
@@ -87,23 +86,10 @@ export class Http3Stream
     if (head.tooLarge !== null) return this.#refuseHead(head.tooLarge);
     const problem = target.resolve(head) ?? problemOfConnect();
     if (problem !== null) return this.#malformed(problem);
-    if (head.otherExpectation !== null)
-      return this.#refuseHead(new Failure("expectation-failed", `Expect: ${head.otherExpectation} cannot be met`));
-    head.end();
-    // Only now: the field of the authority, and cookies in one line, are counted too.
-    if (head.tooLarge !== null) return this.#refuseHead(head.tooLarge);
-    const { protocol } = target;
-    const method = protocol === null ? target.method : "GET";
-    if (this.#stream.isEarly) {
-      if (protocol !== null || !REPLAYABLE.has(method))
-        return this.#refuseHead(new Failure("too-early", `${method} before the handshake was over (RFC 8470 §5.2)`));
-      head.fields.set("early-data", "1");
-    }
-    const request = new HttpRequest(method, "https", target.authority, target.target, head.fields, NO_BODY);
-    request.acceptsTrailers = head.teTrailers;
     let exchange: Exchange;
     try {
-      exchange = new Exchange(client, "HTTP/3", request, clock.now);
+      exchange = exchangeOf(head, target, client, "HTTP/3", "https");
+      if (this.#stream.isEarly) admitEarly(exchange.request);
     } catch (thrown) {
       return this.#refuseHead(Failure.from(thrown));
     }
@@ -111,10 +97,8 @@ export class Http3Stream
     this.#exchange = exchange;
     this.#declaredLength = head.contentLength;
     this.#expectsContinue = head.expectContinue;
-    if (protocol !== null) {
-      request.upgrade = protocol;
-      this.#accept = beginHandshake(protocol, head.fields);
-    }
+    const { upgrade, fields: sent } = exchange.request;
+    if (upgrade !== null) this.#accept = beginHandshake(upgrade, sent);
   }
 
   /** RFC 9114 §4.1.2: a malformed request ends its stream. */
@@ -203,11 +187,9 @@ export class Http3Stream
   #trailers(fields: QuicFields): FieldSection {
     const { head: limits, trailerOctets } = this.#server.settings;
     readFields(head, "trailers", fields, { ...limits, fieldSectionOctets: trailerOctets });
-    const problem = head.problem ?? head.tooLarge?.message;
-    if (problem !== undefined) throw new Failure("request-malformed", problem);
-    head.end();
-    head.fields.deleteSet(NOT_IN_TRAILERS);
-    return head.fields;
+    const trailers = head.endTrailers();
+    if (typeof trailers === "string") throw new Failure("request-malformed", trailers);
+    return trailers;
   }
 
   contentWanted(): void {
@@ -419,6 +401,13 @@ export class Http3Stream
       else this.refuse(failure);
     }
   }
+}
+
+/** @throws {Failure} `too-early` for what a replay could do harm with */
+function admitEarly({ method, upgrade, fields }: HttpRequest): void {
+  if (upgrade !== null || !REPLAYABLE.has(method))
+    throw new Failure("too-early", `${method} before the handshake was over (RFC 8470 §5.2)`);
+  fields.set("early-data", "1");
 }
 
 function problemOfConnect(): string | null {
