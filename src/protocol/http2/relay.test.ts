@@ -383,4 +383,4 @@ test("what goes in at one end comes out at the other, whatever is cut, full or p
     ),
     { numRuns: RUNS },
   );
-});
+}, 60_000);
