@@ -114,3 +114,23 @@ test("a log file that is moved away while a worker starts is opened anew", async
   await workers.drain(1000);
   rmSync(directory, { recursive: true });
 });
+
+test("a worker that is told to end again and again drains once", async () => {
+  const { workers, said } = create(`{
+    calls: [],
+    async prepare() { return { commit() {} }; },
+    async drain(ms, gentle) {
+      this.calls.push(gentle);
+      await Bun.sleep(500);
+      if (this.calls.join() === "true,false") process.exit(7);
+    },
+  }`);
+  await workers.start();
+  workers.send({ kind: "handover", supervisor: process.pid });
+  const { pid } = workers.view()[0]!;
+  for (let i = 0; i < 5; i++) {
+    process.kill(pid!, "SIGTERM");
+    await Bun.sleep(50);
+  }
+  expect(await death(said)).toBe(7);
+});

@@ -173,6 +173,8 @@ class Worker {
   readonly #clients = new ClientWatch((overMs, counts) => tell({ kind: "clients", overMs, counts }));
   #stopSampling: () => void;
   #drained: Promise<void> | null = null;
+  /** The drain is not a gentle one, or not any more. */
+  #hurried = false;
 
   constructor(
     parts: WorkerParts,
@@ -321,10 +323,11 @@ class Worker {
     this.#clients.watch(forMs);
   }
 
-  /** A second call that is not gentle hurries the first one. */
+  /** A call that is not gentle hurries a gentle one before it; more calls change nothing. */
   drain(gentle: boolean): Promise<void> {
-    if (this.#drained !== null && gentle) return this.#drained;
+    if (this.#drained !== null && (gentle || this.#hurried)) return this.#drained;
     const first = this.#drained === null;
+    this.#hurried = !gentle;
     const drained = this.#gateway.drain(this.#config.timeouts.drain, gentle);
     // The supervisor closes its own: with the last one gone, clients are refused at once and go elsewhere.
     if (first) for (const fd of new Set(this.#sockets.values())) libc.close(fd);
