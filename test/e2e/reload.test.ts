@@ -148,7 +148,8 @@ describe("SIGHUP", () => {
     await using program = new Program(gateway);
     await until(() => {
       try {
-        // The program, not the launcher, has begun to listen to signals.
+        // The program, not the launcher (nor what it has forked, just before), has begun to listen to signals.
+        if (!readFileSync(`/proc/${program.supervisor}/cmdline`, "utf8").includes("main.ts")) return false;
         const bits = /SigCgt:\s*(\w+)/.exec(readFileSync(`/proc/${program.supervisor}/status`, "utf8"))?.[1];
         return (BigInt(`0x${bits}`) & 1n) === 1n;
       } catch {
