@@ -34,7 +34,7 @@ export interface Connection {
    * ended nor reset. For a connection that was kept, before something is sent that must not be lost.
    */
   isQuiet(): boolean;
-  /** No more `onOctets` until `resume`; the kernel's buffer fills and the peer has to wait. */
+  /** No more `onOctets` until `resume`, but for what is read already; the kernel's buffer fills and the peer has to wait. */
   pause(): void;
   resume(): void;
   /** Closes our half once everything is sent (FIN); reading goes on. */
@@ -62,6 +62,8 @@ export interface ConnectionHandler {
   onUnseen?(octets: UnseenOctets): void;
   /** True: a head comes next, and what follows it may not need to be seen, so a read should bring little of that. */
   readonly expectsHead?: boolean;
+  /** True: it may be read, like with `expectsHead`, a little before its turn (net/loop.ts). Nobody may `surrender` it then. */
+  readonly readsAhead?: boolean;
   /** Everything queued has been taken by the kernel. */
   onRoom(): void;
   /** The peer closed its half (FIN). */

@@ -1,14 +1,13 @@
 /**
  * A plain TCP or unix-socket connection on the event loop.
  *
- * All connections of the process share two buffers. `room` takes each read. `cork` gathers the
- * small writes of the connection that writes now (head, first content, last chunk), so that they
- * leave in one system call when another connection writes, when it is full, or when the turn ends.
+ * All connections of the process share their buffers: `room` takes each read, but for those that come before their
+ * turn, which have one place each; the cork (cork.ts) gathers small writes.
  */
 import { type Pointer, ptr } from "bun:ffi";
-import "../base/buffer.ts";
 import { Timer, timerList } from "../base/timer.ts";
 import type { Connection, ConnectionHandler, UnseenOctets } from "./connection.ts";
+import { CORK_OCTETS, type Corked, corkOctets, corkText, taken, takenOctets, takeRun } from "./cork.ts";
 import {
   EAGAIN,
   ECONNRESET,
@@ -28,10 +27,10 @@ import {
   socketError,
 } from "./libc.ts";
 import {
+  BATCH,
   BROKEN,
   closeAtTurnEnd,
   nextTurn,
-  onTurnEnd,
   PEER_ENDED,
   type Pollable,
   READABLE,
@@ -51,7 +50,6 @@ const SMALL_READ_OCTETS = 16 * 1024;
 const HEAD_READ_OCTETS = 96 * 1024;
 /** A pipe holds 1 MiB at most: then others have their turn. */
 const MOVES_PER_TURN = 4;
-const CORK_OCTETS = 64 * 1024;
 /** Larger writes go out from where they lie, together with what is corked. */
 const COPY_LIMIT = 8 * 1024;
 /** After our last octet: how long a peer that still sends is drained. */
@@ -59,14 +57,20 @@ const LINGER_MS = 2000;
 /** While our last octets are queued: how long a peer may take none of them. */
 const STALL_MS = 30_000;
 
-const room = Buffer.allocUnsafeSlow(ROOM_OCTETS);
-const roomAddress = ptr(room);
-const cork = Buffer.allocUnsafeSlow(CORK_OCTETS);
-const corkAddress = ptr(cork);
+/** Not a multiple of a page: heads at the same place of each page would push each other out of the processor's cache. */
+const AHEAD_STRIDE = HEAD_READ_OCTETS + 4096 + 9 * 64;
+/** `room`, and behind it the places for reads ahead, one for each of a batch. */
+const octetsIn = Buffer.allocUnsafeSlow(ROOM_OCTETS + BATCH * AHEAD_STRIDE);
+const inAddress = ptr(octetsIn);
+const room = octetsIn.subarray(0, ROOM_OCTETS);
+const ahead = Array.from({ length: BATCH }, (_, place) => {
+  const start = ROOM_OCTETS + place * AHEAD_STRIDE;
+  return octetsIn.subarray(start, start + HEAD_READ_OCTETS);
+});
+/** It has not been read ahead. */
+const NOT_AHEAD = -1;
 /** Not `room`: whoever asks may be handing on what is in it. */
 const peeked = new Uint8Array(1);
-let corked: TcpConnection | null = null;
-let corkLength = 0;
 let queueBudget = 16 * 1024 * 1024;
 
 /**
@@ -80,12 +84,6 @@ export function setQueueBudget(octets: number): void {
 /** Slow peers have more queued than they may, taken together: nobody should be asked for more than little. */
 export function queuesAreFull(): boolean {
   return queuedOctets() >= queueBudget;
-}
-
-onTurnEnd(flushCork);
-
-function flushCork(): void {
-  if (corked !== null) corked.flush();
 }
 
 // struct iovec iov[2] and the struct msghdr that points at it.
@@ -102,11 +100,12 @@ function pointAt(words: Uint32Array, at: number, address: number): void {
 
 const nobody: ConnectionHandler = { onOctets() {}, onRoom() {}, onPeerEnd() {}, onLost() {}, onFault() {} };
 
-export class TcpConnection implements Connection, Pollable {
+export class TcpConnection implements Connection, Corked, Pollable {
   handler: ConnectionHandler = nobody;
   open = true;
   octetsIn = 0;
   octetsOut = 0;
+  run = -1;
   readonly #fd: number;
   /** What the kernel did not take. */
   #queue: SendQueue | null = null;
@@ -115,6 +114,9 @@ export class TcpConnection implements Connection, Pollable {
   #paused = false;
   /** The kernel may hold octets (or an end) that we have not read: edge-triggered, nobody will tell us again. */
   #readable = false;
+  /** Length of what was read ahead, in this place; it is handed on before the batch is over. */
+  #ahead = NOT_AHEAD;
+  #place = 0;
   #peerEnding = false;
   #peerEnded = false;
   #endWriting = false;
@@ -163,9 +165,27 @@ export class TcpConnection implements Connection, Pollable {
     if ((events & WRITABLE) !== 0 && this.#queue !== null) this.#drain();
     if ((events & (READABLE | PEER_ENDED | BROKEN)) !== 0) {
       this.#readable = true;
-      // Draining may have called the handler, and it may have closed.
-      if (this.open && !this.#paused) this.#read();
+      // Draining may have called the handler, and it may have closed; so may the work on others of the batch.
+      if (!this.open) return;
+      if (this.#ahead !== NOT_AHEAD) this.#handAhead();
+      else if (!this.#paused) this.#read();
     }
+  }
+
+  readAhead(events: number, place: number): void {
+    if ((events & (READABLE | PEER_ENDED | BROKEN)) !== READABLE || this.#paused || this.#error !== 0) return;
+    if (this.handler.readsAhead !== true || queuesAreFull()) return;
+    const address = (inAddress + ROOM_OCTETS + place * AHEAD_STRIDE) as Pointer;
+    // If nothing comes, the read at its turn says why.
+    this.#ahead = libc.recv(this.#fd, address, HEAD_READ_OCTETS, 0);
+    this.#place = place;
+  }
+
+  #handAhead(): void {
+    const length = this.#ahead;
+    this.#ahead = NOT_AHEAD;
+    if (length > 0) this.#hand(ahead[this.#place]!, length, HEAD_READ_OCTETS);
+    else this.#end();
   }
 
   onFault(thrown: unknown): void {
@@ -200,15 +220,9 @@ export class TcpConnection implements Connection, Pollable {
     else if (this.handler.expectsHead) most = HEAD_READ_OCTETS;
     else if (this.handler.unseen! > 0 && this.#error === 0 && this.#move()) return;
     this.#mark?.clear();
-    const length = libc.recv(this.#fd, roomAddress, most, 0);
-    if (length > 0) {
-      this.octetsIn += length;
-      // A short read has emptied the socket, unless the end follows: the next edge will tell.
-      if (length === most || this.#peerEnding || this.#error !== 0) nextTurn(this);
-      else this.#readable = false;
-      if (this.#closing) return;
-      this.handler.onOctets(room, length);
-    } else if (length === 0) this.#end();
+    const length = libc.recv(this.#fd, inAddress, most, 0);
+    if (length > 0) this.#hand(room, length, most);
+    else if (length === 0) this.#end();
     else {
       const error = errno();
       if (this.#error !== 0) this.#lose(this.#error);
@@ -217,6 +231,15 @@ export class TcpConnection implements Connection, Pollable {
         if (error === EINTR) nextTurn(this);
       } else this.#lose(error);
     }
+  }
+
+  /** Hands on what a read of `most` octets has brought. */
+  #hand(octets: Buffer, length: number, most: number): void {
+    this.octetsIn += length;
+    // A short read has emptied the socket, unless the end follows: the next edge will tell.
+    if (length === most || this.#peerEnding || this.#error !== 0) nextTurn(this);
+    else this.#readable = false;
+    if (!this.#closing) this.handler.onOctets(octets, length);
   }
 
   /** Hands on octets without reading them. @returns false if nothing was done, and they have to be read */
@@ -287,11 +310,8 @@ export class TcpConnection implements Connection, Pollable {
       this.#queue.push(octets);
       return;
     }
-    if (corked !== this) this.#takeCork();
-    if (length <= COPY_LIMIT && corkLength + length <= CORK_OCTETS) {
-      cork.set(octets, corkLength);
-      corkLength += length;
-    } else this.#sendWithCork(octets);
+    if (length <= COPY_LIMIT) corkOctets(this, octets);
+    else this.#sendWithCork(octets);
   }
 
   writeText(text: string): void {
@@ -302,9 +322,8 @@ export class TcpConnection implements Connection, Pollable {
       this.#queue.push(Buffer.from(text, "latin1"));
       return;
     }
-    if (corked !== this) this.#takeCork();
-    if (corkLength + length > CORK_OCTETS) this.#sendWithCork(Buffer.from(text, "latin1"));
-    else corkLength += cork.latin1Write(text, corkLength, length);
+    if (length <= CORK_OCTETS) corkText(this, text);
+    else this.#sendWithCork(Buffer.from(text, "latin1"));
   }
 
   writeUnseen(octets: UnseenOctets): void {
@@ -317,41 +336,30 @@ export class TcpConnection implements Connection, Pollable {
     if (this.#queue.octets === octets.length) this.#sendQueue();
   }
 
-  #takeCork(): void {
-    if (corked !== null) corked.flush();
-    corked = this;
-  }
-
   flush(): void {
-    if (corked !== this) return;
-    const length = corkLength;
-    corked = null;
-    corkLength = 0;
-    if (length === 0 || !this.open) return;
-    const sent = libc.send(this.#fd, corkAddress, length, MSG_NOSIGNAL);
-    if (sent === length) return;
-    this.#keep(sent, cork.subarray(Math.max(sent, 0), length), null);
+    if (!takeRun(this) || !this.open) return;
+    const { length } = taken;
+    const sent = libc.send(this.#fd, taken.address as Pointer, length, MSG_NOSIGNAL);
+    if (sent !== length) this.#keep(sent, takenOctets(Math.max(sent, 0)), null);
   }
 
   /** Sends what is corked and these octets in one call, without copying them. */
   #sendWithCork(octets: Uint8Array): void {
-    const first = corkLength;
-    corked = null;
-    corkLength = 0;
-    const address = (octets.buffer === room.buffer ? roomAddress + octets.byteOffset : ptr(octets)) as Pointer;
+    const first = takeRun(this) ? taken.length : 0;
+    const address = (octets.buffer === octetsIn.buffer ? inAddress + octets.byteOffset : ptr(octets)) as Pointer;
     let sent: number;
     if (first === 0) sent = libc.send(this.#fd, address, octets.length, MSG_NOSIGNAL);
     else {
-      pointAt(iovWords, 0, corkAddress);
+      pointAt(iovWords, 0, taken.address);
       iovWords[2] = first;
       pointAt(iovWords, 4, address);
       iovWords[6] = octets.length;
       sent = libc.sendmsg(this.#fd, msghdr, MSG_NOSIGNAL);
     }
     if (sent === first + octets.length) return;
-    const taken = Math.max(sent, 0);
-    if (taken < first) this.#keep(sent, cork.subarray(taken, first), octets);
-    else this.#keep(sent, octets.subarray(taken - first), null);
+    const gone = Math.max(sent, 0);
+    if (gone < first) this.#keep(sent, takenOctets(gone), octets);
+    else this.#keep(sent, octets.subarray(gone - first), null);
   }
 
   /** Queues what a send did not take. @param sent its result */
@@ -447,10 +455,7 @@ export class TcpConnection implements Connection, Pollable {
     this.#linger?.cancel();
     this.#mark?.clear();
     this.#dropQueue();
-    if (corked === this) {
-      corked = null;
-      corkLength = 0;
-    }
+    takeRun(this);
     // SO_LINGER with zero time makes close(2) send RST.
     if (reset) libc.setsockopt(this.#fd, SOL_SOCKET, SO_LINGER, resetOnClose, 8);
     closeAtTurnEnd(this.#fd);

@@ -212,6 +212,10 @@ export class Http1ClientConnection implements ClientConnection, SentRequest, Con
     return this.#state === State.head;
   }
 
+  get readsAhead(): boolean {
+    return this.#state === State.head;
+  }
+
   get unseen(): number {
     if (this.#state !== State.content || this.#held !== null || this.#content?.passesUnseen !== true) return 0;
     const { plain } = this.#contentDecoder;

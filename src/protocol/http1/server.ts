@@ -102,6 +102,10 @@ export class Http1ServerConnection
     return this.#hooks;
   }
 
+  get readsAhead(): boolean {
+    return this.#exchange === null && this.#contentDecoder.done;
+  }
+
   get idle(): boolean {
     return this.#exchange === null;
   }
