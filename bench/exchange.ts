@@ -5,6 +5,7 @@
  *
  *   bun bench/exchange.ts [--rounds 15] [--fields browser] [--new-connections]
  */
+import { putText } from "../src/base/buffer.ts";
 import { SILENT } from "../src/base/log.ts";
 import { catalog } from "../src/cli/catalog.ts";
 import { loadConfig } from "../src/config/load.ts";
@@ -39,7 +40,7 @@ class NoConnection implements Connection {
     this.#length += octets.length;
   }
   writeText(text: string): void {
-    this.#length += this.#out.latin1Write(text, this.#length);
+    this.#length = putText(this.#out, this.#length, text);
   }
   writeUnseen(): void {}
   flush(): void {

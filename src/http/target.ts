@@ -127,6 +127,18 @@ export function queryOf(target: string): string {
 
 /** Host of an authority without port; IPv6 keeps its brackets. A trailing dot is dropped. */
 export function hostOf(authority: string): string {
+  if (authority !== lastAuthority) {
+    lastHost = withoutPort(authority);
+    lastAuthority = authority;
+  }
+  return lastHost;
+}
+
+/** The same authority comes again and again. */
+let lastAuthority = "";
+let lastHost = "";
+
+function withoutPort(authority: string): string {
   let end = authority.length;
   const colon = authority.lastIndexOf(":");
   if (colon > authority.lastIndexOf("]")) end = colon;

@@ -7,7 +7,7 @@
  * Differences that cannot be hidden: a read may bring up to 512 KiB whatever is expected, octets that
  * stayed in the kernel have to be read after all, and the peer's end may be a FIN without close_notify (see docs/tls.md).
  */
-import "../base/buffer.ts";
+import { putText } from "../base/buffer.ts";
 import { Timer, timerList } from "../base/timer.ts";
 import type { Connection, ConnectionHandler, UnseenOctets } from "./connection.ts";
 import { EAGAIN, errno, errnoName, libc, MSG_DONTWAIT, MSG_PEEK } from "./libc.ts";
@@ -126,7 +126,7 @@ export class TlsConnection implements Connection, Pollable, RuntimeTlsHandler {
       if (this.#queue !== null) return this.#keep(Buffer.from(text, "latin1"));
       this.#takeCork();
     }
-    corkLength += cork.latin1Write(text, corkLength, length);
+    corkLength = putText(cork, corkLength, text);
   }
 
   get takesUnseen(): boolean {

@@ -12,6 +12,7 @@ import { Failure, type FailureCode } from "../../base/failure.ts";
 import { Field, knownName, knownNameCount } from "../../http/field-name.ts";
 import { FieldSection, trimOws } from "../../http/field-section.ts";
 import { fieldValueOctet, targetOctet, tokenLower } from "../../http/grammar.ts";
+import { knownHost } from "./known-hosts.ts";
 
 /** Largest parts of a head, in octets unless said otherwise. */
 export interface HeadLimits {
@@ -61,6 +62,8 @@ export class HeadDecoder {
   /** A Transfer-Encoding was there, chunked or not. */
   hasTransferEncoding = false;
   host: string | null = null;
+  /** Host is a value that was found valid before, and this is the authority it names. */
+  knownAuthority: string | null = null;
   /** Connection options (RFC 9110 §7.6.1). */
   close = false;
   keepAlive = false;
@@ -179,6 +182,7 @@ export class HeadDecoder {
     this.hasTransferEncoding = false;
     this.#unknownCodings = null;
     this.host = null;
+    this.knownAuthority = null;
     this.#hostStart = -1;
     this.close = false;
     this.keepAlive = false;
@@ -256,7 +260,10 @@ export class HeadDecoder {
     this.#text = head;
     const lines = scratch.slice(0, count);
     this.fields = canonical ? new FieldSection(head, lines) : canonicalize(head, lines);
-    if (this.#hostStart >= 0) this.host = head.slice(this.#hostStart - origin, this.#hostEnd - origin);
+    if (this.#hostStart >= 0) {
+      this.knownAuthority = knownHost(octets, this.#hostStart, this.#hostEnd);
+      this.host = this.knownAuthority ?? head.slice(this.#hostStart - origin, this.#hostEnd - origin);
+    }
     this.end = at + 2;
     return true;
   }

@@ -8,6 +8,7 @@ import { fieldSet } from "../../http/field-name.ts";
 import type { FieldSection } from "../../http/field-section.ts";
 import type { HttpRequest } from "../../http/message.ts";
 import type { Connection } from "../../net/connection.ts";
+import { writeLength } from "./write-length.ts";
 
 /** Fields the encoder writes itself or that must not pass a hop. */
 const NOT_RELAYED = fieldSet(
@@ -68,7 +69,7 @@ export class RequestEncoder {
         connection.writeText("transfer-encoding: chunked\r\n");
       } else {
         this.#left = length;
-        connection.writeText(`content-length: ${length}\r\n`);
+        writeLength(connection, length);
       }
     } else if (hasEmptyContent) connection.writeText("content-length: 0\r\n");
   }

@@ -8,6 +8,7 @@ import { Failure } from "../../base/failure.ts";
 import { NO_BODY } from "../../http/body.ts";
 import { HttpRequest, type Scheme } from "../../http/message.ts";
 import type { HeadDecoder } from "./head-decoder.ts";
+import { rememberHost } from "./known-hosts.ts";
 import { resolveTarget } from "./request-target.ts";
 
 /** HTTP/2 without TLS: a tunnel in which no rule of the gateway holds, and retired (RFC 9113 §3.1). */
@@ -19,15 +20,28 @@ const H2C = /(?:^|[ \t,])h2c(?:$|[ \t,/])/i;
  */
 export function requestOf(head: HeadDecoder, scheme: Scheme): HttpRequest {
   const { method, version, fields, upgrade } = head;
-  const { target, authority } = resolveTarget(method, head.target, head.host, version);
+  const request = new HttpRequest(method, scheme, "", head.target, fields, NO_BODY);
+  const { knownAuthority } = head;
+  if (knownAuthority !== null && isOriginForm(head)) request.authority = knownAuthority;
+  else resolve(request, head);
   checkFraming(head);
-  const request = new HttpRequest(method, scheme, authority, target, fields, NO_BODY);
   if (head.otherOptions !== null) for (const name of head.otherOptions) fields.delete(name);
   request.acceptsTrailers = head.teTrailers;
   if (head.contentLength === 0) request.hasEmptyContent = true;
   if (head.upgradeOption && version >= 11 && !hasContent(head) && upgrade && !H2C.test(upgrade))
     request.upgrade = upgrade;
   return request;
+}
+
+const isOriginForm = ({ method, target }: HeadDecoder): boolean =>
+  target.charCodeAt(0) === 0x2f && method !== "CONNECT";
+
+function resolve(request: HttpRequest, head: HeadDecoder): void {
+  const { method, host, version } = head;
+  const { target, authority } = resolveTarget(method, head.target, host, version);
+  request.target = target;
+  request.authority = authority;
+  if (host !== null && host === authority) rememberHost(host);
 }
 
 /** Two parsers could find different ends: what leaves a doubt is refused (RFC 9112 §6.3). */

@@ -12,6 +12,7 @@ import type { FieldSection } from "../../http/field-section.ts";
 import { type HttpResponse, isContentless } from "../../http/message.ts";
 import { statusLine } from "../../http/status.ts";
 import type { Connection } from "../../net/connection.ts";
+import { writeLength } from "./write-length.ts";
 
 /** Fields the encoder writes itself or that must not pass a hop. */
 const NOT_RELAYED = fieldSet(
@@ -102,11 +103,11 @@ export class ResponseEncoder {
       this.#framing = Framing.none;
       // NO_BODY says that nobody knows the length GET would have given (RFC 9110 §8.6).
       if (length === null || body === NO_BODY || status < 200 || status === 204) return;
-      connection.writeText(`content-length: ${length}\r\n`);
+      writeLength(connection, length);
     } else if (length !== null) {
       this.#framing = Framing.length;
       this.#left = length;
-      connection.writeText(`content-length: ${length}\r\n`);
+      writeLength(connection, length);
     } else if (version >= 11) {
       this.#framing = Framing.chunked;
       connection.writeText("transfer-encoding: chunked\r\n");
