@@ -131,6 +131,8 @@ export interface Informer {
 /** Who began an exchange, and wants to know of its end. */
 export interface ExchangeOwner {
   finished(): void;
+  /** By number of the route: what telemetry keeps of it. */
+  readonly counters: unknown[];
 }
 
 /** A key under which a middleware keeps something of its own on an exchange. */
@@ -154,6 +156,8 @@ export class Exchange {
 
   site: string | null = null;
   route: string | null = null;
+  /** Of the route, among all of its generation. */
+  routeNumber = -1;
   upstream: string | null = null;
   /** Values of `:name` and `*` in the path pattern that matched. */
   params: Record<string, string> | null = null;

@@ -149,3 +149,13 @@ test("only SP and HTAB around a value are dropped, not U+00A0 (RFC 9110 §5.6.3)
   expect(trimOws("\u00a0")).toBe("\u00a0");
   expect(trimOws(" \t ")).toBe("");
 });
+
+test("names that only read like others are removed: any case, any number of underscores, whole names only", () => {
+  const names = ["x_real_ip", "X-Real_IP", "x_Real-ip", "x-real-ip2", "x_real_i", "sec-fetch-dest", "a_real_ip"];
+  const section = FieldSection.of(Object.fromEntries(names.map((name) => [name, name])));
+  section.deleteDisguised(["x-real-ip", "content-length"]);
+  expect([...section].map(([, value]) => value)).toEqual(names.slice(3));
+  section.append("content_LENGTH", "1");
+  section.deleteDisguised(["x-real-ip", "content-length"]);
+  expect(section.size).toBe(4);
+});

@@ -17,6 +17,9 @@ import { isFieldValue, isToken, tokenLower } from "./grammar.ts";
 const STRIDE = 4;
 const REMOVED = -1;
 
+const HYPHEN = 0x2d;
+const UNDERSCORE = 0x5f;
+
 /** Where a section is written to. */
 export interface TextSink {
   writeText(text: string): void;
@@ -120,7 +123,7 @@ export class FieldSection {
       if (lines[at] !== 0) continue;
       const length = lines[at + 2]! - lines[at + 1]! - 2;
       for (let i = 0; i < names.length; i++) {
-        if (names[i]!.length !== length || this.#name(at).toLowerCase().replaceAll("_", "-") !== names[i]) continue;
+        if (names[i]!.length !== length || !this.#isDisguise(at, names[i]!)) continue;
         lines[at] = REMOVED;
         this.#removed++;
         break;
@@ -253,6 +256,19 @@ export class FieldSection {
     const offset = start < boundary ? start : start - boundary;
     for (let i = 0; i < name.length; i++) {
       if (tokenLower[text.charCodeAt(offset + i)] !== tokenLower[name.charCodeAt(i)]) return false;
+    }
+    return true;
+  }
+
+  /** True if the line's name is this one, of the same length and in lower case, once its "_" are read as "-". */
+  #isDisguise(at: number, name: string): boolean {
+    const start = this.#lines[at + 1]!;
+    const boundary = this.#decoded.length;
+    const text = start < boundary ? this.#decoded : this.#added;
+    const offset = start < boundary ? start : start - boundary;
+    for (let i = 0; i < name.length; i++) {
+      const code = text.charCodeAt(offset + i);
+      if ((code === UNDERSCORE ? HYPHEN : tokenLower[code]) !== name.charCodeAt(i)) return false;
     }
     return true;
   }

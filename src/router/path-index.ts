@@ -72,8 +72,12 @@ export class PathIndex<T> {
     this.#targets = this.#candidates.map(({ route }) => route.target);
   }
 
+  get size(): number {
+    return this.#names.length;
+  }
+
   /**
-   * The target of the route that answers, or null. Sets the exchange's `route` and `params`.
+   * The target of the route that answers, or null. Sets the exchange's `route`, `routeNumber` and `params`.
    * @param site index of the site
    */
   find(site: number, exchange: Exchange): T | null {
@@ -97,6 +101,7 @@ export class PathIndex<T> {
       exchange.params = this.#patterns[first + ASK_PATTERN - rest]!.params(path);
     }
     exchange.route = this.#names[base + best]!;
+    exchange.routeNumber = base + best;
     return this.#targets[base + best]!;
   }
 

@@ -178,6 +178,11 @@ export class RouteTable<T> {
     return this.#index.find(site, exchange);
   }
 
+  /** `routeNumber` of an exchange is below this. */
+  get size(): number {
+    return this.#index.size;
+  }
+
   /** The site for the exchange's listener and host, with the pattern that decided. */
   siteFor(exchange: Exchange): { readonly site: Site<T>; readonly pattern: string } | null {
     const hosts = this.#hosts(exchange);

@@ -39,6 +39,7 @@ const definitions = new Map<string, MiddlewareDefinition>(
 );
 
 export class Generation implements ExchangeOwner {
+  counters: unknown[] = [];
   readonly #options: GenerationOptions;
   #table!: RouteTable<Handler>;
   /** null: no proxy is trusted, and the client's address is the peer's. */
@@ -75,6 +76,7 @@ export class Generation implements ExchangeOwner {
       specs.push({ name: site.name, hosts: site.hosts, listeners: site.listeners, order: site.order, routes });
     }
     generation.#table = await slices.run(RouteTable.build(specs, before === null ? null : before.#table));
+    generation.counters = new Array(generation.#table.size).fill(null);
     return generation;
   }
 

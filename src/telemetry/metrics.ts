@@ -209,12 +209,9 @@ export class GatewayMetrics {
     return this.#listeners.get(name)!;
   }
 
-  /**
-   * Where a finished exchange counts. One whose listener the config has no more counts in the first.
-   * @returns undefined if the config has none at all, as after a reload to a config of layer 4 only
-   */
-  requests({ requests }: RouteMetrics, listener: string): CounterRow | undefined {
-    return requests[this.#listeners.get(listener)?.number ?? 0];
+  /** Place of a listener in `RouteMetrics.requests`. One that the config has no more counts as the first. */
+  listenerNumber(name: string): number {
+    return this.#listeners.get(name)?.number ?? 0;
   }
 
   /** Of an entry of `tcp`: its connections, and what is relayed. */

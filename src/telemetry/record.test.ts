@@ -49,6 +49,45 @@ test("a finished exchange is counted by listener, route and class of status, and
   );
 });
 
+test("exchanges of a generation count by the number of their route, each on its own listener", () => {
+  const { recorder, scrape } = setUp();
+  const generation = { finished() {}, counters: [null, null] };
+  const record = (route: string, routeNumber: number, listener = "web") => {
+    const exchange = sampleExchange();
+    recorder.record(Object.assign(exchange, { generation, route, routeNumber, client: { ...CLIENT, listener } }));
+  };
+  for (let i = 0; i < 3; i++) record("shop", 1);
+  record("rest", 0);
+  record("rest", 0, "inner");
+  record("shop", 1, "inner");
+  expect(scrape()).toEqual(
+    expect.arrayContaining([
+      'lintel_requests_total{site="main",route="shop",listener="web",code="2xx"} 3',
+      'lintel_requests_total{site="main",route="shop",listener="inner",code="2xx"} 1',
+      'lintel_requests_total{site="main",route="rest",listener="web",code="2xx"} 1',
+      'lintel_requests_total{site="main",route="rest",listener="inner",code="2xx"} 1',
+      'lintel_request_duration_seconds_count{site="main",route="shop"} 4',
+    ]),
+  );
+});
+
+test("an exchange that began before a reload counts where those of its route do after it", () => {
+  const { recorder, zone, metrics, scrape } = setUp();
+  const generation = { finished() {}, counters: [null] };
+  const record = () => recorder.record(Object.assign(sampleExchange(), { generation, routeNumber: 0 }));
+  record();
+  const placement = new Sequence({ totals: 2000 });
+  const after = GatewayMetrics.of(SAMPLE_CONFIG, placement);
+  after.registry.attach(zone, 0);
+  recorder.use(after, null);
+  record();
+  record();
+  const line = (count: number) => `lintel_requests_total{site="main",route="shop",listener="web",code="2xx"} ${count}`;
+  expect(scrape()).toContain(line(1));
+  expect(renderMetrics(after.registry, zone)).toContain(line(2));
+  expect(metrics).not.toBe(after);
+});
+
 test("each attempt counts for its endpoint", () => {
   const { recorder, scrape } = setUp();
   const exchange = sampleExchange();

@@ -11,7 +11,7 @@ import { HttpRequest } from "../http/message.ts";
 import type { AccessLog } from "./access-log.ts";
 import type { ClientWatch } from "./client-watch.ts";
 import { codeNumber, type GatewayMetrics, methodNumber, statusClass } from "./metrics.ts";
-import { statusOf } from "./outcome.ts";
+import { RouteCounters } from "./route-counters.ts";
 
 export class ExchangeRecorder {
   #metrics: GatewayMetrics;
@@ -66,11 +66,7 @@ export class ExchangeRecorder {
 
   #count(exchange: Exchange): void {
     const metrics = this.#metrics;
-    const route = metrics.route(exchange.site, exchange.route);
-    metrics.requests(route, exchange.client.listener)?.add(statusClass(statusOf(exchange)), 1);
-    route.duration.observe(clock.now - exchange.startedAt);
-    if (exchange.requestOctets > 0) route.requestOctets.add(exchange.requestOctets);
-    if (exchange.responseOctets > 0) route.responseOctets.add(exchange.responseOctets);
+    RouteCounters.for(exchange, metrics).count(exchange, clock.now - exchange.startedAt);
     metrics.methods.add(methodNumber(exchange.request.method), 1);
     if (exchange.failure !== null) metrics.failures.add(codeNumber(exchange.failure.code), 1);
     const { attempts, upstream } = exchange;

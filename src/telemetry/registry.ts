@@ -58,8 +58,8 @@ export const HISTOGRAM_CELLS = BUCKETS.length + 2;
 
 /** One or more cells of this process's slot, or of nothing until the registry is attached. */
 abstract class Handle<Cells> {
-  protected cells: Cells;
-  protected readonly cell: number;
+  cells: Cells;
+  readonly cell: number;
 
   constructor(cells: Cells, cell: number) {
     this.cells = cells;
@@ -111,12 +111,17 @@ export class Level extends Handle<Int32Array> {
 /** Durations by size. */
 export class Histogram extends Handle<Float64Array> {
   observe(ms: number): void {
-    const halves = Math.ceil(ms * 2);
-    // The bucket is the smallest power of two, in half milliseconds, that is not below the duration.
-    const bucket = halves <= 1 ? 0 : halves > 2 ** (LAST_BUCKET - 1) ? LAST_BUCKET : 32 - Math.clz32(halves - 1);
-    this.cells[this.cell + bucket]! += 1;
-    this.cells[this.cell + LAST_BUCKET + 1]! += ms / 1000;
+    observe(this.cells, this.cell, ms);
   }
+}
+
+/** Counts a duration in the histogram that begins at a cell. */
+export function observe(cells: Float64Array, cell: number, ms: number): void {
+  const halves = Math.ceil(ms * 2);
+  // The bucket is the smallest power of two, in half milliseconds, that is not below the duration.
+  const bucket = halves <= 1 ? 0 : halves > 2 ** (LAST_BUCKET - 1) ? LAST_BUCKET : 32 - Math.clz32(halves - 1);
+  cells[cell + bucket]! += 1;
+  cells[cell + LAST_BUCKET + 1]! += ms / 1000;
 }
 
 const NO_LABELS: Labels = {};
