@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
+import fc from "fast-check";
 import { createLog, SILENT } from "../base/log.ts";
 import { AccessLog } from "./access-log.ts";
 import { Batch } from "./sinks/batch.ts";
@@ -179,6 +180,38 @@ describe("a batch", () => {
     expect(state.dropped).toBe(5);
     writes[0]!.done(null, 10);
     expect(writes[1]!.text).toBe("line 1 ..\nline 2 ..\nline 3 ..\nline 4 ..\n");
+  });
+
+  test("any lines leave whole and in order, however writes and lines alternate", () => {
+    const line = fc.oneof(fc.string({ unit: "binary", maxLength: 60 }), fc.string({ minLength: 500, maxLength: 900 }));
+    const step = fc.oneof(line, fc.constant(null));
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const written: string[] = [];
+        const ends: (() => void)[] = [];
+        const output: Output = {
+          write(lines, done) {
+            ends.push(() => {
+              written.push(lines.toString());
+              done(null, lines.length);
+            });
+          },
+          reopen: (done) => done(null),
+          close: () => {},
+        };
+        const onDropped = () => expect.unreachable();
+        const options = { buffer: 100, flushMs: Infinity, maxPending: 1e6, name: "test", log: SILENT, onDropped };
+        const batch = new Batch(output, options);
+        for (const each of steps) {
+          if (each === null) ends.shift()?.();
+          else batch.add(each);
+        }
+        void batch.close();
+        while (ends.length > 0) ends.shift()!();
+        const lines = steps.filter((each) => each !== null);
+        expect(written.join("")).toBe(Buffer.from(lines.map((each) => `${each}\n`).join("")).toString());
+      }),
+    );
   });
 
   test("a write that stopped within a line counts that line as lost and begins anew", () => {

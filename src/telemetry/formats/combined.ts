@@ -10,19 +10,19 @@ import { outcomeOf, statusOf } from "../outcome.ts";
 import { escapeQuoted } from "./escape.ts";
 
 export function combinedLine(exchange: Exchange): string {
-  const { request } = exchange;
   const { by, phase, code } = outcomeOf(exchange);
-  const { protocol } = exchange;
-  // At layer 4 there is no request: the listener stands for it.
-  const first =
-    protocol === "TCP" || protocol === "UDP"
-      ? `${protocol} ${exchange.client.listener}`
-      : `${request.method} ${exchange.clientTarget} ${protocol}`;
   return (
-    `${exchange.clientAddress || "-"} - - [${nowCommonLog()}] "${request.method === "" && protocol.startsWith("HTTP") ? "-" : escapeQuoted(first)}"` +
+    `${exchange.clientAddress || "-"} - - [${nowCommonLog()}] "${firstLine(exchange)}"` +
     ` ${statusOf(exchange)} ${exchange.responseOctets} "${field(exchange, Field["referer"])}"` +
     ` "${field(exchange, Field["user-agent"])}" "${code === null ? phase : `${by}:${phase}:${code}`}"`
   );
+}
+
+function firstLine({ protocol, client, request, clientTarget }: Exchange): string {
+  // At layer 4 there is no request: the listener stands for it.
+  if (protocol === "TCP" || protocol === "UDP") return `${protocol} ${escapeQuoted(client.listener)}`;
+  if (request.method === "") return "-";
+  return `${escapeQuoted(request.method)} ${escapeQuoted(clientTarget)} ${protocol}`;
 }
 
 function field(exchange: Exchange, id: number): string {
