@@ -347,6 +347,8 @@ export interface Listener {
   maxConnections?: number;
   /** Connections the system keeps waiting to be accepted. Default: 4096. */
   backlog?: number;
+  /** Take connections up when the client has sent something, or after a second: cheaper, and those that say nothing cost little. Default: true. */
+  deferAccept?: boolean;
   /** May the CONNECT method reach a route? Otherwise it is refused with 405. Default: false. */
   allowConnect?: boolean;
   /** TLS on this listener: `true`, or how. Default: false. */

@@ -58,6 +58,8 @@ export interface ListenerConfig {
   /** Open connections, over all workers. */
   readonly maxConnections: number;
   readonly backlog: number;
+  /** Connections are taken up when their first octets are there. */
+  readonly deferAccept: boolean;
   /** May CONNECT reach a route at all? */
   readonly allowConnect: boolean;
   /** null: plain. */

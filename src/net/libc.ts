@@ -129,6 +129,7 @@ export const SO_REUSEPORT = 15;
 export const SO_RCVLOWAT = 18;
 export const IPPROTO_TCP = 6;
 export const TCP_NODELAY = 1;
+export const TCP_DEFER_ACCEPT = 9;
 export const IPPROTO_IP = 0;
 export const IP_PKTINFO = 8;
 export const IPPROTO_IPV6 = 41;

@@ -95,6 +95,7 @@ export class Door implements AcceptHandler, ExchangeHooks, EntranceOwner {
     this.#secure = altSvc === null ? this.#guarded : engineSettings(config, "https", altSvc);
     this.#routes = generation;
     this.materialChanged();
+    this.listener.deferAccept = listener.deferAccept;
     this.listener.maxConnections = Math.max(1, Math.ceil(maxConnections / this.#parts.workers));
     // Under another name they are counted elsewhere.
     for (let open = this.listener.connections; open > 0; open--) {

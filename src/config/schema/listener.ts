@@ -21,6 +21,10 @@ const listener = z
       "Open connections over all workers; more wait until one closes.",
     ).prefault(10_000),
     backlog: wholeNumber(1, 65_535, "Connections the system keeps waiting to be accepted.").prefault(4096),
+    deferAccept: z.boolean().default(true).meta({
+      description:
+        "Take connections up when the client has sent something, or after a second: cheaper, and those that say nothing cost little.",
+    }),
     allowConnect: z
       .boolean()
       .default(false)
