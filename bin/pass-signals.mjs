@@ -17,9 +17,17 @@ const PATIENCE_MS = 5000;
  */
 export function passSignals(waits) {
   let child;
+  let hasListened = false;
+  const isHeard = (signal) => {
+    const listens = isIn("SigCgt", signal, child.pid);
+    hasListened ||= listens;
+    // A program that listened once keeps them waiting while another takes its place; before that, its runtime holds
+    // signals off for moments in which nobody listens yet.
+    return listens || (hasListened && isIn("SigBlk", signal, child.pid));
+  };
   const pass = (signal, since) => {
     const late = STOPS.includes(signal) && Date.now() - since > PATIENCE_MS;
-    if (!waits || late || isHeard(signal, child.pid)) child.kill(signal);
+    if (!waits || late || isHeard(signal)) child.kill(signal);
     else setTimeout(pass, LOOK_MS, signal, since);
   };
   for (const signal of SIGNALS) process.on(signal, () => pass(signal, Date.now()));
@@ -28,15 +36,13 @@ export function passSignals(waits) {
   };
 }
 
-/** It has a handler, or keeps them waiting. True as well where the system does not tell. */
-function isHeard(signal, pid) {
+/** Whether the process has the signal in a set: SigCgt, with a handler; SigBlk, held off. True as well where the system does not tell. */
+function isIn(set, signal, pid) {
   try {
     const status = readFileSync(`/proc/${pid}/status`, "latin1");
-    const bit = 1n << BigInt(constants.signals[signal] - 1);
-    return ["SigCgt", "SigBlk"].some((set) => (BigInt(`0x${setOf(status, set)}`) & bit) !== 0n);
+    const bits = BigInt(`0x${new RegExp(`^${set}:\\s*(\\w+)`, "m").exec(status)[1]}`);
+    return ((bits >> BigInt(constants.signals[signal] - 1)) & 1n) === 1n;
   } catch {
     return true;
   }
 }
-
-const setOf = (status, name) => new RegExp(`^${name}:\\s*(\\w+)`, "m").exec(status)[1];

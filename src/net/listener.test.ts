@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { IPV6, needs } from "../base/testing.ts";
-import { libc } from "./libc.ts";
+import { IPPROTO_TCP, libc, TCP_DEFER_ACCEPT } from "./libc.ts";
 import { Listener } from "./listener.ts";
 import { onTurnEnd } from "./loop.ts";
 import type { TcpConnection } from "./tcp.ts";
@@ -46,6 +46,12 @@ class Door {
 
   fault(thrown: unknown): void {
     this.faults.push(thrown);
+  }
+
+  deferredSeconds(): number {
+    const seconds = new Int32Array(1);
+    libc.getsockopt(this.#fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, seconds, Uint32Array.of(4));
+    return seconds[0]!;
   }
 
   close(): void {
@@ -143,6 +149,53 @@ test("stop takes those that wait already, and nobody after them; start goes on w
   door.close();
 });
 
+describe("deferred: the client speaks first", () => {
+  const deferring = (): Door => {
+    const door = new Door();
+    door.listener.deferAccept = true;
+    return door;
+  };
+
+  test("it is taken up when it has spoken", async () => {
+    const door = deferring();
+    const startedAt = performance.now();
+    using peer = new Peer(door.sockaddr);
+    await wait(50);
+    // The system asks again after a second; a machine that was busy for so long has seen nothing of this.
+    if (performance.now() - startedAt < 900) expect(door.connections).toEqual([]);
+    peer.send("x");
+    await until(() => door.connections.length === 1);
+    const heard = door.connections[0]!.handler as Recorder;
+    await until(() => heard.text === "x");
+    door.close();
+  });
+
+  test("one that says nothing is taken up later", async () => {
+    const door = deferring();
+    using _peer = new Peer(door.sockaddr);
+    await until(() => door.connections.length === 1);
+    door.close();
+  });
+
+  test("one that ends without a word is taken up, and says so", async () => {
+    const door = deferring();
+    using peer = new Peer(door.sockaddr);
+    peer.endWriting();
+    await until(() => door.connections.length === 1);
+    const heard = door.connections[0]!.handler as Recorder;
+    await until(() => heard.events.includes("end"));
+    door.close();
+  });
+
+  test("it can be taken back", () => {
+    const door = deferring();
+    expect(door.deferredSeconds()).toBeGreaterThan(0);
+    door.listener.deferAccept = false;
+    expect(door.deferredSeconds()).toBe(0);
+    door.close();
+  });
+});
+
 test("a client that is gone before it is accepted costs nothing", async () => {
   const door = new Door();
   const connections = door.listener.connections;
@@ -177,7 +230,7 @@ describe("out of file descriptors", () => {
   async function starved(script: string): Promise<unknown> {
     const code = `
       import { readdirSync } from "node:fs";
-      import { libc } from "./libc.ts";
+      import { IPPROTO_TCP, libc, TCP_DEFER_ACCEPT } from "./libc.ts";
       import { Listener } from "./listener.ts";
       import { onTurnEnd } from "./loop.ts";
       import { Connecting } from "./connect.ts";
