@@ -17,13 +17,13 @@ const PATIENCE_MS = 5000;
  */
 export function passSignals(waits) {
   let child;
-  let hasListened = false;
+  const listened = new Set();
   const isHeard = (signal) => {
     const listens = isIn("SigCgt", signal, child.pid);
-    hasListened ||= listens;
+    if (listens) listened.add(signal);
     // A program that listened once keeps them waiting while another takes its place; before that, its runtime holds
     // signals off for moments in which nobody listens yet.
-    return listens || (hasListened && isIn("SigBlk", signal, child.pid));
+    return listens || (listened.has(signal) && isIn("SigBlk", signal, child.pid));
   };
   const pass = (signal, since) => {
     const late = STOPS.includes(signal) && Date.now() - since > PATIENCE_MS;

@@ -1,7 +1,7 @@
 /** Runs of several writers in one place: each leaves whole, in order, and nothing of another with it. */
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { CORK_OCTETS, type Corked, corkOctets, corkText, flushCork, takenOctets, takeRun } from "./cork.ts";
+import { CORK_OCTETS, type Corked, corkOctets, corkText, flushCork, openRun, takenOctets, takeRun } from "./cork.ts";
 
 class Writer implements Corked {
   run = -1;
@@ -16,13 +16,15 @@ class Writer implements Corked {
 
   text(length: number): void {
     const text = this.name.repeat(length);
-    corkText(this, text);
+    openRun(this, length);
+    corkText(text);
     this.written += text;
   }
 
   octets(length: number): void {
     const text = this.name.toUpperCase().repeat(length);
-    corkOctets(this, Buffer.from(text));
+    openRun(this, length);
+    corkOctets(Buffer.from(text));
     this.written += text;
   }
 }

@@ -27,21 +27,11 @@ let runs = 0;
 
 onBatchEnd(flushCork);
 
-/** Appends to the writer's run: `CORK_OCTETS` at most. */
-export function corkOctets(writer: Corked, more: Uint8Array): void {
-  openRun(writer, more.length);
-  octets.set(more, length);
-  length += more.length;
-}
-
-/** As `corkOctets`, for text whose characters are octets. */
-export function corkText(writer: Corked, text: string): void {
-  openRun(writer, text.length);
-  length = putText(octets, length, text);
-}
-
-/** Makes the writer's run the last one, with room for so many octets. */
-function openRun(writer: Corked, room: number): void {
+/**
+ * Makes the writer's run the last one, with room for so many octets: `CORK_OCTETS` at most. That may send what it wrote
+ * before, and so tell it that it has to queue what it is about to write.
+ */
+export function openRun(writer: Corked, room: number): void {
   const isLast = writer.run >= 0 && writer.run === runs - 1;
   if (isLast && length + room <= CORK_OCTETS) return;
   // What it wrote before has to leave before.
@@ -49,6 +39,17 @@ function openRun(writer: Corked, room: number): void {
   writer.run = runs;
   writers[runs] = writer;
   starts[runs++] = length;
+}
+
+/** Appends to the run that was opened. */
+export function corkOctets(more: Uint8Array): void {
+  octets.set(more, length);
+  length += more.length;
+}
+
+/** As `corkOctets`, for text whose characters are octets. */
+export function corkText(text: string): void {
+  length = putText(octets, length, text);
 }
 
 /** A run that was taken: valid until anybody writes. */

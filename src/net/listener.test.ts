@@ -22,12 +22,12 @@ class Door {
   readonly faults: unknown[] = [];
   readonly listener: Listener;
   readonly sockaddr: Uint8Array;
-  readonly #fd: number;
+  readonly fd: number;
   accept: (connection: TcpConnection) => void = () => {};
 
   constructor(maxConnections = 100, address = LOOPBACK) {
     const { fd, sockaddr } = listening(address);
-    this.#fd = fd;
+    this.fd = fd;
     this.sockaddr = sockaddr;
     this.listener = new Listener(fd, maxConnections, this);
     this.listener.start();
@@ -50,13 +50,13 @@ class Door {
 
   deferredSeconds(): number {
     const seconds = new Int32Array(1);
-    libc.getsockopt(this.#fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, seconds, Uint32Array.of(4));
+    libc.getsockopt(this.fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, seconds, Uint32Array.of(4));
     return seconds[0]!;
   }
 
   close(): void {
     this.listener.stop();
-    libc.close(this.#fd);
+    libc.close(this.fd);
     for (const connection of this.connections) connection.destroy();
   }
 }
@@ -187,10 +187,13 @@ describe("deferred: the client speaks first", () => {
     door.close();
   });
 
-  test("it can be taken back", () => {
+  test("it can be taken back, and ends with its listener: the socket may be for another protocol next", () => {
     const door = deferring();
     expect(door.deferredSeconds()).toBeGreaterThan(0);
     door.listener.deferAccept = false;
+    expect(door.deferredSeconds()).toBe(0);
+    door.listener.deferAccept = true;
+    new Listener(door.fd, 1, door);
     expect(door.deferredSeconds()).toBe(0);
     door.close();
   });

@@ -52,6 +52,7 @@ export class Listener implements Pollable {
     this.#maxConnections = maxConnections;
     this.#handler = handler;
     setOption(fd, IPPROTO_TCP, TCP_NODELAY, 1); // Accepted sockets inherit it.
+    this.deferAccept = false; // Before a reload the socket may have been another's.
   }
 
   /**

@@ -196,10 +196,21 @@ function work(from: number, to: number): void {
     try {
       pollable.onReady(events[i * EVENT_WORDS]!);
     } catch (thrown) {
-      pollable.onFault(thrown);
+      faultOf(pollable, thrown);
     }
   }
   finishBatch();
+}
+
+/** What even its handler of faults throws ends the process, or not; the others of the batch have their turn all the same. */
+function faultOf(pollable: Pollable, thrown: unknown): void {
+  try {
+    pollable.onFault(thrown);
+  } catch (worse) {
+    queueMicrotask(() => {
+      throw worse;
+    });
+  }
 }
 
 /** Milliseconds to wait at most. */

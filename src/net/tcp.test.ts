@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import net from "node:net";
 import { encodeSockaddr } from "./address.ts";
 import { Connecting } from "./connect.ts";
-import { IPPROTO_TCP, libc } from "./libc.ts";
+import { IPPROTO_TCP, libc, SO_SNDBUF, SOL_SOCKET, setOption } from "./libc.ts";
 import type { TcpConnection } from "./tcp.ts";
 import { jump, openSockets, type Peer, pair, pass, Recorder, until } from "./testing.ts";
 
@@ -234,6 +234,39 @@ describe("octets out", () => {
     expect((await peer.receiveAll()).octets.toString()).toBe(`a${text}b${"c".repeat(160 * KIB)}`);
     end(connection, peer);
   });
+
+  test.each([1, 2, 3])(
+    "small writes that fill the kernel within a turn keep their order (%i connections take turns)",
+    async (count) => {
+      const pairs = await Promise.all(Array.from({ length: count }, () => pair()));
+      for (const { connection } of pairs) setOption(connection.fd, SOL_SOCKET, SO_SNDBUF, 4096);
+      const pieces = new Map<Peer, string[]>(pairs.map(({ peer }) => [peer, []]));
+      let seed = count;
+      const random = (below: number) => {
+        seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+        return (seed >>> 8) % below;
+      };
+      for (let round = 0; round < 30; round++) {
+        const written = pairs.map(() => "");
+        for (let i = 0, octets = 0; octets < 400_000; i++) {
+          const which = random(count);
+          const { connection, peer } = pairs[which]!;
+          const text = `${i}:`.repeat(1 + random(random(4) === 0 ? 1200 : 9));
+          if (random(2) === 0) connection.writeText(text);
+          else connection.write(Buffer.from(text));
+          octets += text.length;
+          written[which] += text;
+          if (i % 50 === 0) pieces.get(peer)!.push(peer.receive().toString());
+        }
+        for (const [i, { peer }] of pairs.entries()) {
+          let got = pieces.get(peer)!.splice(0).join("");
+          await until(() => (got += peer.receive()).length >= written[i]!.length);
+          expect(got === written[i]).toBe(true);
+        }
+      }
+      for (const { connection, peer } of pairs) end(connection, peer);
+    },
+  );
 
   test("what the kernel does not take is queued and counted; onRoom says once when it is gone", async () => {
     const { connection, heard, peer } = await pair();

@@ -7,7 +7,7 @@
 import { type Pointer, ptr } from "bun:ffi";
 import { Timer, timerList } from "../base/timer.ts";
 import type { Connection, ConnectionHandler, UnseenOctets } from "./connection.ts";
-import { CORK_OCTETS, type Corked, corkOctets, corkText, taken, takenOctets, takeRun } from "./cork.ts";
+import { CORK_OCTETS, type Corked, corkOctets, corkText, openRun, taken, takenOctets, takeRun } from "./cork.ts";
 import {
   EAGAIN,
   ECONNRESET,
@@ -176,9 +176,12 @@ export class TcpConnection implements Connection, Corked, Pollable {
     if ((events & (READABLE | PEER_ENDED | BROKEN)) !== READABLE || this.#paused || this.#error !== 0) return;
     if (this.handler.readsAhead !== true || queuesAreFull()) return;
     const address = (inAddress + ROOM_OCTETS + place * AHEAD_STRIDE) as Pointer;
-    // If nothing comes, the read at its turn says why.
     this.#ahead = libc.recv(this.#fd, address, HEAD_READ_OCTETS, 0);
     this.#place = place;
+    if (this.#ahead >= 0) return;
+    // The kernel says it once; the read at its turn goes on from here.
+    const error = errno();
+    if (error !== EAGAIN && error !== EINTR) this.#fail(error);
   }
 
   #handAhead(): void {
@@ -304,26 +307,30 @@ export class TcpConnection implements Connection, Corked, Pollable {
 
   write(octets: Uint8Array): void {
     const { length } = octets;
-    if (!this.open || length === 0 || this.#error !== 0) return;
+    if (!this.#mayWrite(length, COPY_LIMIT)) return;
     this.octetsOut += length;
-    if (this.#queue !== null) {
-      this.#queue.push(octets);
-      return;
-    }
-    if (length <= COPY_LIMIT) corkOctets(this, octets);
+    if (this.#queue !== null) this.#queue.push(octets);
+    else if (length <= COPY_LIMIT) corkOctets(octets);
     else this.#sendWithCork(octets);
   }
 
   writeText(text: string): void {
     const { length } = text;
-    if (!this.open || length === 0 || this.#error !== 0) return;
+    if (!this.#mayWrite(length, CORK_OCTETS)) return;
     this.octetsOut += length;
-    if (this.#queue !== null) {
-      this.#queue.push(Buffer.from(text, "latin1"));
-      return;
-    }
-    if (length <= CORK_OCTETS) corkText(this, text);
+    if (this.#queue !== null) this.#queue.push(Buffer.from(text, "latin1"));
+    else if (length <= CORK_OCTETS) corkText(text);
     else this.#sendWithCork(Buffer.from(text, "latin1"));
+  }
+
+  /**
+   * Whether there is anything to write, and to whom. What is corked is sent first where there is no more room for it,
+   * so it is only afterwards that we know whether the kernel takes more.
+   */
+  #mayWrite(length: number, mostCorked: number): boolean {
+    if (!this.open || length === 0 || this.#error !== 0) return false;
+    if (this.#queue === null && length <= mostCorked) openRun(this, length);
+    return this.#error === 0;
   }
 
   writeUnseen(octets: UnseenOctets): void {
